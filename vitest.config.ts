@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+/** The suites, one folder of `test/` each; those that need engines get them from the global set-up. */
+const engines = './test/support/global-setup.ts';
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'architecture', include: ['test/architecture/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'contract',
+          include: ['test/contract/**/*.test.ts'],
+          globalSetup: engines,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'rpc',
+          include: ['test/rpc/**/*.test.ts'],
+          globalSetup: engines,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
