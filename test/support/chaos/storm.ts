@@ -1,0 +1,112 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '../random.ts';
+import type { Activity, CallKind, Happening } from './activity.ts';
+
+/** A process to kill and to start again at the same address, with the same data. */
+export interface Victim {
+  readonly name: string;
+  /** Kills it by SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Starts it again; resolves when it answers. */
+  start(): Promise<void>;
+}
+
+/** A service under load: clients that write and read without pause, and who may be killed meanwhile. */
+export interface Storm {
+  readonly name: string;
+  readonly activity: Activity;
+  /** Sets of victims that are killed together, in the order in which they start again. */
+  readonly victims: readonly (readonly Victim[])[];
+  /** What kills wait for, and how often it may happen between two of them. */
+  readonly triggers: readonly { readonly what: Happening; readonly most: number }[];
+  /**
+   * Lets clients loose until `over`; resolves when the last one has ended its last call. Rejects when
+   * the service does what no kill excuses, or the signal fires.
+   */
+  work(random: Random, over: () => boolean, signal: AbortSignal): Promise<void>;
+  /** Reads back what the work since the last check wrote; nothing may be in flight. */
+  check(signal: AbortSignal): Promise<Check>;
+}
+
+/** What a check found. */
+export interface Check {
+  /** One line for each promise that was broken; empty where all was kept. */
+  readonly faults: string[];
+  /** What was compared, in words. */
+  readonly checked: string;
+}
+
+/** One kill, and what it hit. */
+export interface Kill {
+  readonly victims: string;
+  readonly trigger: string;
+  readonly inFlight: Partial<Record<CallKind, number>>;
+}
+
+/** A round that was survived. */
+export interface Round {
+  readonly kills: Kill[];
+  readonly checked: string;
+}
+
+/** Longest that a round may take, in milliseconds: what takes longer hangs. */
+const roundLimitMs = 180_000;
+
+/**
+ * One round: work, `kills` kills in the middle of it, an end, and a check of everything that was
+ * promised. Throws with all faults where a promise was broken, and where something hangs.
+ */
+export async function rageRound(storm: Storm, random: Random, kills: number): Promise<Round> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => {
+    const inFlight = JSON.stringify(storm.activity.inFlight());
+    limit.abort(new Error(`${storm.name}: hangs; in flight: ${inFlight}`));
+  }, roundLimitMs);
+  try {
+    let over = false;
+    const work = storm.work(random.fork(), () => over, limit.signal);
+    const done: Kill[] = [];
+    const strikes = async () => {
+      while (done.length < kills) done.push(await strike(storm, random, limit.signal));
+    };
+    try {
+      await Promise.race([strikes(), work]);
+    } finally {
+      over = true;
+    }
+    await work;
+    const { faults, checked } = await storm.check(limit.signal);
+    if (faults.length > 0) throw new Error(`${storm.name}: ${describe(faults, done)}`);
+    return { kills: done, checked };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function strike(storm: Storm, random: Random, signal: AbortSignal): Promise<Kill> {
+  const victims = random.pick(storm.victims);
+  const { what, most } = random.pick(storm.triggers);
+  const times = random.between(1, most);
+  const microseconds = random.oneIn(3) ? 0 : random.between(0, 5_000);
+  await storm.activity.after(what, times, signal);
+  if (microseconds > 0) await delay(microseconds / 1_000);
+  const inFlight = storm.activity.inFlight();
+  await Promise.all(victims.map((victim) => victim.kill()));
+  for (const victim of victims) await victim.start();
+  return {
+    victims: victims.map((victim) => victim.name).join(' and '),
+    trigger: `${times} × ${what} + ${microseconds} µs`,
+    inFlight,
+  };
+}
+
+/** A kill in a line. */
+export function describeKill({ victims, trigger, inFlight }: Kill): string {
+  const calls = Object.entries(inFlight).map(([kind, count]) => `${count} ${kind}`);
+  return `killed ${victims} after ${trigger}; in flight: ${calls.join(', ') || 'nothing'}`;
+}
+
+function describe(faults: string[], kills: Kill[]): string {
+  const shown = faults.slice(0, 20).join('\n  ');
+  return `${faults.length} promises broken\n  ${shown}\nafter\n  ${kills.map(describeKill).join('\n  ')}`;
+}
