@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto';
+import { createConnection } from 'mysql2/promise';
+import { minioClient } from './minio.ts';
+
+/** A database of a test's own; disposing it drops it. */
+export interface FreshDatabase extends AsyncDisposable {
+  /** `mysql://root@127.0.0.1:PORT/NAME`, as HISTORY_DATABASE_URL takes it. */
+  readonly url: string;
+}
+
+/** Makes an empty database in the MySQL at `mysqlUrl`. */
+export async function freshDatabase(mysqlUrl: string): Promise<FreshDatabase> {
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await execute(mysqlUrl, `CREATE DATABASE ${name}`);
+  const url = new URL(mysqlUrl);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    [Symbol.asyncDispose]: () => execute(mysqlUrl, `DROP DATABASE ${name}`),
+  };
+}
+
+/** A bucket of a test's own, with what BACKUP_STORE_URL and its secrets take; disposing it removes it. */
+export interface FreshBucket extends AsyncDisposable {
+  /** `s3+http://127.0.0.1:PORT/BUCKET`. */
+  readonly url: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+/** Makes an empty bucket in the MinIO at `minioUrl`. */
+export async function freshBucket(minioUrl: string): Promise<FreshBucket> {
+  const name = `test-${randomBytes(8).toString('hex')}`;
+  const client = minioClient(minioUrl);
+  await client.makeBucket(name);
+  const { host, username, password } = new URL(minioUrl.replace(/^s3\+/, ''));
+  return {
+    url: `${minioUrl.slice(0, minioUrl.indexOf('//'))}//${host}/${name}`,
+    accessKey: decodeURIComponent(username),
+    secretKey: decodeURIComponent(password),
+    async [Symbol.asyncDispose]() {
+      const names: string[] = [];
+      for await (const object of client.listObjectsV2(name, '', true)) names.push(object.name);
+      if (names.length > 0) await client.removeObjects(name, names);
+      await client.removeBucket(name);
+    },
+  };
+}
+
+async function execute(mysqlUrl: string, statement: string): Promise<void> {
+  const connection = await createConnection(mysqlUrl);
+  try {
+    await connection.query(statement);
+  } finally {
+    await connection.end();
+  }
+}
