@@ -1,0 +1,58 @@
+import { type ChannelCredentials, Client, credentials } from '@grpc/grpc-js';
+
+/** Largest answer that is taken, in bytes: a frame is about 256 KiB, and one message of it at most that. */
+const MAX_ANSWER_BYTES = 4 << 20;
+
+/** HTTP/2 lets 64 KiB be under way unless told otherwise: too little for downloads over a distance. */
+const FLOW_CONTROL_WINDOW_BYTES = 8 << 20;
+
+/**
+ * UNAVAILABLE is tried again: the service did not begin, is stopping, or its store is away for a
+ * moment. Every write carries an id that makes it repeatable. A stream is only tried again as long
+ * as nothing came back on it.
+ */
+const SERVICE_CONFIG = {
+  methodConfig: [
+    {
+      name: [{}],
+      retryPolicy: {
+        maxAttempts: 4,
+        initialBackoff: '0.2s',
+        maxBackoff: '2s',
+        backoffMultiplier: 2,
+        retryableStatusCodes: ['UNAVAILABLE'],
+      },
+    },
+  ],
+};
+
+/** How to connect. */
+export interface ChannelOptions {
+  /** In the clear unless told otherwise; use `credentials.createSsl()` of grpc-js for TLS. */
+  readonly credentials?: ChannelCredentials;
+}
+
+/**
+ * Makes a connection to one service, at `host:port` or `http://host:port`; nothing is sent before
+ * the first call, and a connection that broke is made anew. To be closed by `close()`.
+ *
+ * @throws TypeError for an address of any other form
+ */
+export function openChannel(address: string, options: ChannelOptions = {}): Client {
+  return new Client(targetOf(address), options.credentials ?? credentials.createInsecure(), {
+    'grpc.service_config': JSON.stringify(SERVICE_CONFIG),
+    'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+    'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+  });
+}
+
+function targetOf(address: string): string {
+  const [, target] =
+    /^(?:https?:\/\/)?((?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5})\/?$/.exec(address) ?? [];
+  if (target === undefined) throw new TypeError(`not an address of the form host:port: ${address}`);
+  return target;
+}
