@@ -75,13 +75,14 @@ export async function* endlessly(source: () => AsyncIterable<ChatLine>): AsyncGe
       }
       if (ids.has(line.id)) continue;
       ids.add(line.id);
-      yield round === 1 ? line : copy(line, ` ${round}`);
+      yield round === 1 ? line : renamed(line, ` ${round}`);
     }
     if (conversation === undefined) return;
   }
 }
 
-function copy(line: ChatLine, suffix: string): ChatLine {
+/** The line as one of another conversation, with other people and another id: all end with `suffix`. */
+export function renamed(line: ChatLine, suffix: string): ChatLine {
   const rename = (name: string) => name + suffix;
   return {
     ...line,

@@ -1,0 +1,150 @@
+/** The baseline's process: the drivers alone, on the same servers, for the same work. */
+import { randomBytes } from 'node:crypto';
+import { createReadStream, statSync } from 'node:fs';
+import type { Client } from 'minio';
+import { type Connection, createConnection, type FieldPacket } from 'mysql2/promise';
+import { minioClient } from '../support/minio.ts';
+import { seconds } from './measure.ts';
+import { serveJobs } from './worker.ts';
+
+export type BareJobs = typeof jobs;
+
+/** Rows of a statement: among 500, 1,000 and 2,000 the fastest, within noise. */
+const insertRows = 1_000;
+
+const bucket = 'bare';
+
+let mysql: Connection;
+let minio: Client;
+const known = new Set<string>();
+
+const jobs = {
+  /** Connects with one connection to either server. */
+  async connect(mysqlUrl: string, minioUrl: string): Promise<void> {
+    mysql = await createConnection({
+      uri: mysqlUrl,
+      rowsAsArray: true,
+      supportBigNumbers: true,
+    });
+    minio = minioClient(minioUrl);
+    if (!(await minio.bucketExists(bucket))) await minio.makeBucket(bucket);
+  },
+
+  /** Reads the newest messages of the longest conversation in keyset pages of 500; seconds. */
+  async readNewest(count: number): Promise<number> {
+    const conversation = await longestConversation();
+    return seconds(async () => {
+      let before = Number.MAX_SAFE_INTEGER;
+      for (let left = count; left > 0; ) {
+        const rows = await readPage(conversation, before, 500);
+        left -= rows.length;
+        before = rows.at(-1)?.[0] as number;
+      }
+    });
+  },
+
+  /** Reads a page of 50 of the longest conversation below each seq; milliseconds of each. */
+  async readPages(beforeSeqs: readonly number[]): Promise<number[]> {
+    const conversation = await longestConversation();
+    const times: number[] = [];
+    for (const before of beforeSeqs) {
+      times.push((await seconds(() => readPage(conversation, before, 50))) * 1000);
+    }
+    return times;
+  },
+
+  /**
+   * Stores the messages of all conversations that are new since the last call once more, under other
+   * conversation ids: the same rows, in multi-row INSERTs, a transaction for each run. Seconds.
+   */
+  async insertAgain(runMessages: number): Promise<number> {
+    const runs: unknown[][][] = [];
+    for (const conversation of await newConversations()) {
+      runs.push(...pieces(await readRows(conversation), runMessages));
+    }
+    return seconds(async () => {
+      for (const rows of runs) {
+        await mysql.beginTransaction();
+        for (const piece of pieces(rows, insertRows)) await insert(piece);
+        await mysql.commit();
+      }
+    });
+  },
+
+  /** Remembers all conversations that there are. */
+  async knowConversations(): Promise<void> {
+    await newConversations();
+  },
+
+  /** Stores a file as one object, a stream of known size; seconds. */
+  async putFile(path: string, key: string): Promise<number> {
+    return seconds(() => {
+      const file = createReadStream(path, { highWaterMark: 256 * 1024 });
+      return minio.putObject(bucket, key, file, statSync(path).size);
+    });
+  },
+
+  /** Reads an object to its end; seconds. */
+  async getFile(key: string, sizeBytes: number): Promise<number> {
+    let received = 0;
+    const taken = await seconds(async () => {
+      for await (const chunk of await minio.getObject(bucket, key)) received += chunk.length;
+    });
+    if (received !== sizeBytes) throw new Error(`${received} bytes of ${sizeBytes} came`);
+    return taken;
+  },
+
+  async removeFile(key: string): Promise<void> {
+    await minio.removeObject(bucket, key);
+  },
+};
+
+async function readPage(conversation: Buffer, before: number, count: 50 | 500) {
+  const [rows] = await mysql.execute({
+    sql: `SELECT seq, edited_at_ms, deleted_at_ms, revision, body FROM message
+      WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ${count}`,
+    values: [conversation, before],
+  });
+  return rows as unknown[][];
+}
+
+async function longestConversation(): Promise<Buffer> {
+  const [rows] = await mysql.query(
+    'SELECT conversation_id FROM conversation ORDER BY last_seq DESC LIMIT 1',
+  );
+  return (rows as [Buffer][])[0]![0];
+}
+
+async function newConversations(): Promise<Buffer[]> {
+  const [rows] = await mysql.query('SELECT conversation_id FROM conversation');
+  const found = (rows as [Buffer][])
+    .map(([id]) => id)
+    .filter((id) => !known.has(id.toString('hex')));
+  for (const id of found) known.add(id.toString('hex'));
+  return found;
+}
+
+let columns = '';
+
+/** All columns of a conversation's messages, under a new conversation id. */
+async function readRows(conversation: Buffer): Promise<unknown[][]> {
+  const [rows, fields]: [unknown, FieldPacket[]] = await mysql.query(
+    'SELECT * FROM message WHERE conversation_id = ? ORDER BY seq',
+    [conversation],
+  );
+  columns = fields.map((field) => field.name).join(', ');
+  const copy = randomBytes(16);
+  const id = fields.findIndex((field) => field.name === 'conversation_id');
+  return (rows as unknown[][]).map((row) => row.with(id, copy));
+}
+
+function pieces<T>(list: readonly T[], length: number): T[][] {
+  const count = Math.ceil(list.length / length);
+  return Array.from({ length: count }, (_, i) => list.slice(i * length, (i + 1) * length));
+}
+
+async function insert(rows: readonly unknown[][]): Promise<void> {
+  await mysql.query(`INSERT INTO message (${columns}) VALUES ?`, [rows]);
+}
+
+serveJobs(jobs);

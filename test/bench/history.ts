@@ -1,0 +1,109 @@
+import { renamed } from '../support/chat-database.ts';
+import type { ChatLine } from '../support/corpus.ts';
+import { Random } from '../support/random.ts';
+import { benchLines } from './lines.ts';
+import { byTurns, quantile } from './measure.ts';
+import { cost, type Result, rate } from './result.ts';
+import type { Bench } from './setup.ts';
+
+/** The group of all messages that are read. */
+const group = 'bench';
+const groupMessages = 1_000_000;
+
+const syncMessages = 200_000;
+
+/** Pages read in one round at each end. */
+const pages = 400;
+
+/** How far from an end of the conversation its pages are taken: they are not always the same. */
+const pagesWithin = 10_000;
+
+const importMessages = 100_000;
+
+/** Messages of one transaction, on both sides: half of what a batch may hold. */
+const runMessages = 2_500;
+
+/** Imports the conversation that the other measurements read. */
+export async function fillHistory({ ours, bare }: Bench): Promise<void> {
+  const lines = benchLines();
+  const piece = 50_000;
+  for (let n = 0; n < groupMessages; n += piece) {
+    const messages = (await take(lines, piece)).map((line, i) => ({
+      ...line,
+      conversation: group,
+      kind: 'group' as const,
+      id: `${line.id}.${n + i}`,
+    }));
+    await ours.run('importLines', messages, runMessages);
+    console.error(`    ${(n + piece).toLocaleString('en-US')} messages`);
+  }
+  await bare.run('knowConversations');
+}
+
+/** A long `Sync` beside the same rows read by the driver. */
+export async function measureSync({ ours, bare }: Bench): Promise<Result[]> {
+  const turns = await byTurns(
+    async () => ({ rate: syncMessages / (await ours.run('syncNewest', group, syncMessages)) }),
+    async () => ({ rate: syncMessages / (await bare.run('readNewest', syncMessages)) }),
+  );
+  return [rate('Sync of 200,000', 'messages/s', turns.ours.rate, turns.bare.rate, 0.6)];
+}
+
+/** Pages of 50 at both ends and in the middle of a long conversation, beside the query alone. */
+export async function measurePages({ ours, bare }: Bench): Promise<Result[]> {
+  const random = new Random(1);
+  const places = {
+    newest: groupMessages + 1 - pagesWithin,
+    middle: groupMessages / 2,
+    oldest: 51,
+  };
+  const draw = (from: number) =>
+    Array.from({ length: pages }, () => random.between(from, from + pagesWithin));
+  const read = async (times: (beforeSeqs: readonly number[]) => Promise<number[]>) => {
+    const numbers: Record<string, number> = {};
+    for (const [place, from] of Object.entries(places)) {
+      const taken = await times(draw(from));
+      numbers[`${place}, p50`] = quantile(taken, 0.5);
+      numbers[`${place}, p99`] = quantile(taken, 0.99);
+    }
+    return numbers;
+  };
+  const turns = await byTurns(
+    () => read((beforeSeqs) => ours.run('syncPages', group, beforeSeqs)),
+    () => read((beforeSeqs) => bare.run('readPages', beforeSeqs)),
+  );
+  const at = (side: Readonly<Record<string, number>>, name: string) => side[name] as number;
+  return [
+    ...Object.keys(turns.ours).map((name) =>
+      cost(`page of 50, ${name}`, 'ms', at(turns.ours, name), at(turns.bare, name)),
+    ),
+    ...['p50', 'p99'].map((share) => {
+      const oldest = at(turns.ours, `oldest, ${share}`);
+      const newest = at(turns.ours, `newest, ${share}`);
+      return cost(`page of 50, oldest beside newest, ${share}`, 'ms', oldest, newest, 1.2);
+    }),
+  ];
+}
+
+/** An `Import` beside multi-row INSERTs of the same rows into the same table. */
+export async function measureImport({ ours, bare }: Bench): Promise<Result[]> {
+  const lines = await take(benchLines(), importMessages);
+  const turns = await byTurns(
+    async (round) => {
+      const messages = lines.map((line) => renamed(line, ` import ${round}`));
+      return { rate: importMessages / (await ours.run('importLines', messages, runMessages)) };
+    },
+    async () => ({ rate: importMessages / (await bare.run('insertAgain', runMessages)) }),
+  );
+  return [rate('Import', 'messages/s', turns.ours.rate, turns.bare.rate, 0.5)];
+}
+
+async function take(lines: AsyncIterator<ChatLine>, count: number): Promise<ChatLine[]> {
+  const taken: ChatLine[] = [];
+  while (taken.length < count) {
+    const { done, value } = await lines.next();
+    if (done) throw new Error('there are no chat lines');
+    taken.push(value);
+  }
+  return taken;
+}

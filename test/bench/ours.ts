@@ -1,0 +1,128 @@
+/** The client's process: the client library, talking to both services. */
+import {
+  BackupClient,
+  type Conversation,
+  HistoryClient,
+  type ImportBatch,
+  type ImportRunInit,
+  type MessageInit,
+} from '../../clients/index.ts';
+import type { ChatLine } from '../support/corpus.ts';
+import { seconds } from './measure.ts';
+import { serveJobs } from './worker.ts';
+
+export type OurJobs = typeof jobs;
+
+const user = 'bench';
+
+let history: HistoryClient;
+let backups: BackupClient;
+
+const jobs = {
+  async connect(historyAddress: string, backupAddress: string): Promise<void> {
+    history = new HistoryClient(historyAddress);
+    backups = new BackupClient(backupAddress);
+  },
+
+  /** Reads the newest messages of a group; seconds. */
+  async syncNewest(group: string, count: number): Promise<number> {
+    let received = 0;
+    const taken = await seconds(async () => {
+      for await (const messages of history.sync({ group, count }).frames()) {
+        received += messages.length;
+      }
+    });
+    if (received !== count) throw new Error(`${received} messages of ${count} came`);
+    return taken;
+  },
+
+  /** Reads a page of 50 of a group below each seq; milliseconds of each. */
+  async syncPages(group: string, beforeSeqs: readonly number[]): Promise<number[]> {
+    const times: number[] = [];
+    for (const beforeSeq of beforeSeqs) {
+      const page = () => history.sync({ group, count: 50, beforeSeq }).collect();
+      times.push((await seconds(page)) * 1000);
+    }
+    return times;
+  },
+
+  /** Imports lines that stand conversation by conversation; seconds. */
+  async importLines(lines: readonly ChatLine[], runMessages: number): Promise<number> {
+    const batches = importBatches(lines, runMessages);
+    let added = 0;
+    const taken = await seconds(async () => {
+      for await (const answer of history.import(batches)) added += answer.added;
+    });
+    if (added !== lines.length) throw new Error(`${added} messages of ${lines.length} were added`);
+    return taken;
+  },
+
+  /** Uploads a file, as the next backup of a database; seconds. */
+  async upload(path: string, database: string): Promise<number> {
+    return seconds(() => backups.upload(path, { user, database }));
+  },
+
+  /** Downloads the newest backup of a database to its end; seconds. */
+  async download(database: string, sizeBytes: number): Promise<number> {
+    let received = 0;
+    const taken = await seconds(async () => {
+      const download = await backups.download({ user, database });
+      for await (const chunk of download) received += chunk.length;
+    });
+    if (received !== sizeBytes) throw new Error(`${received} bytes of ${sizeBytes} came`);
+    return taken;
+  },
+};
+
+/** Batches as the service takes them, of runs of at most `runMessages` of one conversation. */
+function importBatches(lines: readonly ChatLine[], runMessages: number): ImportBatch[] {
+  const batches: ImportRunInit[][] = [[]];
+  let messages = 0;
+  let bytes = 0;
+  for (const run of runsOf(lines, runMessages)) {
+    const runBytes = run.reduce((sum, line) => sum + weight(line), 0);
+    const runs = batches.at(-1)?.length ?? 0;
+    if (runs === 64 || messages + run.length > 5_000 || bytes + runBytes > 2 * 1024 * 1024) {
+      batches.push([]);
+      messages = 0;
+      bytes = 0;
+    }
+    batches.at(-1)?.push({ ...conversationOf(run[0]!), messages: run.map(messageOf) });
+    messages += run.length;
+    bytes += runBytes;
+  }
+  return batches.map((runs) => ({ runs }));
+}
+
+function runsOf(lines: readonly ChatLine[], runMessages: number): ChatLine[][] {
+  const runs: ChatLine[][] = [];
+  for (const line of lines) {
+    const run = runs.at(-1);
+    const fits = run?.[0]?.conversation === line.conversation && run.length < runMessages;
+    if (fits) run.push(line);
+    else runs.push([line]);
+  }
+  return runs;
+}
+
+function conversationOf({ conversation, kind }: ChatLine): Conversation {
+  if (kind === 'group') return { group: conversation };
+  const [user = '', peer = ''] = conversation.split('|');
+  return { user, peer };
+}
+
+function messageOf(line: ChatLine): MessageInit {
+  return {
+    id: line.id,
+    sender: line.sender,
+    sentAtMs: BigInt(line.sent_at_ms),
+    content: { text: line.text },
+  };
+}
+
+/** At least what the line's message takes in a request. */
+function weight(line: ChatLine): number {
+  return 3 * (line.text.length + line.id.length + line.sender.length) + 40;
+}
+
+serveJobs(jobs);
