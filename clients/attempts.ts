@@ -1,0 +1,48 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
+import { BackscrollError } from './errors.ts';
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+
+/**
+ * Counts the tries of one piece of work, and waits between them: 100 ms at first, twice as long each
+ * time up to 5 s, less a random part of up to half, so that many clients do not come back at once.
+ */
+export class Attempts {
+  readonly #most: number;
+  readonly #signal: AbortSignal | undefined;
+  #failed = 0;
+
+  /** `most`: how many tries in a row may fail. A firing `signal` ends the wait. */
+  constructor(most: number, signal?: AbortSignal) {
+    this.#most = most;
+    this.#signal = signal;
+  }
+
+  /** The work has come further: the count begins anew. */
+  progressed(): void {
+    this.#failed = 0;
+  }
+
+  /**
+   * To be called with what a try failed with. Resolves when it is time for the next one; throws
+   * `error` where trying again is no use, or was tried often enough.
+   */
+  async failed(error: unknown, again: (error: BackscrollError) => boolean): Promise<void> {
+    if (!(error instanceof BackscrollError) || !again(error)) throw error;
+    this.#failed += 1;
+    if (this.#failed >= this.#most || this.#signal?.aborted) throw error;
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#failed - 1), LONGEST_PAUSE_MS);
+    try {
+      await delay(pauseMs * (1 - Math.random() / 2), undefined, { signal: this.#signal });
+    } catch {
+      throw error;
+    }
+  }
+}
+
+/** The service could not be reached, or the stream was cut off. */
+export function isUnavailable(error: BackscrollError): boolean {
+  return error.code === status.UNAVAILABLE;
+}

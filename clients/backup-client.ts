@@ -1,0 +1,187 @@
+import { create } from '@bufbuild/protobuf';
+import { type Client, status } from '@grpc/grpc-js';
+import { Attempts, isUnavailable } from './attempts.ts';
+import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
+import { type ChannelOptions, openChannel } from './channel.ts';
+import { Download, type OpenDownload } from './download.ts';
+import { type DownloadProgress, refuseTarget, writeDownload } from './download-file.ts';
+import type { BackscrollError } from './errors.ts';
+import {
+  type Backup,
+  BackupAgeRequestSchema,
+  type BackupAgeResponse,
+  BackupService,
+  DownloadBackupRequestSchema,
+  ListBackupsRequestSchema,
+  UploadMode,
+  UploadStartSchema,
+} from './gen/backscroll/backup/v1/backup_pb.ts';
+import { type OpenUpload, type Uploaded, type UploadProgress, uploadOnce } from './upload.ts';
+import { fileSource, type UploadSource } from './upload-source.ts';
+import { uuidv7 } from './uuid.ts';
+
+/** Tries of an upload, each from its beginning. */
+const MOST_UPLOAD_ATTEMPTS = 8;
+
+/** Names a database of a user. */
+export interface Database {
+  /** Whose database it is. */
+  readonly user: string;
+  /** Name of the database; `backup.db` where it is absent. */
+  readonly database?: string | undefined;
+}
+
+/** What is uploaded, and how; what the fields mean to the service is explained in the proto. */
+export interface UploadOptions extends Database, CallOptions {
+  /** Idempotency key; made here, before the first try, where it is absent. */
+  readonly uploadId?: string | undefined;
+  /** SHA-256 of the whole file, 32 bytes: other bytes are refused. */
+  readonly sha256?: Uint8Array | undefined;
+  /** When the database was first made, in milliseconds since 1970-01-01 UTC. */
+  readonly databaseCreatedAtMs?: bigint | number | undefined;
+  /** Words to find the backup by, at most 255 bytes. */
+  readonly label?: string | undefined;
+  /** The file is encrypted by itself, and need not begin with a SQLite header. */
+  readonly opaque?: boolean | undefined;
+  /** Told after each piece that was sent; begins anew with each try. */
+  readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
+}
+
+/** Which backup is read. */
+export interface DownloadOptions extends Database, CallOptions {
+  /** Number of the backup; the newest where it is absent. */
+  readonly number?: bigint | number | undefined;
+  /** Byte of the file to begin with. Name the number as well: the newest changes. */
+  readonly offsetBytes?: number | undefined;
+}
+
+/** Which backup is written to a file. */
+export interface DownloadToFileOptions extends Omit<DownloadOptions, 'offsetBytes'> {
+  /** Replace a file that exists. */
+  readonly overwrite?: boolean | undefined;
+  /** Told after each piece that was written. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+}
+
+/**
+ * Calls a backup service. Answers are the proto's own messages: numbers, sizes and times are
+ * `bigint`s. Whatever a call fails with is a `BackscrollError` with a `reason`, or the error of a
+ * file or source of the caller's. One client serves any number of calls at once.
+ */
+export class BackupClient implements Disposable, AsyncDisposable {
+  readonly #client: Client;
+
+  /** Nothing is sent before the first call. `address`: host and port, such as `localhost:50052`. */
+  constructor(address: string, options?: ChannelOptions) {
+    this.#client = openChannel(address, options);
+  }
+
+  /**
+   * Uploads one state of a database: a file's path, or a source of bytes. When the service is gone
+   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, 8 times in all; the upload
+   * id keeps it one backup. A database that is open in another program is refused where that shows
+   * (see `fileSource`).
+   */
+  async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
+    const bytes = typeof source === 'string' ? await fileSource(source) : source;
+    const start = create(UploadStartSchema, {
+      uploadId: options.uploadId ?? uuidv7(),
+      user: options.user,
+      database: options.database ?? '',
+      sizeBytes: BigInt(bytes.sizeBytes),
+      sha256: options.sha256 ?? new Uint8Array(),
+      databaseCreatedAtMs: BigInt(options.databaseCreatedAtMs ?? 0),
+      label: options.label ?? '',
+      opaque: options.opaque ?? false,
+      mode: UploadMode.PLAIN,
+    });
+    const open: OpenUpload = (produce) =>
+      callBidi(this.#client, methods.uploadBackup, produce, options);
+    const attempts = new Attempts(MOST_UPLOAD_ATTEMPTS, options.signal);
+    for (;;) {
+      try {
+        return await uploadOnce(open, start, bytes, options.onProgress);
+      } catch (error) {
+        await attempts.failed(error, mayRepeatUpload);
+      }
+    }
+  }
+
+  /**
+   * Begins to read a backup; resolves when it is known which one it is. Read it to its end, leave its
+   * iteration, or dispose of it: until then the call is open.
+   */
+  download(options: DownloadOptions): Promise<Download> {
+    const open: OpenDownload = (number, offsetBytes) => {
+      const request = create(DownloadBackupRequestSchema, {
+        ...databaseFields(options),
+        number,
+        offsetBytes: BigInt(offsetBytes),
+      });
+      return callServerStream(this.#client, methods.downloadBackup, request, options);
+    };
+    return Download.open(
+      open,
+      BigInt(options.number ?? 0),
+      options.offsetBytes ?? 0,
+      options.signal,
+    );
+  }
+
+  /**
+   * Writes a backup to a file, which appears under its name only once it is complete, checked and on
+   * disk. A file that exists is refused (ALREADY_EXISTS, reason FILE_EXISTS) unless `overwrite` is
+   * set, and so is one with a WAL or a journal beside it (reason DATABASE_IN_USE).
+   */
+  async downloadToFile(path: string, options: DownloadToFileOptions): Promise<Backup> {
+    const overwrite = options.overwrite ?? false;
+    await refuseTarget(path, overwrite);
+    const download = await this.download(options);
+    try {
+      await writeDownload(download, path, overwrite, options.onProgress);
+    } finally {
+      await download[Symbol.asyncDispose]();
+    }
+    return download.backup;
+  }
+
+  /** All backups of a database, newest first, asked for page by page as they are read. */
+  async *list(options: Database & CallOptions): AsyncGenerator<Backup, void, undefined> {
+    let pageToken = '';
+    do {
+      const request = create(ListBackupsRequestSchema, { ...databaseFields(options), pageToken });
+      const page = await callUnary(this.#client, methods.listBackups, request, options);
+      yield* page.backups;
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+  }
+
+  /** How old the newest backup of a database is; `ageSeconds` is -1n where there was never one. */
+  age(options: Database & CallOptions): Promise<BackupAgeResponse> {
+    const request = create(BackupAgeRequestSchema, databaseFields(options));
+    return callUnary(this.#client, methods.backupAge, request, options);
+  }
+
+  /** Closes the connection; calls under way are cancelled. */
+  close(): void {
+    this.#client.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+const methods = typedMethods(BackupService);
+
+function databaseFields({ user, database }: Database) {
+  return { user, database: database ?? '' };
+}
+
+function mayRepeatUpload(error: BackscrollError): boolean {
+  return isUnavailable(error) || error.code === status.ABORTED;
+}

@@ -1,0 +1,169 @@
+import { once } from 'node:events';
+import type { DescService, MessageShape } from '@bufbuild/protobuf';
+import {
+  type Client,
+  type CallOptions as GrpcCallOptions,
+  Metadata,
+  type MethodDefinition,
+} from '@grpc/grpc-js';
+import { BackscrollError } from './errors.ts';
+import { serviceDefinition } from './service-definition.ts';
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Cancels the call when it fires: the call then fails with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * How long the call may take in all, in milliseconds; then it fails with DEADLINE_EXCEEDED. Calls
+   * with one answer have 30 s unless told otherwise, streams have no bound. `Infinity` takes it off.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What a call of this kind has in common: the error event must have a listener, or it would throw. */
+interface Cancellable {
+  cancel(): void;
+}
+
+/** grpc-js's description of a service, with the types of its messages. */
+export type Methods<S extends DescService> = {
+  readonly [K in keyof S['method']]: MethodDefinition<
+    MessageShape<S['method'][K]['input']>,
+    MessageShape<S['method'][K]['output']>
+  >;
+};
+
+/** `serviceDefinition` with types. */
+export function typedMethods<S extends DescService>(desc: S): Methods<S> {
+  return serviceDefinition(desc) as unknown as Methods<S>;
+}
+
+const UNARY_TIMEOUT_MS = 30_000;
+
+/** Calls a method with one answer. Fails with a `BackscrollError`. */
+export async function callUnary<Req, Res>(
+  client: Client,
+  method: MethodDefinition<Req, Res>,
+  request: Req,
+  options: CallOptions = {},
+): Promise<Res> {
+  const timeoutMs = options.timeoutMs ?? UNARY_TIMEOUT_MS;
+  const { promise, resolve, reject } = withResolvers<Res>();
+  const call = client.makeUnaryRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    new Metadata(),
+    deadline(timeoutMs),
+    (error, response) => (error ? reject(BackscrollError.from(error)) : resolve(response as Res)),
+  );
+  const unbind = cancelOn(options.signal, call);
+  return promise.finally(unbind);
+}
+
+/**
+ * Calls a method that answers with a stream, and yields its messages. Fails with a
+ * `BackscrollError`; leaving the iteration early cancels the call.
+ */
+export async function* callServerStream<Req, Res>(
+  client: Client,
+  method: MethodDefinition<Req, Res>,
+  request: Req,
+  options: CallOptions = {},
+): AsyncGenerator<Res, void, undefined> {
+  const call = client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    new Metadata(),
+    deadline(options.timeoutMs),
+  );
+  call.on('error', () => {});
+  const unbind = cancelOn(options.signal, call);
+  try {
+    yield* call as AsyncIterable<Res>;
+  } catch (error) {
+    throw BackscrollError.from(error);
+  } finally {
+    unbind();
+    call.cancel();
+  }
+}
+
+/** Sends one message; resolves when the next one may be sent, fails when the call is over. */
+export type Send<Req> = (message: Req) => Promise<void>;
+
+/**
+ * Calls a method with streams both ways: `produce` sends the requests, and this side is closed when
+ * it resolves; the answers are yielded meanwhile. An error of `produce` itself cancels the call and
+ * is thrown as it is; all others are `BackscrollError`s. Leaving the iteration early cancels the
+ * call.
+ */
+export async function* callBidi<Req, Res>(
+  client: Client,
+  method: MethodDefinition<Req, Res>,
+  produce: (send: Send<Req>) => Promise<void>,
+  options: CallOptions = {},
+): AsyncGenerator<Res, void, undefined> {
+  const call = client.makeBidiStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    new Metadata(),
+    deadline(options.timeoutMs),
+  );
+  const over = new AbortController();
+  call.on('error', () => over.abort());
+  call.on('status', () => over.abort());
+  const unbind = cancelOn(options.signal, call);
+  let failure: { error: unknown } | undefined;
+  const send: Send<Req> = async (message) => {
+    over.signal.throwIfAborted();
+    if (!call.write(message)) await once(call, 'drain', { signal: over.signal });
+  };
+  void produce(send).then(
+    () => call.end(),
+    (error: unknown) => {
+      if (over.signal.aborted) return;
+      failure = { error };
+      call.cancel();
+    },
+  );
+  try {
+    yield* call as AsyncIterable<Res>;
+  } catch (error) {
+    throw failure ? failure.error : BackscrollError.from(error);
+  } finally {
+    unbind();
+    over.abort();
+    call.cancel();
+  }
+}
+
+function deadline(timeoutMs: number | undefined): GrpcCallOptions {
+  return timeoutMs === undefined || timeoutMs === Infinity
+    ? {}
+    : { deadline: Date.now() + timeoutMs };
+}
+
+/** Cancels `call` when `signal` fires; the result takes the listener off again. */
+function cancelOn(signal: AbortSignal | undefined, call: Cancellable): () => void {
+  if (!signal) return () => {};
+  const cancel = () => call.cancel();
+  if (signal.aborted) cancel();
+  else signal.addEventListener('abort', cancel, { once: true });
+  return () => signal.removeEventListener('abort', cancel);
+}
+
+/** `Promise.withResolvers`, which Node 20 lacks. */
+function withResolvers<T>() {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((res, rej) => {
+    resolve = res;
+    reject = rej;
+  });
+  return { promise, resolve, reject };
+}

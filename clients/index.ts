@@ -1,0 +1,35 @@
+/** Clients of the Backscroll services; see README.md. */
+
+export {
+  BackupClient,
+  type Database,
+  type DownloadOptions,
+  type DownloadToFileOptions,
+  type UploadOptions,
+} from './backup-client.ts';
+export type { CallOptions } from './calls.ts';
+export type { ChannelOptions } from './channel.ts';
+export type { Conversation, Group, Pair } from './conversation.ts';
+export type { Download } from './download.ts';
+export type { DownloadProgress } from './download-file.ts';
+export { BackscrollError, type FieldFault } from './errors.ts';
+export type { Backup, BackupAgeResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
+export type {
+  AppendedMessage,
+  AppendResponse,
+  ImportResponse,
+  SyncResult,
+} from './gen/backscroll/history/v1/history_pb.ts';
+export type { Content, Message } from './gen/backscroll/history/v1/message_pb.ts';
+export {
+  type AppendInit,
+  HistoryClient,
+  type ImportBatch,
+  type ImportRunInit,
+  type MessageInit,
+  type SyncInit,
+} from './history-client.ts';
+export type { SyncPage } from './sync-page.ts';
+export type { Uploaded, UploadProgress } from './upload.ts';
+export { fileSource, type UploadSource } from './upload-source.ts';
+export { uuidv7 } from './uuid.ts';

@@ -1,0 +1,101 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { status } from '@grpc/grpc-js';
+import { BackscrollError } from './errors.ts';
+
+/** What can be uploaded: bytes of a known size, which can be read again for another try. */
+export interface UploadSource {
+  /** How many bytes there are. */
+  readonly sizeBytes: number;
+  /** Reads them from the beginning. Each chunk is memory of its own, which nobody writes again. */
+  stream(): AsyncIterable<Uint8Array>;
+}
+
+/** Bytes read, and sent, at a time. */
+export const CHUNK_BYTES = 256 * 1024;
+
+/** What a rollback journal that still holds a transaction begins with. */
+const JOURNAL_MAGIC = Buffer.from('d9d505f920a163d7', 'hex');
+
+/**
+ * A SQLite database's file as it is. Refused with FAILED_PRECONDITION while its contents stand partly
+ * in another file (a `-wal` or a `-journal` beside it, reason DATABASE_IN_USE), and when it changes
+ * while it is read (reason SOURCE_CHANGED): what is sent is one state of the database, or nothing.
+ */
+export async function fileSource(path: string): Promise<UploadSource> {
+  await refuseUnsettled(path);
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const asItWas = await stamp(file);
+    return { sizeBytes: size, stream: () => readUnchanged(path, size, asItWas) };
+  } finally {
+    await file.close();
+  }
+}
+
+async function* readUnchanged(
+  path: string,
+  sizeBytes: number,
+  asItWas: string,
+): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    for (let offset = 0; offset < sizeBytes; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, sizeBytes - offset));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+      if (bytesRead === 0) throw changed(path);
+      offset += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    if ((await stamp(file)) !== asItWas) throw changed(path);
+    await refuseUnsettled(path);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Changes whenever the file is written to. */
+async function stamp(file: FileHandle): Promise<string> {
+  const { size, mtimeNs, ctimeNs } = await file.stat({ bigint: true });
+  return `${size} ${mtimeNs} ${ctimeNs}`;
+}
+
+async function refuseUnsettled(path: string): Promise<void> {
+  const part = await partBeside(path);
+  if (part === undefined) return;
+  throw new BackscrollError(
+    `Part of the database stands in ${part}: close it in the program that uses it, or upload a copy ` +
+      'made by SQLite (VACUUM INTO)',
+    { code: status.FAILED_PRECONDITION, reason: 'DATABASE_IN_USE' },
+  );
+}
+
+/** The file beside a database's that holds a part of it now: a WAL or a hot journal. */
+export async function partBeside(path: string): Promise<string | undefined> {
+  const [wal, journal] = [`${path}-wal`, `${path}-journal`];
+  if ((await head(wal)).length > 0) return wal;
+  return (await head(journal)).equals(JOURNAL_MAGIC) ? journal : undefined;
+}
+
+/** The first bytes of a file; none where there is no such file. */
+async function head(path: string): Promise<Buffer> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(JOURNAL_MAGIC.length));
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+function changed(path: string): BackscrollError {
+  return new BackscrollError(
+    `${path} was written to while it was read: upload a copy, or try again`,
+    { code: status.FAILED_PRECONDITION, reason: 'SOURCE_CHANGED' },
+  );
+}

@@ -1,0 +1,71 @@
+import { create } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import type { Send } from './calls.ts';
+import { BackscrollError } from './errors.ts';
+import {
+  type Backup,
+  type UploadBackupRequest,
+  UploadBackupRequestSchema,
+  type UploadBackupResponse,
+  type UploadStart,
+} from './gen/backscroll/backup/v1/backup_pb.ts';
+import { CHUNK_BYTES, type UploadSource } from './upload-source.ts';
+
+/** What an upload has come to. */
+export interface UploadProgress {
+  /** Bytes of the file sent in this try. */
+  readonly sentBytes: number;
+  /** Bytes of the file in all. */
+  readonly sizeBytes: number;
+}
+
+/** A committed upload. */
+export interface Uploaded {
+  /** The backup. */
+  readonly backup: Backup;
+  /** The file equals the backup before it: nothing but a head was stored. */
+  readonly unchanged: boolean;
+  /** The upload had been committed before, by an earlier try or call with the same id. */
+  readonly repeated: boolean;
+}
+
+/** Opens one stream: sends what `produce` sends, and yields the answers. */
+export type OpenUpload = (
+  produce: (send: Send<UploadBackupRequest>) => Promise<void>,
+) => AsyncIterable<UploadBackupResponse>;
+
+/** One try of an upload: all of it, or a `BackscrollError`. */
+export async function uploadOnce(
+  open: OpenUpload,
+  start: UploadStart,
+  source: UploadSource,
+  onProgress: ((progress: UploadProgress) => void) | undefined,
+): Promise<Uploaded> {
+  const produce = async (send: Send<UploadBackupRequest>) => {
+    await send(requestOf({ case: 'start', value: start }));
+    let sentBytes = 0;
+    for await (const chunk of source.stream()) {
+      for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+        const data = chunk.subarray(at, at + CHUNK_BYTES);
+        await send(requestOf({ case: 'data', value: data }));
+        sentBytes += data.length;
+        onProgress?.({ sentBytes, sizeBytes: source.sizeBytes });
+      }
+    }
+  };
+  let uploaded: Uploaded | undefined;
+  for await (const { part } of open(produce)) {
+    if (part.case !== 'result' || !part.value.backup) continue;
+    const { backup, unchanged, repeated } = part.value;
+    uploaded = { backup, unchanged, repeated };
+  }
+  if (uploaded) return uploaded;
+  throw new BackscrollError('The upload ended before its result', {
+    code: status.UNAVAILABLE,
+    reason: 'CUT_OFF',
+  });
+}
+
+function requestOf(part: UploadBackupRequest['part']): UploadBackupRequest {
+  return create(UploadBackupRequestSchema, { part });
+}
