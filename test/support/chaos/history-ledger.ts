@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import { create, toBinary } from '@bufbuild/protobuf';
+import type { Conversation } from '../../../clients/conversation.ts';
 import {
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-
-/** A conversation: a group, or a pair with the user for whom calls are made. */
-export type ConversationName = { group: string } | { user: string; peer: string };
 
 interface Entry {
   readonly fingerprint: string;
@@ -14,8 +12,8 @@ interface Entry {
   acknowledged?: { readonly writer: string; readonly seq: bigint | undefined };
 }
 
-interface Conversation {
-  readonly name: ConversationName;
+interface Kept {
+  readonly name: Conversation;
   readonly entries: Map<string, Entry>;
   /** Ids in the order in which each writer had them acknowledged. */
   readonly order: Map<string, string[]>;
@@ -27,10 +25,10 @@ interface Conversation {
  * A message that was sent may be stored or not; one that was acknowledged must be.
  */
 export class HistoryLedger {
-  readonly #conversations = new Map<string, Conversation>();
+  readonly #conversations = new Map<string, Kept>();
 
   /** The messages are about to leave. */
-  sending(name: ConversationName, messages: readonly Message[]): void {
+  sending(name: Conversation, messages: readonly Message[]): void {
     const conversation = this.#open(name);
     for (const message of messages) {
       if (conversation.entries.has(message.id)) throw new Error(`id ${message.id} was sent before`);
@@ -40,7 +38,7 @@ export class HistoryLedger {
 
   /** The service said that it keeps these messages of one writer; `seqs` where it told them. */
   acknowledged(
-    name: ConversationName,
+    name: Conversation,
     writer: string,
     ids: readonly string[],
     seqs?: readonly bigint[],
@@ -59,12 +57,12 @@ export class HistoryLedger {
   }
 
   /** Every conversation that something was sent to. */
-  names(): ConversationName[] {
+  names(): Conversation[] {
     return [...this.#conversations.values()].map((conversation) => conversation.name);
   }
 
   /** Highest seq that was acknowledged in a conversation, 0 for none: no later read may end below it. */
-  highestSeq(name: ConversationName): bigint {
+  highestSeq(name: Conversation): bigint {
     return this.#open(name).highestSeq;
   }
 
@@ -78,7 +76,7 @@ export class HistoryLedger {
   }
 
   /** Compares a whole conversation, oldest first, with what was promised: one line a fault. */
-  faults(name: ConversationName, stored: readonly Message[]): string[] {
+  faults(name: Conversation, stored: readonly Message[]): string[] {
     const { entries, order } = this.#open(name);
     const faults: string[] = [];
     const seqs = new Map<string, bigint>();
@@ -105,7 +103,7 @@ export class HistoryLedger {
     return faults.map((fault) => `${conversationKey(name)}: ${fault}`);
   }
 
-  #open(name: ConversationName): Conversation {
+  #open(name: Conversation): Kept {
     const key = conversationKey(name);
     let conversation = this.#conversations.get(key);
     if (!conversation) {
@@ -117,8 +115,8 @@ export class HistoryLedger {
 }
 
 /** A conversation's name in words, the same for both users of a pair. */
-export function conversationKey(name: ConversationName): string {
-  if ('group' in name) return `group ${name.group}`;
+export function conversationKey(name: Conversation): string {
+  if (name.group !== undefined) return `group ${name.group}`;
   return `pair ${[name.user, name.peer].sort().join(' and ')}`;
 }
 

@@ -26,6 +26,8 @@ export interface Storm {
   work(random: Random, over: () => boolean, signal: AbortSignal): Promise<void>;
   /** Reads back what the work since the last check wrote; nothing may be in flight. */
   check(signal: AbortSignal): Promise<Check>;
+  /** Reads back what all work since the beginning wrote. */
+  recheck(signal: AbortSignal): Promise<Check>;
 }
 
 /** What a check found. */

@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { describeKill, rageRound } from '../support/chaos/storm.ts';
+import { worlds } from '../support/chaos/worlds.ts';
+import { untilNothingHeld } from '../support/gauges.ts';
+import { Random } from '../support/random.ts';
+
+/** Rounds and kills a round: together a few dozen kills. */
+const plan = {
+  'history on MySQL': [3, 4],
+  'history on SQLite': [3, 3],
+  'backup on MinIO': [3, 3],
+  'backup on a folder': [3, 3],
+} as const;
+
+describe.each(Object.entries(worlds))('%s', (name, start) => {
+  test('keeps its promises when killed', async () => {
+    const seed = Date.now() % 2 ** 32;
+    console.log(`  ${name}: seed ${seed}`);
+    const random = new Random(seed);
+    const [rounds, kills] = plan[name as keyof typeof plan];
+    await using world = await start();
+    let hits = 0;
+    for (let round = 0; round < rounds; round++) {
+      const survived = await rageRound(world.storm, random, kills);
+      for (const kill of survived.kills) {
+        console.log(`  ${name}: ${describeKill(kill)}`);
+        if (Object.keys(kill.inFlight).length > 0) hits++;
+      }
+      console.log(`  ${name}: checked ${survived.checked}`);
+      await untilNothingHeld(world.service.metrics, AbortSignal.timeout(10_000));
+    }
+    const { faults } = await world.storm.recheck(AbortSignal.timeout(60_000));
+    expect(faults).toEqual([]);
+    expect(hits).toBeGreaterThan((rounds * kills) / 2);
+  });
+});

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { BackupClient } from '../../../clients/backup-client.ts';
+import type { Random } from '../random.ts';
+import type { Activity } from './activity.ts';
+import type { BackupLedger } from './backup-ledger.ts';
+import { ChangingDatabase } from './changing-database.ts';
+import { excuse, pause } from './patience.ts';
+
+/** What the clients of one round share. */
+export interface BackupRound {
+  readonly client: BackupClient;
+  readonly activity: Activity;
+  readonly ledger: BackupLedger;
+  /** Folder for the databases of the round. */
+  readonly folder: string;
+  readonly over: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Status of an upload that another one of the same database came before. */
+const aborted = 10;
+
+/** An impatient uploader does not send its file a second time. */
+class GaveUp extends Error {}
+
+/**
+ * Uploads one state of a user's database after the other. A patient one repeats an upload until it is
+ * answered; a hasty one never asks what became of one that broke off.
+ */
+export async function uploader(
+  round: BackupRound,
+  {
+    user,
+    device,
+    random,
+    patient,
+  }: { user: string; device: string; random: Random; patient: boolean },
+): Promise<void> {
+  using database = new ChangingDatabase(join(round.folder, `${user} ${device}.db`), random);
+  for (let state = 0; !round.over(); state++) {
+    const bytes = database.next();
+    const uploadId = `${device} ${state}`;
+    round.ledger.sending(user, uploadId, sha256(bytes));
+    do {
+      using _ = round.activity.begin('upload');
+      try {
+        const { backup } = await round.client.upload(source(bytes, patient), {
+          user,
+          uploadId,
+          onProgress: () => round.activity.happened('part sent'),
+          signal: round.signal,
+        });
+        round.ledger.acknowledged(user, uploadId, backup.number);
+        round.activity.happened('upload answered');
+        break;
+      } catch (error) {
+        if (error instanceof GaveUp) round.activity.happened('call failed');
+        else excuse(error, `upload of ${device}`, round.activity, [aborted]);
+        await pause(round.signal);
+      }
+    } while (patient);
+  }
+}
+
+/** Downloads the newest backup again and again: always a whole state that was sent, and a recent one. */
+export async function downloader(round: BackupRound, user: string): Promise<void> {
+  const { client, activity, ledger, signal } = round;
+  while (!round.over()) {
+    const acknowledged = ledger.newestNumber(user);
+    if (acknowledged === 0n) {
+      await pause(signal);
+      continue;
+    }
+    using _ = activity.begin('download');
+    try {
+      await using download = await client.download({ user, signal });
+      const hash = createHash('sha256');
+      for await (const bytes of download) {
+        activity.happened('part read');
+        hash.update(bytes);
+      }
+      const { number, uploadId } = download.backup;
+      if (number < acknowledged)
+        throw new Error(`${user}: ${number} is newest, not ${acknowledged}`);
+      if (hash.digest('hex') !== ledger.digestOf(user, uploadId)) {
+        throw new Error(`${user}: backup ${number} is not what ${uploadId} sent`);
+      }
+    } catch (error) {
+      excuse(error, `download of ${user}`, activity);
+      await pause(signal);
+    }
+  }
+}
+
+/** SHA-256 in hex. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function source(bytes: Uint8Array, patient: boolean) {
+  const part = 64 * 1024;
+  let tries = 0;
+  return {
+    sizeBytes: bytes.length,
+    async *stream() {
+      if (tries++ > 0 && !patient) throw new GaveUp();
+      for (let at = 0; at < bytes.length; at += part) yield bytes.subarray(at, at + part);
+    },
+  };
+}

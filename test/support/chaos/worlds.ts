@@ -1,0 +1,92 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freshBucket, freshDatabase } from '../databases.ts';
+import { startMinio, startMysql } from '../engines.ts';
+import { BackupStorm } from './backup-storm.ts';
+import { HistoryStorm } from './history-storm.ts';
+import type { Storm } from './storm.ts';
+import { engineVictim, ServiceVictim } from './victims.ts';
+
+/** A storm with the real processes that it rages on. Disposing it ends them and removes their data. */
+export interface World extends AsyncDisposable {
+  readonly storm: Storm;
+  readonly service: ServiceVictim;
+}
+
+/** The four worlds: each service on the engine for production and on the embedded default. */
+export const worlds = {
+  'history on MySQL': historyOnMysql,
+  'history on SQLite': historyOnSqlite,
+  'backup on MinIO': backupOnMinio,
+  'backup on a folder': backupInFolder,
+} as const;
+
+async function historyOnMysql(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const engine = made.use(await startMysql());
+  const { url } = await freshDatabase(engine.url);
+  const service = made.use(await ServiceVictim.launch('history', { HISTORY_DATABASE_URL: url }));
+  const mysql = engineVictim('MySQL', engine);
+  const victims = [[service], [mysql], [service], [mysql, service]];
+  return world(
+    made.use(new HistoryStorm('history on MySQL', service.address, victims)),
+    service,
+    made,
+  );
+}
+
+async function historyOnSqlite(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const folder = await temporaryFolder(made);
+  const url = `sqlite:${join(folder, 'history.db')}`;
+  const service = made.use(await ServiceVictim.launch('history', { HISTORY_DATABASE_URL: url }));
+  return world(
+    made.use(new HistoryStorm('history on SQLite', service.address, [[service]])),
+    service,
+    made,
+  );
+}
+
+async function backupOnMinio(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const engine = made.use(await startMinio());
+  const { url, accessKey, secretKey } = await freshBucket(engine.url);
+  const service = made.use(
+    await ServiceVictim.launch('backup', {
+      BACKUP_STORE_URL: url,
+      MINIO_ACCESS_KEY: accessKey,
+      MINIO_SECRET_KEY: secretKey,
+    }),
+  );
+  const minio = engineVictim('MinIO', engine);
+  const victims = [[service], [minio], [minio, service]];
+  return world(
+    made.use(new BackupStorm('backup on MinIO', service.address, victims)),
+    service,
+    made,
+  );
+}
+
+async function backupInFolder(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const folder = await temporaryFolder(made);
+  const url = `file:${join(folder, 'backups')}`;
+  const service = made.use(await ServiceVictim.launch('backup', { BACKUP_STORE_URL: url }));
+  return world(
+    made.use(new BackupStorm('backup on a folder', service.address, [[service]])),
+    service,
+    made,
+  );
+}
+
+function world(storm: Storm, service: ServiceVictim, made: AsyncDisposableStack): World {
+  const owned = made.move();
+  return { storm, service, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function temporaryFolder(made: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'backscroll-storm-'));
+  made.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
