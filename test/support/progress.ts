@@ -20,14 +20,18 @@ export class Progress implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#show('done');
+    this.#show('', true);
     if (this.#live) process.stdout.write('\n');
   }
 
-  #show(detail: string): void {
+  #show(detail: string, ended = false): void {
     this.#shownAt = Date.now();
     const seconds = Math.round((this.#shownAt - this.#began) / 1000);
-    const line = `  ${this.#what}${detail === '' ? '' : `: ${detail}, ${seconds} s`}`;
+    const parts = [
+      ...(detail === '' ? [] : [detail]),
+      ...(ended || detail ? [`${seconds} s`] : []),
+    ];
+    const line = `  ${[this.#what, parts.join(', ')].filter((part) => part !== '').join(': ')}`;
     process.stdout.write(
       this.#live ? `\r\x1b[K${line.slice(0, process.stdout.columns - 1)}` : `${line}\n`,
     );

@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { importsOf, projectFiles } from './project-files.ts';
+
+/**
+ * Who may import whom, as ARCHITECTURE.md tells it. The first room whose `files` match decides. An
+ * entry that ends with a slash allows the folder; X is the service that the file belongs to. Node's
+ * built-in modules are open to all, but for the drivers below.
+ */
+const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] }[] = [
+  { files: /^clients\/gen\//, may: ['clients/gen/', '@bufbuild/protobuf'] },
+  { files: /^clients\/format\//, may: ['clients/format/'] },
+  {
+    files: /^clients\/cli\//,
+    may: ['clients/', '@bufbuild/protobuf', '@grpc/grpc-js', 'commander', 'cli-progress'],
+  },
+  { files: /^clients\//, may: ['clients/', '@bufbuild/protobuf', '@grpc/grpc-js'] },
+  {
+    files: /^services\/common\//,
+    may: [
+      ...['services/common/', 'clients/gen/', 'clients/service-definition.ts', 'clients/errors.ts'],
+      ...['@bufbuild/protobuf', '@grpc/grpc-js', '@grpc/reflection', 'grpc-health-check'],
+      ...['pino', 'prom-client', 'umzug', 'zod'],
+    ],
+  },
+  {
+    files: /^services\/(?<X>history|backup)\/handlers\//,
+    may: [
+      ...['services/X/handlers/', 'services/X/domain/', 'services/X/limits.ts'],
+      ...['services/X/store/store.ts', 'services/common/errors.ts', 'services/common/call.ts'],
+      ...['clients/gen/', 'clients/format/', '@bufbuild/protobuf'],
+    ],
+  },
+  {
+    files: /^services\/(?<X>history|backup)\/domain\//,
+    may: [
+      ...['services/X/domain/', 'services/X/limits.ts', 'services/X/store/store.ts'],
+      ...['services/common/errors.ts', 'clients/gen/', 'clients/format/', '@bufbuild/protobuf'],
+    ],
+  },
+  {
+    files: /^services\/(?<X>history|backup)\/store\//,
+    may: [
+      ...['services/X/store/', 'services/X/limits.ts', 'services/common/errors.ts'],
+      ...['clients/format/', 'mysql2', 'minio'],
+    ],
+  },
+  {
+    files: /^services\/(?<X>history|backup)\//,
+    may: ['services/X/', 'services/common/', 'clients/', '@bufbuild/protobuf', 'zod'],
+  },
+  {
+    files: /^services\/main\.ts$/,
+    may: ['services/history/', 'services/backup/', 'services/common/'],
+  },
+];
+
+/** What reaches an engine: one file of the services each, so that what it asks of it stands together. */
+const drivers: Readonly<Record<string, RegExp>> = {
+  'node:sqlite': /^services\/history\/store\/sqlite[\w-]*\.ts$/,
+  mysql2: /^services\/history\/store\/mysql[\w-]*\.ts$/,
+  minio: /^services\/backup\/store\/minio[\w-]*\.ts$/,
+};
+
+const files = projectFiles().filter((file) => /^(clients|services)\/.*\.ts$/.test(file));
+const imports = files.map((file) => ({ file, targets: importsOf(file) }));
+
+describe('imports', () => {
+  it('are read from the sources', () => {
+    expect(importsOf('clients/service-definition.ts')).toEqual(
+      expect.arrayContaining(['@bufbuild/protobuf', '@grpc/grpc-js']),
+    );
+  });
+
+  it('keep to the table of rooms', () => {
+    const strays = imports.flatMap(({ file, targets }) => {
+      const may = allowed(file);
+      const stray = targets.filter((target) => !target.startsWith('node:') && !within(may, target));
+      return stray.map((target) => `${file} imports ${target}`);
+    });
+    expect(strays).toEqual([]);
+  });
+
+  it.each(Object.entries(drivers))('reach %s from one file alone', (driver, place) => {
+    const users = imports.filter(({ targets }) => targets.includes(driver)).map(({ file }) => file);
+    expect(users.filter((file) => !place.test(file))).toEqual([]);
+    expect(users.length).toBeLessThanOrEqual(1);
+  });
+});
+
+function allowed(file: string): readonly string[] {
+  for (const room of rooms) {
+    const match = room.files.exec(file);
+    if (match) return room.may.map((entry) => entry.replace('/X/', `/${match.groups?.X}/`));
+  }
+  throw new Error(`${file} belongs to no room of the table`);
+}
+
+function within(may: readonly string[], target: string): boolean {
+  return may.some((entry) => (entry.endsWith('/') ? target.startsWith(entry) : target === entry));
+}
