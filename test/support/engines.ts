@@ -87,7 +87,9 @@ async function findWay(kind: EngineKind): Promise<Way> {
       await provideImage(kind.image);
       return { how: `container of ${kind.image}`, prepare: () => kind.container() };
     } catch (error) {
-      console.log(`  no ${kind.name} from Docker, so without it: ${error}`);
+      console.log(
+        `  no ${kind.name} from Docker, so without it: ${String(error).replaceAll('\n', ' ')}`,
+      );
     }
   }
   if (await kind.canBuild()) return { how: await kind.build(), prepare: () => kind.process() };

@@ -33,7 +33,7 @@ export class Progress implements Disposable {
     ];
     const line = `  ${[this.#what, parts.join(', ')].filter((part) => part !== '').join(': ')}`;
     process.stdout.write(
-      this.#live ? `\r\x1b[K${line.slice(0, process.stdout.columns - 1)}` : `${line}\n`,
+      this.#live ? `\r\x1b[K${line.slice(0, (process.stdout.columns || 80) - 1)}` : `${line}\n`,
     );
   }
 }
