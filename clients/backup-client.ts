@@ -3,8 +3,8 @@ import { type Client, status } from '@grpc/grpc-js';
 import { Attempts, isUnavailable } from './attempts.ts';
 import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
 import { type ChannelOptions, openChannel } from './channel.ts';
+import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
 import { Download, type OpenDownload } from './download.ts';
-import { type DownloadProgress, refuseTarget, writeDownload } from './download-file.ts';
 import type { BackscrollError } from './errors.ts';
 import {
   type Backup,
@@ -16,8 +16,8 @@ import {
   UploadMode,
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import { refuseExisting, writeNewFile } from './new-file.ts';
 import { type OpenUpload, type Uploaded, type UploadProgress, uploadOnce } from './upload.ts';
-import { fileSource, type UploadSource } from './upload-source.ts';
 import { uuidv7 } from './uuid.ts';
 
 /** Tries of an upload, each from its beginning. */
@@ -53,6 +53,14 @@ export interface DownloadOptions extends Database, CallOptions {
   readonly number?: bigint | number | undefined;
   /** Byte of the file to begin with. Name the number as well: the newest changes. */
   readonly offsetBytes?: number | undefined;
+}
+
+/** What a download has come to. */
+export interface DownloadProgress {
+  /** Bytes of the file received. */
+  readonly receivedBytes: number;
+  /** Bytes of the file in all. */
+  readonly sizeBytes: number;
 }
 
 /** Which backup is written to a file. */
@@ -134,15 +142,22 @@ export class BackupClient implements Disposable, AsyncDisposable {
    * set, and so is one with a WAL or a journal beside it (reason DATABASE_IN_USE).
    */
   async downloadToFile(path: string, options: DownloadToFileOptions): Promise<Backup> {
-    const overwrite = options.overwrite ?? false;
-    await refuseTarget(path, overwrite);
-    const download = await this.download(options);
-    try {
-      await writeDownload(download, path, overwrite, options.onProgress);
-    } finally {
-      await download[Symbol.asyncDispose]();
-    }
-    return download.backup;
+    const mayAppear = async () => {
+      await refuseMixing(path);
+      if (!options.overwrite) await refuseExisting(path);
+    };
+    let backup: Backup | undefined;
+    await writeNewFile(path, mayAppear, async (file) => {
+      const download = await this.download(options);
+      backup = download.backup;
+      let receivedBytes = 0;
+      for await (const chunk of download) {
+        await file.writeFile(chunk);
+        receivedBytes += chunk.length;
+        options.onProgress?.({ receivedBytes, sizeBytes: Number(backup.sizeBytes) });
+      }
+    });
+    return backup!;
   }
 
   /** All backups of a database, newest first, asked for page by page as they are read. */

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { Attempts, isUnavailable } from './attempts.ts';
 import { BackscrollError } from './errors.ts';
-import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digest.ts';
+import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import type { Backup, DownloadBackupResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
 
 /** Tries in a row that bring no byte. With the pauses between them about 30 s. */

@@ -4,14 +4,15 @@ export {
   BackupClient,
   type Database,
   type DownloadOptions,
+  type DownloadProgress,
   type DownloadToFileOptions,
   type UploadOptions,
 } from './backup-client.ts';
 export type { CallOptions } from './calls.ts';
 export type { ChannelOptions } from './channel.ts';
 export type { Conversation, Group, Pair } from './conversation.ts';
+export { fileSource, type UploadSource } from './database-file.ts';
 export type { Download } from './download.ts';
-export type { DownloadProgress } from './download-file.ts';
 export { BackscrollError, type FieldFault } from './errors.ts';
 export type { Backup, BackupAgeResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
 export type {
@@ -31,5 +32,4 @@ export {
 } from './history-client.ts';
 export type { SyncPage } from './sync-page.ts';
 export type { Uploaded, UploadProgress } from './upload.ts';
-export { fileSource, type UploadSource } from './upload-source.ts';
 export { uuidv7 } from './uuid.ts';

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import type { Send } from './calls.ts';
+import { CHUNK_BYTES, type UploadSource } from './database-file.ts';
 import { BackscrollError } from './errors.ts';
 import {
   type Backup,
@@ -9,7 +10,6 @@ import {
   type UploadBackupResponse,
   type UploadStart,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
-import { CHUNK_BYTES, type UploadSource } from './upload-source.ts';
 
 /** What an upload has come to. */
 export interface UploadProgress {

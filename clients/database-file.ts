@@ -60,6 +60,19 @@ async function stamp(file: FileHandle): Promise<string> {
   return `${size} ${mtimeNs} ${ctimeNs}`;
 }
 
+/**
+ * Refuses a path to restore to beside which a WAL or a journal stands (FAILED_PRECONDITION, reason
+ * DATABASE_IN_USE): SQLite would mix it into the restored database.
+ */
+export async function refuseMixing(path: string): Promise<void> {
+  const part = await partBeside(path);
+  if (part === undefined) return;
+  throw new BackscrollError(
+    `${part} belongs to another state of ${path}: move both away, or name another file`,
+    { code: status.FAILED_PRECONDITION, reason: 'DATABASE_IN_USE' },
+  );
+}
+
 async function refuseUnsettled(path: string): Promise<void> {
   const part = await partBeside(path);
   if (part === undefined) return;
@@ -71,7 +84,7 @@ async function refuseUnsettled(path: string): Promise<void> {
 }
 
 /** The file beside a database's that holds a part of it now: a WAL or a hot journal. */
-export async function partBeside(path: string): Promise<string | undefined> {
+async function partBeside(path: string): Promise<string | undefined> {
   const [wal, journal] = [`${path}-wal`, `${path}-journal`];
   if ((await head(wal)).length > 0) return wal;
   return (await head(journal)).equals(JOURNAL_MAGIC) ? journal : undefined;

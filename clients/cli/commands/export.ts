@@ -1,0 +1,102 @@
+import type { Command } from 'commander';
+import { Attempts, isUnavailable } from '../../attempts.ts';
+import type { Conversation } from '../../conversation.ts';
+import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import { refuseExisting, writeNewFile } from '../../new-file.ts';
+import {
+  type Context,
+  type ConversationOptions,
+  conversationOf,
+  type GlobalOptions,
+  withConversation,
+} from '../context.ts';
+import { formatLine } from '../message-line.ts';
+import { type Progress, showProgress } from '../progress.ts';
+
+interface Options extends GlobalOptions, ConversationOptions {
+  readonly output?: string;
+  readonly force?: boolean;
+}
+
+/** Messages asked for at a time. */
+const PAGE = 10_000;
+
+/** Tries in a row that bring no message. */
+const MOST_ATTEMPTS = 8;
+
+/** Adds `backscroll export`. */
+export function addExport(program: Command, context: Context): void {
+  withConversation(program.command('export'))
+    .summary('write a whole conversation, one message a line')
+    .description(
+      'Writes all messages of a conversation, oldest first: one JSON message a line, as `import`\n' +
+        'takes them back.',
+    )
+    .option('-o, --output <file>', 'write to a file, which appears once it is complete')
+    .option('-f, --force', 'replace the file if it exists')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  backscroll export --user alice --peer bob --output alice-bob.ndjson
+  backscroll export --group team | gzip > team.ndjson.gz`,
+    )
+    .action(async (_options, command: Command) => {
+      await exportConversation(context, command.optsWithGlobals<Options>());
+    });
+}
+
+async function exportConversation(context: Context, options: Options): Promise<void> {
+  const conversation = conversationOf(options);
+  const { output, force } = options;
+  if (output === undefined || output === '-') {
+    await readAll(context, options, conversation, (lines) => context.output.write(lines));
+    return;
+  }
+  const mayAppear = async () => {
+    if (!force) await refuseExisting(output);
+  };
+  let count = 0;
+  await writeNewFile(output, mayAppear, async (file) => {
+    count = await readAll(context, options, conversation, (lines) => file.writeFile(lines));
+  });
+  context.output.note(`${count} messages in ${output}`);
+}
+
+/** Reads a conversation from its beginning, page by page; goes on where it was after a break. */
+async function readAll(
+  context: Context,
+  options: Options,
+  conversation: Conversation,
+  write: (lines: string) => Promise<void>,
+): Promise<number> {
+  const client = context.history(options);
+  const attempts = new Attempts(MOST_ATTEMPTS, context.signal);
+  const lineOf = (message: Message) => `${formatLine({ conversation, message })}\n`;
+  let progress: Progress | undefined;
+  let afterSeq = 0n;
+  let count = 0;
+  try {
+    for (;;) {
+      try {
+        const request = { ...conversation, afterSeq, count: PAGE, order: 'oldest-first' } as const;
+        const page = client.sync(request, context.call(options));
+        for await (const frame of page.frames()) {
+          await write(frame.map(lineOf).join(''));
+          afterSeq = frame.at(-1)!.seq;
+          count += frame.length;
+          attempts.progressed();
+          progress?.update(Number(afterSeq));
+        }
+        const { reachedNewest, toSeq, lastSeq } = await page.result;
+        if (reachedNewest) return count;
+        if (toSeq > afterSeq) afterSeq = toSeq;
+        progress ??= showProgress('Exporting', Number(lastSeq), String);
+      } catch (error) {
+        await attempts.failed(error, isUnavailable);
+      }
+    }
+  } finally {
+    progress?.stop();
+  }
+}

@@ -1,0 +1,87 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { BackupClient } from '../backup-client.ts';
+import type { CallOptions } from '../calls.ts';
+import type { Conversation } from '../conversation.ts';
+import { HistoryClient } from '../history-client.ts';
+import { type Callee, usage } from './exit.ts';
+import type { Output } from './output.ts';
+
+/** The options that every command has. */
+export interface GlobalOptions {
+  readonly history: string;
+  readonly backup: string;
+  readonly json?: boolean;
+  readonly timeout?: number;
+}
+
+/** What the commands work with: output, an interrupt, and clients of the services. */
+export class Context {
+  readonly output: Output;
+  /** Fires when the user interrupts the command. */
+  readonly signal: AbortSignal;
+  /** The service that was called last. */
+  callee: Callee | undefined;
+  readonly #clients: { close(): void }[] = [];
+
+  constructor(output: Output, signal: AbortSignal) {
+    this.output = output;
+    this.signal = signal;
+  }
+
+  /** A client of the history service, closed with the command. */
+  history(options: GlobalOptions): HistoryClient {
+    this.callee = { name: 'history', address: options.history };
+    return this.#keep(new HistoryClient(options.history));
+  }
+
+  /** A client of the backup service, closed with the command. */
+  backup(options: GlobalOptions): BackupClient {
+    this.callee = { name: 'backup', address: options.backup };
+    return this.#keep(new BackupClient(options.backup));
+  }
+
+  /** What every call is given: it ends with the command, and at `--timeout`. */
+  call(options: GlobalOptions): CallOptions {
+    const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
+    return { signal: this.signal, timeoutMs };
+  }
+
+  /** Closes the clients. */
+  close(): void {
+    for (const client of this.#clients) client.close();
+  }
+
+  #keep<T extends { close(): void }>(client: T): T {
+    this.#clients.push(client);
+    return client;
+  }
+}
+
+/** The options by which commands name a conversation. */
+export interface ConversationOptions {
+  readonly user?: string;
+  readonly peer?: string;
+  readonly group?: string;
+}
+
+/** Adds the options that name a conversation. */
+export function withConversation(command: Command): Command {
+  return command
+    .option('-u, --user <name>', 'for whom the call is made; needed with --peer')
+    .option('-p, --peer <name>', 'the other user of the conversation')
+    .option('-g, --group <name>', 'the group');
+}
+
+/** The conversation that the options name. */
+export function conversationOf({ user, peer, group }: ConversationOptions): Conversation {
+  if (group !== undefined && peer === undefined) return { group, user };
+  if (group === undefined && peer !== undefined && user !== undefined) return { user, peer };
+  throw usage('name one conversation: --user NAME --peer NAME, or --group NAME');
+}
+
+/** Reads an option that is a whole number, 0 or more. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError('It is not a whole number.');
+}

@@ -1,0 +1,110 @@
+import { status } from '@grpc/grpc-js';
+import { CommanderError } from 'commander';
+import { BackscrollError } from '../errors.ts';
+
+/** Exit codes of the command. They are part of its interface: scripts rely on them. */
+export const Exit = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  unreachable: 3,
+  nothing: 4,
+  interrupted: 130,
+} as const;
+
+/** The exit codes as `--help` lists them. */
+export const EXIT_CODES = `
+Exit codes:
+  0    done
+  1    the service refused or failed; the reason is printed
+  2    wrong usage or input; nothing to gain from trying again
+  3    the service could not be reached, or not in time: try again
+  4    there is no such thing; \`backup age\`: there was never a backup
+  130  interrupted (Ctrl-C)`;
+
+/** Ends the command with a message for its user and an exit code. */
+export class CliError extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Wrong usage or input. */
+export function usage(message: string): CliError {
+  return new CliError(Exit.usage, message);
+}
+
+/** Whoever read the output has gone, as \`head\` does: no reason to say anything. */
+export class OutputClosed extends Error {}
+
+/** A service as far as messages to the user need it. */
+export interface Callee {
+  readonly name: 'history' | 'backup';
+  readonly address: string;
+}
+
+/** What to print (nothing where it is undefined) and the exit code for what a command threw. */
+export function failureOf(
+  error: unknown,
+  callee: Callee | undefined,
+): { message?: string; exitCode: number } {
+  if (error instanceof OutputClosed) return { exitCode: Exit.ok };
+  // Commander has printed what it had to say.
+  if (error instanceof CommanderError) {
+    return { exitCode: error.exitCode === 0 ? Exit.ok : Exit.usage };
+  }
+  if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
+  if (error instanceof BackscrollError) return refusal(error, callee);
+  if (isSystemError(error)) return { message: error.message, exitCode: Exit.usage };
+  return { message: error instanceof Error ? error.message : String(error), exitCode: Exit.failed };
+}
+
+/** Statuses that mean something else than that the service refused. */
+const EXIT_OF: Readonly<Record<number, number>> = {
+  [status.INVALID_ARGUMENT]: Exit.usage,
+  [status.UNAVAILABLE]: Exit.unreachable,
+  [status.DEADLINE_EXCEEDED]: Exit.unreachable,
+  [status.NOT_FOUND]: Exit.nothing,
+};
+
+/** What the client library found wrong with a file on this side. */
+const LOCAL_REASONS = ['FILE_EXISTS', 'DATABASE_IN_USE', 'SOURCE_CHANGED'];
+
+function refusal(error: BackscrollError, callee: Callee | undefined) {
+  if (LOCAL_REASONS.includes(error.reason)) {
+    const hint = error.reason === 'FILE_EXISTS' ? ': replace it with --force' : '';
+    return { message: error.message + hint, exitCode: Exit.usage };
+  }
+  return { message: whatToDo(error, callee), exitCode: EXIT_OF[error.code] ?? Exit.failed };
+}
+
+function whatToDo(error: BackscrollError, callee: Callee | undefined): string {
+  const { message, reason } = error;
+  const service = callee ? `the ${callee.name} service at ${callee.address}` : 'the service';
+  switch (reason) {
+    // The names of statuses: the service itself has said nothing.
+    case 'UNAVAILABLE':
+      return (
+        `Can't reach ${service}: ${message}\n` +
+        `Is it running? Start it with \`npm start\`, or name another address with --${callee?.name}.`
+      );
+    case 'DEADLINE_EXCEEDED':
+      return `No answer in time from ${service}: try again, or allow more with --timeout.`;
+    default: {
+      const again = error.code === status.UNAVAILABLE ? '. Try again in a moment.' : '';
+      return `${faultsOf(error)} (${reason})${again}`;
+    }
+  }
+}
+
+function faultsOf({ fields, message }: BackscrollError): string {
+  if (fields.length === 0) return message;
+  return fields.map(({ field, description }) => `${field}: ${description}`).join('\n');
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error;
+}
