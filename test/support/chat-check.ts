@@ -2,12 +2,39 @@ import type { Conversation } from '../../clients/conversation.ts';
 import type { Message } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../../clients/history-client.ts';
 import type { ChatConversation, ChatLine } from './corpus.ts';
+import { TestProcess } from './processes.ts';
+
+/** A conversation of at most so many messages is read in pages of one message, too. */
+export const shortMessages = 50;
+
+/** More than any conversation of the tests has. */
+export const allAtOnce = 1_000_000;
 
 /** How `backscroll import` names the conversation of chat lines: `A|B` is the pair of A and B. */
 export function conversationOf({ name, kind }: ChatConversation): Conversation {
   if (kind === 'group') return { group: name };
   const [user = '', peer = ''] = name.split('|');
   return { user, peer };
+}
+
+/** What an import is to count. */
+export interface ImportCounts {
+  readonly added: number;
+  readonly repeated: number;
+}
+
+/** Imports a file of chat lines by the `backscroll` command; throws where it counts otherwise. */
+export async function importFile(address: string, path: string, due: ImportCounts): Promise<void> {
+  await using command = new TestProcess([
+    ...['clients/cli/main.ts', 'import', path, '--history', address, '--json'],
+  ]);
+  const { code } = await command.exited;
+  if (code !== 0) throw new Error(`backscroll import ended with ${code}: ${command.stderr}`);
+  const { added, repeated } = JSON.parse(command.stdout) as ImportCounts;
+  if (added !== due.added || repeated !== due.repeated) {
+    const got = `added ${added} and found ${repeated}`;
+    throw new Error(`backscroll import ${got} for ${due.added} and ${due.repeated}`);
+  }
 }
 
 /**

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import type { BackupClient } from '../../clients/backup-client.ts';
+import { BackscrollError } from '../../clients/errors.ts';
+
+/** The first bytes of every SQLite file that is not encrypted. */
+const sqliteMagic = Buffer.from('SQLite format 3\0');
+
+const invalidArgument = 3;
+
+/** Longest that a small upload may take, in milliseconds: a damaged file must not hang the service. */
+const patienceMs = 30_000;
+
+/** Uploads a small file and reads it back; throws where a byte differs. */
+export async function checkRoundTrip(
+  client: BackupClient,
+  user: string,
+  database: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const signal = AbortSignal.timeout(patienceMs);
+  const source = {
+    sizeBytes: bytes.length,
+    async *stream() {
+      yield bytes;
+    },
+  };
+  const { backup } = await client.upload(source, { user, database, signal });
+  await using download = await client.download({ user, database, number: backup.number, signal });
+  const parts = await Array.fromAsync(download);
+  if (!Buffer.concat(parts).equals(bytes)) throw new Error(`${database} came back otherwise`);
+}
+
+/**
+ * Uploads a damaged file: it is refused for a reason, or kept and given back as it is; without a SQLite
+ * header it must be refused. Tells which.
+ */
+export async function checkDamaged(
+  client: BackupClient,
+  user: string,
+  database: string,
+  bytes: Buffer,
+): Promise<'refused' | 'kept'> {
+  const hasHeader = bytes.subarray(0, sqliteMagic.length).equals(sqliteMagic);
+  try {
+    await checkRoundTrip(client, user, database, bytes);
+  } catch (error) {
+    if (!(error instanceof BackscrollError) || error.code !== invalidArgument) throw error;
+    if (error.reason === '' || error.reason === 'INVALID_ARGUMENT') {
+      throw new Error(`${database} was refused without a reason`, { cause: error });
+    }
+    return 'refused';
+  }
+  if (!hasHeader) throw new Error(`${database} has no SQLite header and was kept`);
+  return 'kept';
+}
+
+/** SHA-256 in hex of a stream. */
+export async function digestOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const bytes of stream) hash.update(bytes);
+  return hash.digest('hex');
+}
