@@ -1,0 +1,43 @@
+import { fileURLToPath } from 'node:url';
+import { migrate, schemaIsCurrent } from '../common/migrations.ts';
+import { JoinedAppends } from './domain/joined-appends.ts';
+import { MysqlStore } from './store/mysql.ts';
+import { SqliteStore } from './store/sqlite.ts';
+import type { HistoryStore } from './store/store.ts';
+
+/** What the handlers of the history service work with. Disposing of it closes the store. */
+export class HistoryContext implements AsyncDisposable {
+  readonly store: HistoryStore;
+  readonly appends: JoinedAppends;
+  readonly nowMs: () => number;
+  /** The store has no server and no other owner: the service brings its schema up to date by itself. */
+  readonly embedded: boolean;
+  readonly #migrations: string;
+
+  /** `databaseUrl`: `sqlite:PATH` or `mysql://…`. */
+  constructor(databaseUrl: string, nowMs: () => number) {
+    this.embedded = databaseUrl.startsWith('sqlite:');
+    this.store = this.embedded
+      ? new SqliteStore(databaseUrl.slice('sqlite:'.length))
+      : new MysqlStore(databaseUrl);
+    this.appends = new JoinedAppends(this.store);
+    this.nowMs = nowMs;
+    const engine = this.embedded ? 'sqlite' : 'mysql';
+    this.#migrations = fileURLToPath(new URL(`migrations/${engine}`, import.meta.url));
+  }
+
+  /** Brings the schema up to date, and resolves to the names of the migrations that it applied. */
+  migrate(): Promise<string[]> {
+    return migrate(this.store.schema, this.#migrations);
+  }
+
+  /** Resolves while the service can do its work. @throws an error that says what is wrong */
+  async check(): Promise<void> {
+    if (await schemaIsCurrent(this.store.schema, this.#migrations)) return;
+    throw new Error('the database schema is older than the service: run `npm run migrate`');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+  }
+}

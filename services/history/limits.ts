@@ -1,0 +1,101 @@
+/** Every limit of the history service, each with its reason. Sizes in bytes, times in milliseconds. */
+
+/** A whole message, encoded as it is stored: a frame of a page holds at least one. */
+export const MESSAGE_BYTES = 256 * 1024;
+
+/** A name of a user or group: what a VARBINARY key column holds comfortably, four times over. */
+export const NAME_BYTES = 255;
+
+/** A message id: room for any product's own key, and still a short index entry. */
+export const MESSAGE_ID_BYTES = 128;
+
+/** Messages of one `Append`: one transaction holds the conversation's lock for milliseconds. */
+export const APPEND_MESSAGES = 500;
+
+/** Bytes of one `Append`: with gRPC's framing it stays under the 1 MiB that clients buffer to retry. */
+export const APPEND_BYTES = 900 * 1024;
+
+/** Conversations of one import batch: each is a transaction, and the batch is answered after all. */
+export const IMPORT_RUNS = 64;
+
+/** Messages of one import batch: large enough that round trips don't count. */
+export const IMPORT_MESSAGES = 5_000;
+
+/** Bytes of one import batch: under the 4 MiB that a gRPC server receives unless told otherwise. */
+export const IMPORT_BYTES = 2 * 1024 * 1024;
+
+/** Messages of a page whose reader asked for no number: a screenful or two. */
+export const SYNC_COUNT_DEFAULT = 50;
+
+/** Messages of one page at most: keeps one stream from running for hours. */
+export const SYNC_COUNT_MAX = 1_000_000;
+
+/** Messages of one frame: beyond it nothing is won per message, and a reader waits longer for the first. */
+export const FRAME_MESSAGES = 500;
+
+/** Bytes of one frame: small enough that a slow reader's queue of frames stays small. */
+export const FRAME_BYTES = 256 * 1024;
+
+/** Rows asked of the store at a time: beyond it nothing is won per row. */
+export const READ_ROWS = 500;
+
+/** Bytes asked of the store at a time; a stream holds two such pieces at most. */
+export const READ_BYTES = 1024 * 1024;
+
+/** Messages that appends to the same conversation join into one transaction. */
+export const JOINED_MESSAGES = 2_000;
+
+/** Bytes that appends to the same conversation join: a multiple of the largest append, far below MySQL's packet. */
+export const JOINED_BYTES = 4 * 1024 * 1024;
+
+/** Limits of what stands in a message's content; the message's own size bounds the rest. */
+export const CONTENT = {
+  /** Files of one message: an album. */
+  files: 32,
+  /** URL of a file: what servers and browsers take. */
+  urlBytes: 4_096,
+  /** Name of a file: four times what file systems take. */
+  fileNameBytes: 1_024,
+  /** Media type: twice what RFC 6838 allows. */
+  mediaTypeBytes: 255,
+  /** SHA-256 of a file, where it is given. */
+  sha256Bytes: 32,
+  /** Thumbnail: a blurred preview, not a picture. */
+  thumbnailBytes: 64 * 1024,
+  /** Key and parameters of a file's encryption. */
+  encryptionBytes: 1_024,
+  /** People in one call: the largest conferences. */
+  participants: 1_000,
+  /** The product's key of a call, as long as a message id. */
+  callIdBytes: 128,
+  /** Name of a place. */
+  placeNameBytes: 1_024,
+  /** Postal address. */
+  addressBytes: 4_096,
+  /** Excerpt of the message answered: a few lines. */
+  excerptBytes: 4_096,
+  /** Key of a thread, as long as a message id. */
+  threadBytes: 128,
+  /** Name of an opaque payload's scheme. */
+  schemeBytes: 128,
+} as const;
+
+/** What bounds the store's use of its database. */
+export const STORE = {
+  /** Connections for reads, and as many for writes: MySQL's default of 151 carries several replicas. */
+  connections: 10,
+  /** Calls that wait for a connection: more would wait longer than their callers do. */
+  waiting: 1_000,
+  /** Time to connect: a host that is gone does not answer at all. */
+  connectTimeoutMs: 5_000,
+  /** Time for one statement: a lost quorum hangs, it does not fail. */
+  queryTimeoutMs: 10_000,
+  /** Time a statement waits for a lock, in seconds: below the statement's own time. */
+  lockWaitSeconds: 5,
+  /** Tries of one transaction: deadlocks pass at the second, a failover takes longer than any. */
+  attempts: 5,
+  /** Wait before the second try; it doubles with every further one, and half of it is chance. */
+  retryDelayMs: 25,
+  /** Pairs of group and sender remembered as members, so that they are not inserted again: about 10 MB. */
+  knownMembers: 50_000,
+} as const;

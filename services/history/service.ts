@@ -1,0 +1,55 @@
+import { HistoryService } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { createLogger } from '../common/logger.ts';
+import { Metrics } from '../common/metrics.ts';
+import { implement } from '../common/rpc.ts';
+import { type RunningServer, startServer } from '../common/server.ts';
+import type { HistoryConfig } from './config.ts';
+import { HistoryContext } from './context.ts';
+import { append } from './handlers/append.ts';
+import { importBatches } from './handlers/import.ts';
+import { sync } from './handlers/sync.ts';
+
+/**
+ * Starts the history service. An embedded database gets its schema here; with a server of its own
+ * the service starts whatever state it is in, and its health tells whether it can work.
+ */
+export async function startHistory(config: HistoryConfig): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
+  const context = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
+  if (context.embedded) await context.migrate();
+  const server = await startServer({
+    name: 'history',
+    listen: config.HISTORY_LISTEN,
+    metricsListen: config.HISTORY_METRICS_LISTEN,
+    log: createLogger('history', config.LOG_LEVEL),
+    implementations: [implementation(context)],
+    check: () => context.check(),
+    metrics: metricsOf(context),
+  });
+  stack.use(server);
+  const resources = stack.move();
+  const stop = async (graceMs?: number) => {
+    await server.stop(graceMs);
+    await resources.disposeAsync();
+  };
+  return { ...server, stop, [Symbol.asyncDispose]: stop };
+}
+
+function implementation(context: HistoryContext) {
+  const { store } = context;
+  return implement(HistoryService, {
+    sync: (request, call) => sync(store, request, call),
+    append: (request, call) => append(context, request, call),
+    import: (requests, call) => importBatches(store, requests, call),
+  });
+}
+
+function metricsOf({ store }: HistoryContext): Metrics {
+  const metrics = new Metrics();
+  metrics.gauge(
+    'history_store_connections_in_use',
+    'Connections to the database that calls hold.',
+    () => store.connectionsInUse,
+  );
+  return metrics;
+}

@@ -1,0 +1,227 @@
+import { STORE } from '../limits.ts';
+import { KnownMembers } from './known-members.ts';
+import { MysqlDatabase, type Session, type Value } from './mysql-database.ts';
+import { MysqlSchema } from './mysql-schema.ts';
+import { type Fresh, idsOf, type Known, sendersOf, settle } from './settle.ts';
+import {
+  type Batch,
+  type Conversation,
+  type HistoryStore,
+  KIND,
+  nameColumns,
+  type Outcome,
+  type Range,
+  type SchemaAccess,
+  type Standing,
+  type StoredMessage,
+} from './store.ts';
+
+/** Bodies up to this size come with their row; a whole read of larger ones could not be held. */
+const SMALL_BODY_BYTES = 8 * 1024;
+
+/** MySQL 8.0 or newer, or what speaks like it; any number of replicas of the service over it. */
+export class MysqlStore implements HistoryStore {
+  readonly schema: SchemaAccess;
+  readonly #database: MysqlDatabase;
+  readonly #members = new KnownMembers(STORE.knownMembers);
+
+  /** `url`: `mysql://user:password@host:port/database`. It connects when it is first used. */
+  constructor(url: string) {
+    this.#database = new MysqlDatabase(url);
+    this.schema = new MysqlSchema(this.#database);
+  }
+
+  get connectionsInUse(): number {
+    return this.#database.connectionsInUse;
+  }
+
+  async append(
+    conversation: Conversation,
+    batches: readonly Batch[],
+    sendersJoin: boolean,
+  ): Promise<Outcome[]> {
+    let joining: string[] = [];
+    const outcomes = await this.#database.transaction(async (session) => {
+      const { lastSeq, begins } = await lock(session, conversation);
+      const known = begins ? new Map<string, Known>() : await find(session, conversation, batches);
+      const { outcomes, fresh } = settle(batches, known, lastSeq);
+      if (fresh.length === 0) return { value: outcomes, commit: false };
+
+      joining = this.#members.unknown(conversation, [
+        ...(begins && conversation.kind === 'pair' ? conversation.names : []),
+        ...(sendersJoin ? sendersOf(fresh) : []),
+      ]);
+      if (joining.length > 0) await this.#join(session, conversation, joining);
+      await insert(session, conversation, fresh);
+      return { value: outcomes, commit: true };
+    });
+    this.#members.add(conversation, joining);
+    return outcomes;
+  }
+
+  async standing(
+    conversationId: Buffer,
+    user: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Standing | undefined> {
+    const [row] = await this.#database.run(
+      (session) =>
+        session.execute<[number, number, number, number | null]>(
+          `SELECT last_seq, floor_seq, revision, from_seq FROM conversation
+           LEFT JOIN member ON member.conversation_id = conversation.conversation_id AND user_name = ?
+           WHERE conversation.conversation_id = ?`,
+          [Buffer.from(user ?? ''), conversationId],
+        ),
+      signal,
+    );
+    if (row === undefined) return undefined;
+    const [lastSeq, floorSeq, revision, memberFromSeq] = row;
+    return { lastSeq, floorSeq, revision, ...(memberFromSeq !== null && { memberFromSeq }) };
+  }
+
+  async read(
+    conversationId: Buffer,
+    range: Range,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<StoredMessage[]> {
+    const rows = await this.#database.run(
+      (session) =>
+        session.execute<MessageRow>(
+          `SELECT seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
+             IF(LENGTH(body) > ${SMALL_BODY_BYTES}, NULL, body)
+           FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ?
+           ORDER BY seq ${range.newestFirst ? 'DESC' : 'ASC'}`,
+          [conversationId, range.fromSeq, range.toSeq],
+        ),
+      signal,
+    );
+    const kept = rows.slice(0, countThatFits(rows, maxBytes));
+    const large = kept.filter((row) => row[5] === null).map((row) => row[0]);
+    const bodies = await this.#bodies(conversationId, large, signal);
+    return kept.map(([seq, editedAtMs, deletedAtMs, revision, , body]) => ({
+      seq,
+      body: body ?? bodies.get(seq)!,
+      editedAtMs,
+      deletedAtMs,
+      revision,
+    }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#database[Symbol.asyncDispose]();
+  }
+
+  async #bodies(
+    conversationId: Buffer,
+    seqs: number[],
+    signal: AbortSignal,
+  ): Promise<Map<number, Buffer>> {
+    if (seqs.length === 0) return new Map();
+    const rows = await this.#database.run(
+      (session) =>
+        session.query<[number, Buffer]>(
+          'SELECT seq, body FROM message WHERE conversation_id = ? AND seq IN (?)',
+          [conversationId, seqs],
+        ),
+      signal,
+    );
+    return new Map(rows);
+  }
+
+  /**
+   * Makes users members from seq 1. Their memberships stand in other shards, and must be there first:
+   * so they are written by themselves, and one that ends up without its member row does no harm.
+   */
+  async #join(session: Session, conversation: Conversation, users: string[]): Promise<void> {
+    const names = users.map((user) => Buffer.from(user)).sort(Buffer.compare);
+    await this.#database.run((other) =>
+      other.query(
+        `INSERT INTO membership (user_name, conversation_id) VALUES ?
+         ON DUPLICATE KEY UPDATE conversation_id = VALUES(conversation_id)`,
+        [names.map((name) => [name, conversation.id])],
+      ),
+    );
+    await session.query(
+      `INSERT INTO member (conversation_id, user_name, from_seq) VALUES ?
+       ON DUPLICATE KEY UPDATE user_name = VALUES(user_name)`,
+      [names.map((name) => [conversation.id, name, 1])],
+    );
+  }
+}
+
+type MessageRow = [number, number, number, number, number, Buffer | null];
+
+function countThatFits(rows: readonly MessageRow[], maxBytes: number): number {
+  let bytes = 0;
+  const past = rows.findIndex((row) => {
+    bytes += row[4];
+    return bytes > maxBytes;
+  });
+  return past < 0 ? rows.length : Math.max(past, 1);
+}
+
+/** Locks the conversation until the transaction ends, and makes it where it is not there. */
+async function lock(
+  session: Session,
+  conversation: Conversation,
+): Promise<{ lastSeq: number; begins: boolean }> {
+  const select = () =>
+    session.execute<[number]>(
+      'SELECT last_seq FROM conversation WHERE conversation_id = ? FOR UPDATE',
+      [conversation.id],
+    );
+  let [row] = await select();
+  if (row === undefined) {
+    // Another writer may do the same: then this waits for its commit, and finds its row.
+    await session.execute(
+      `INSERT INTO conversation
+       (conversation_id, kind, name_a, name_b, last_seq, floor_seq, revision, last_sent_at_ms)
+       VALUES (?, ?, ?, ?, 0, 1, 0, 0) ON DUPLICATE KEY UPDATE kind = VALUES(kind)`,
+      [conversation.id, KIND[conversation.kind], ...nameColumns(conversation)],
+    );
+    [row] = await select();
+  }
+  const [lastSeq] = row!;
+  return { lastSeq, begins: lastSeq === 0 };
+}
+
+async function find(
+  session: Session,
+  conversation: Conversation,
+  batches: readonly Batch[],
+): Promise<Map<string, Known>> {
+  const rows = await session.query<[Buffer, number, number | string, Buffer]>(
+    `SELECT message_id, seq, sent_at_ms, content_hash FROM message
+     WHERE conversation_id = ? AND message_id IN (?)`,
+    [conversation.id, idsOf(batches).map((id) => Buffer.from(id))],
+  );
+  return new Map(
+    rows.map(([id, seq, sentAtMs, contentHash]) => [
+      id.toString(),
+      { seq, sentAtMs: BigInt(sentAtMs), contentHash },
+    ]),
+  );
+}
+
+async function insert(
+  session: Session,
+  conversation: Conversation,
+  fresh: readonly Fresh[],
+): Promise<void> {
+  const last = fresh.at(-1)!;
+  await session.query(
+    `INSERT INTO message
+     (conversation_id, seq, message_id, sender, sent_at_ms, content_hash, body) VALUES ?`,
+    [fresh.map((entry) => columnsOf(conversation, entry))],
+  );
+  await session.execute(
+    'UPDATE conversation SET last_seq = ?, last_sent_at_ms = ? WHERE conversation_id = ?',
+    [last.seq, last.message.sentAtMs, conversation.id],
+  );
+}
+
+function columnsOf(conversation: Conversation, { seq, message }: Fresh): Value[] {
+  const { id, sender, sentAtMs, contentHash, body } = message;
+  return [conversation.id, seq, Buffer.from(id), Buffer.from(sender), sentAtMs, contentHash, body];
+}

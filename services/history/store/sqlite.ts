@@ -1,0 +1,261 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { unavailable } from '../../common/errors.ts';
+import { idsOf, type Known, sendersOf, settle } from './settle.ts';
+import {
+  type Batch,
+  type Conversation,
+  type HistoryStore,
+  KIND,
+  nameColumns,
+  type Outcome,
+  type Range,
+  type SchemaAccess,
+  type Standing,
+  type StoredMessage,
+} from './store.ts';
+
+/** Another process may hold the file for one transaction; waiting for it blocks this one. */
+const BUSY_TIMEOUT_MS = 2_000;
+
+/** A name that nobody can have. */
+const NOBODY = Buffer.alloc(0);
+
+/**
+ * The embedded default: one file, no server. Its calls run to their end at once, so they need no
+ * signals between their steps, and transactions of one process can't meet; those of several wait for
+ * each other.
+ */
+export class SqliteStore implements HistoryStore {
+  readonly schema: SchemaAccess;
+  readonly #database: DatabaseSync;
+  #statements: Statements | undefined;
+
+  /** Opens a file, and makes it and its folder where they are absent. */
+  constructor(path: string) {
+    mkdirSync(dirname(path), { recursive: true });
+    this.#database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    // FULL: in WAL mode anything less may lose what was acknowledged when the power fails.
+    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    this.schema = schemaOf(this.#database);
+  }
+
+  /** A call has ended before another can ask. */
+  readonly connectionsInUse = 0;
+
+  async append(
+    conversation: Conversation,
+    batches: readonly Batch[],
+    sendersJoin: boolean,
+  ): Promise<Outcome[]> {
+    return this.#guarded((statements) => {
+      this.#database.exec('BEGIN IMMEDIATE');
+      try {
+        const outcomes = appendIn(statements, conversation, batches, sendersJoin);
+        this.#database.exec('COMMIT');
+        return outcomes;
+      } finally {
+        if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      }
+    });
+  }
+
+  async standing(
+    conversationId: Buffer,
+    user: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Standing | undefined> {
+    signal.throwIfAborted();
+    return this.#guarded((statements) => {
+      const row = statements.standing.get(
+        user === undefined ? NOBODY : Buffer.from(user),
+        conversationId,
+      );
+      if (row === undefined) return undefined;
+      const [lastSeq, floorSeq, revision, memberFromSeq] = row as unknown as number[];
+      return {
+        lastSeq: lastSeq!,
+        floorSeq: floorSeq!,
+        revision: revision!,
+        ...(memberFromSeq !== null && { memberFromSeq: memberFromSeq! }),
+      };
+    });
+  }
+
+  async read(
+    conversationId: Buffer,
+    range: Range,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<StoredMessage[]> {
+    signal.throwIfAborted();
+    return this.#guarded((statements) => {
+      const statement = range.newestFirst ? statements.readDown : statements.readUp;
+      const messages: StoredMessage[] = [];
+      let bytes = 0;
+      for (const row of statement.iterate(conversationId, range.fromSeq, range.toSeq)) {
+        const message = messageOf(row as unknown as MessageRow);
+        bytes += message.body.length;
+        if (bytes > maxBytes && messages.length > 0) break;
+        messages.push(message);
+      }
+      return messages;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  /** Statements are prepared at the first call, when the schema is there. */
+  #guarded<T>(work: (statements: Statements) => T): T {
+    try {
+      this.#statements ??= prepareAll(this.#database);
+      return work(this.#statements);
+    } catch (error) {
+      if (isUnavailable(error)) {
+        throw unavailable('STORE_UNAVAILABLE', 'The database is busy or gone.', { cause: error });
+      }
+      throw error;
+    }
+  }
+}
+
+/** Changes of the schema go in one transaction, which is the lock; what is left undone is done again. */
+function schemaOf(database: DatabaseSync): SchemaAccess {
+  return {
+    async lock() {
+      database.exec('BEGIN IMMEDIATE');
+      database.exec('CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY) STRICT');
+      return {
+        async [Symbol.asyncDispose]() {
+          database.exec('COMMIT');
+        },
+      };
+    },
+    async execute(statement) {
+      database.exec(statement);
+    },
+    async applied() {
+      const names = database.prepare('SELECT name FROM schema_migration').all();
+      return names.map(({ name }) => String(name));
+    },
+    async record(name) {
+      database.prepare('INSERT INTO schema_migration (name) VALUES (?)').run(name);
+    },
+  };
+}
+
+type MessageRow = [number, Uint8Array, number, number, number];
+
+function messageOf([seq, body, editedAtMs, deletedAtMs, revision]: MessageRow): StoredMessage {
+  return { seq, body, editedAtMs, deletedAtMs, revision };
+}
+
+function prepareAll(database: DatabaseSync) {
+  const prepare = (sql: string): StatementSync => {
+    const statement = database.prepare(sql);
+    statement.setReturnArrays(true);
+    return statement;
+  };
+  const read = (order: 'ASC' | 'DESC') =>
+    prepare(
+      `SELECT seq, body, edited_at_ms, deleted_at_ms, revision FROM message
+       WHERE conversation_id = ? AND seq BETWEEN ? AND ? ORDER BY seq ${order}`,
+    );
+  const find = prepare(
+    `SELECT seq, sent_at_ms, content_hash FROM message
+     WHERE conversation_id = ? AND message_id = ?`,
+  );
+  find.setReadBigInts(true); // times may be any 64-bit number
+  return {
+    standing: prepare(
+      `SELECT last_seq, floor_seq, conversation.revision, from_seq FROM conversation
+       LEFT JOIN member ON member.conversation_id = conversation.conversation_id AND user_name = ?
+       WHERE conversation.conversation_id = ?`,
+    ),
+    readUp: read('ASC'),
+    readDown: read('DESC'),
+    find,
+    begin: prepare(
+      `INSERT INTO conversation
+       (conversation_id, kind, name_a, name_b, last_seq, floor_seq, revision, last_sent_at_ms)
+       VALUES (?, ?, ?, ?, 0, 1, 0, 0)`,
+    ),
+    join: prepare(
+      `INSERT INTO member (conversation_id, user_name, from_seq) VALUES (?, ?, 1)
+       ON CONFLICT DO NOTHING`,
+    ),
+    joinUser: prepare(
+      `INSERT INTO membership (user_name, conversation_id) VALUES (?, ?) ON CONFLICT DO NOTHING`,
+    ),
+    insert: prepare(
+      `INSERT INTO message
+       (conversation_id, seq, message_id, sender, sent_at_ms, content_hash, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    advance: prepare(
+      'UPDATE conversation SET last_seq = ?, last_sent_at_ms = ? WHERE conversation_id = ?',
+    ),
+  };
+}
+
+type Statements = ReturnType<typeof prepareAll>;
+
+/** Runs inside a transaction; writes nothing unless a message gets a new place. */
+function appendIn(
+  statements: Statements,
+  conversation: Conversation,
+  batches: readonly Batch[],
+  sendersJoin: boolean,
+): Outcome[] {
+  const row = statements.standing.get(NOBODY, conversation.id);
+  const known = new Map<string, Known>();
+  if (row !== undefined) findKnown(statements, conversation.id, idsOf(batches), known);
+  const lastSeq = row === undefined ? 0 : (row as unknown as number[])[0]!;
+  const { outcomes, fresh } = settle(batches, known, lastSeq);
+  const last = fresh.at(-1);
+  if (last === undefined) return outcomes;
+
+  const joining = sendersJoin ? sendersOf(fresh) : [];
+  if (row === undefined) {
+    const [nameA, nameB] = nameColumns(conversation);
+    statements.begin.run(conversation.id, KIND[conversation.kind], nameA, nameB);
+    if (conversation.kind === 'pair') joining.push(...conversation.names);
+  }
+  for (const user of joining) {
+    const name = Buffer.from(user);
+    statements.joinUser.run(name, conversation.id);
+    statements.join.run(conversation.id, name);
+  }
+  for (const { seq, message } of fresh) {
+    const { id, sender, sentAtMs, contentHash, body } = message;
+    const [idBytes, senderBytes] = [Buffer.from(id), Buffer.from(sender)];
+    statements.insert.run(conversation.id, seq, idBytes, senderBytes, sentAtMs, contentHash, body);
+  }
+  statements.advance.run(last.seq, last.message.sentAtMs, conversation.id);
+  return outcomes;
+}
+
+function findKnown(
+  statements: Statements,
+  conversationId: Buffer,
+  ids: readonly string[],
+  known: Map<string, Known>,
+): void {
+  for (const id of ids) {
+    const row = statements.find.get(conversationId, Buffer.from(id));
+    if (row === undefined) continue;
+    const [seq, sentAtMs, contentHash] = row as unknown as [bigint, bigint, Uint8Array];
+    known.set(id, { seq: Number(seq), sentAtMs, contentHash: Buffer.from(contentHash) });
+  }
+}
+
+/** SQLite's result codes for a file that is locked, full, unreadable or not to be opened. */
+const UNAVAILABLE_CODES = new Set([5, 6, 8, 10, 13, 14]);
+
+function isUnavailable(error: unknown): boolean {
+  const errcode = (error as { errcode?: unknown } | undefined)?.errcode;
+  return typeof errcode === 'number' && UNAVAILABLE_CODES.has(errcode & 0xff);
+}
