@@ -29,6 +29,7 @@ export const REASONS = {
   INVALID_FIELD: 'A field has a value that is not allowed.',
   TOO_LARGE: 'A field, message or batch is over its limit.',
   OUT_OF_ORDER: 'A stream sent a message that may not come at this point.',
+  NOT_THE_CALLER: 'A user may act for themself alone.',
   // History
   NOT_A_MEMBER: 'The user is no member of the group, or there is no such group.',
   GROUP_NOT_FOUND: 'There is no such group.',

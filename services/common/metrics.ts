@@ -8,7 +8,7 @@ const LABELS = ['grpc_type', 'grpc_service', 'grpc_method'];
 
 /**
  * The metrics of one service under the usual gRPC names, in a registry of their own, so that two
- * services fit in one process. A service adds its own to `registry`.
+ * services fit in one process.
  */
 export class Metrics {
   readonly registry = new Registry();
@@ -61,6 +61,18 @@ export class Metrics {
     });
   }
 
+  /** A service's own gauge, read by `read` whenever the metrics are. */
+  gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
   /** The meter of one method, made once and used by all its calls. */
   forMethod(method: DescMethod): MethodMeter {
     const labels = {
@@ -73,6 +85,7 @@ export class Metrics {
     const received = this.#received.labels(labels);
     const sent = this.#sent.labels(labels);
     const inFlight = this.#inFlight.labels(labels);
+    inFlight.set(0); // so that it is there to be read before the first call
     return {
       received: () => received.inc(),
       sent: () => sent.inc(),
