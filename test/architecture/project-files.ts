@@ -11,14 +11,17 @@ export function projectFiles(): string[] {
 
 /**
  * What a source imports, statically or not: packages and built-ins by name (`@scope/name`, `node:fs`),
- * the project's own files by their paths from its root.
+ * the project's own files by their paths from its root; with `type ` before it where nothing but types
+ * is taken, so that nothing of it runs.
  */
 export function importsOf(file: string): string[] {
   const source = readFileSync(file, 'utf8').replaceAll(/\/\*[\s\S]*?\*\//g, '');
   const statements = source.matchAll(
-    /^\s*(?:import|export)\s(?:[\w\s{},*$]*\bfrom\s)?\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm,
+    /^\s*(?:import|export)\s(type\s)?(?:[\w\s{},*$]*\bfrom\s)?\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm,
   );
-  return [...statements].map(([, fixed, dynamic]) => resolve(file, fixed ?? dynamic ?? ''));
+  return [...statements].map(
+    ([, type, fixed, dynamic]) => `${type ? 'type ' : ''}${resolve(file, fixed ?? dynamic ?? '')}`,
+  );
 }
 
 function resolve(file: string, specifier: string): string {
