@@ -1,0 +1,62 @@
+import { aborted } from '../../common/errors.ts';
+import { COMMIT_ATTEMPTS, UPLOADS_REMEMBERED } from '../limits.ts';
+import type { BackupStore } from '../store/store.ts';
+import type { Backups, KeptBackup, Newest } from './backups.ts';
+import { encodeHead, type Head, numberOfUpload, uploadsUntil } from './head.ts';
+import { keys } from './keys.ts';
+
+/** What a head says besides its place among the others. */
+export type HeadContent = Omit<Head, 'number' | 'deleted' | 'earlierUploads'>;
+
+/**
+ * Makes the backup of an upload whose packs and map are durable, by writing its head under the
+ * number after the highest. Where another upload took that number, the next one serves as well: this
+ * upload's root is complete whatever came before it. Where it was this same upload, sent twice at
+ * once, that one's backup is the answer.
+ *
+ * @throws ServiceError ABORTED where others were quicker COMMIT_ATTEMPTS times.
+ */
+export async function commit(
+  store: BackupStore,
+  backups: Backups,
+  since: Newest,
+  content: HeadContent,
+  signal: AbortSignal,
+): Promise<{ backup: KeptBackup; repeated: boolean }> {
+  let newest = since;
+  for (let attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
+    const number = newest.highestNumber + 1;
+    const known = newest.highest === undefined ? [] : uploadsUntil(newest.highest);
+    const earlierUploads = known.slice(0, UPLOADS_REMEMBERED);
+    const head: Head = { ...content, number, deleted: false, earlierUploads };
+    const key = keys.head(backups.prefix, number);
+    if ((await store.put(key, encodeHead(head), signal)) === 'created') {
+      return { backup: await mustFind(backups, number, signal), repeated: false };
+    }
+    newest = await backups.newest(signal);
+    const committed = await findUpload(backups, newest, content.uploadId, signal);
+    if (committed !== undefined) return { backup: committed, repeated: true };
+  }
+  throw aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
+}
+
+/** The backup that an upload made, among the newest UPLOADS_REMEMBERED; undefined where it made none. */
+export async function findUpload(
+  backups: Backups,
+  newest: Newest,
+  uploadId: string,
+  signal: AbortSignal,
+): Promise<KeptBackup | undefined> {
+  const number = newest.highest && numberOfUpload(newest.highest, uploadId);
+  return number === undefined ? undefined : backups.numbered(number, signal);
+}
+
+async function mustFind(
+  backups: Backups,
+  number: number,
+  signal: AbortSignal,
+): Promise<KeptBackup> {
+  const backup = await backups.numbered(number, signal);
+  if (backup === undefined) throw new Error(`backup ${number} is gone right after its commit`);
+  return backup;
+}

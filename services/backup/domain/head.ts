@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import { DamageError } from './coding.ts';
+import type { DatabaseName } from './keys.ts';
+import { uploadHash } from './keys.ts';
+
+/** What makes a numbered backup of a root: the object that is written last. */
+export interface Head extends DatabaseName {
+  number: number;
+  /** Root digest, in hex. */
+  root: string;
+  sizeBytes: number;
+  pageSizeBytes: number;
+  opaque: boolean;
+  databaseCreatedAtMs: number;
+  label: string;
+  uploadId: string;
+  /** SHA-256 of the whole file in hex, or empty where the uploader did not give it. */
+  sha256: string;
+  /** Bytes of the packs and the map that the upload stored. */
+  storedBytes: number;
+  /** The root is that of the backup before it. */
+  unchanged: boolean;
+  /** Marks a number as used by no backup. */
+  deleted: boolean;
+  /** The uploads before this one, newest first: hashes of their ids, and their backups' numbers. */
+  earlierUploads: readonly (readonly [hash: string, number: number])[];
+}
+
+const FORMAT = 'backscroll head 1';
+
+/** The head as stored: JSON that people can read, with a check over all the rest of it. */
+export function encodeHead(head: Head): Buffer {
+  const body = { format: FORMAT, ...head };
+  return Buffer.from(JSON.stringify({ ...body, check: checkOf(body) }));
+}
+
+/** Reads a stored head. Throws DamageError where it is not as written. */
+export function decodeHead(bytes: Buffer): Head {
+  const { check, ...body } = parse(bytes);
+  if (check !== checkOf(body)) throw new DamageError('head does not match its check');
+  const { format, ...head } = body;
+  if (format !== FORMAT) throw new DamageError('head of another format');
+  // The check says that encodeHead wrote it.
+  return head as unknown as Head;
+}
+
+/** The backup of an upload that the head knows of, its own included; undefined where it knows none. */
+export function numberOfUpload(head: Head, uploadId: string): number | undefined {
+  const hash = uploadHash(uploadId);
+  return uploadsUntil(head).find(([known]) => known === hash)?.[1];
+}
+
+/** A head's upload and those before it, newest first. */
+export function uploadsUntil(head: Head): Head['earlierUploads'] {
+  if (head.deleted) return head.earlierUploads;
+  return [[uploadHash(head.uploadId), head.number], ...head.earlierUploads];
+}
+
+function parse(bytes: Buffer): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(bytes.toString('utf8'));
+    if (typeof parsed === 'object' && parsed !== null) return { ...parsed };
+  } catch {
+    // Said below.
+  }
+  throw new DamageError('head is no JSON object');
+}
+
+function checkOf(body: object): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+
+/** A user's named database. */
+export interface DatabaseName {
+  user: string;
+  database: string;
+}
+
+/**
+ * Where a database's objects are. Names are hashed: names of any bytes and length are safe in keys,
+ * and never collide. The names themselves stand in the heads.
+ *
+ * Numbers in keys are reversed and of fixed width, so that the highest is the first of a listing.
+ */
+export const keys = {
+  /** Prefix of all of a database's objects. */
+  database: ({ user, database }: DatabaseName) => `u/${sha256Hex(user)}/${sha256Hex(database)}/`,
+
+  /** Prefix of the heads. */
+  heads: (prefix: string) => `${prefix}heads/`,
+
+  /** The head of a numbered backup. */
+  head: (prefix: string, number: number) => `${prefix}heads/${reversed(number)}`,
+
+  /** Prefix of the maps of a root. */
+  maps: (prefix: string, root: Uint8Array) => `${prefix}maps/${hex(root)}/`,
+
+  /** A generation of the map of a root. */
+  map: (prefix: string, root: Uint8Array, generation: number) =>
+    `${prefix}maps/${hex(root)}/${reversed(generation)}`,
+
+  /** A pack. */
+  pack: (prefix: string, id: string) => `${prefix}packs/${id}`,
+};
+
+/**
+ * Ids of the packs of one attempt at an upload: they begin with a hash of the upload's id, so that
+ * what a broken upload left can be found; the attempt's random part keeps a repeat from meeting them.
+ */
+export function packId(uploadId: string, attempt: string, index: number): string {
+  return `${uploadHash(uploadId)}-${attempt}-${index}`;
+}
+
+/** What stands for an upload's id where the id itself may not: 32 hex digits. */
+export function uploadHash(uploadId: string): string {
+  return sha256Hex(uploadId).slice(0, 32);
+}
+
+/** The number in a key that ends in a reversed one; undefined where it does not. */
+export function numberInKey(key: string): number | undefined {
+  const digits = key.slice(key.lastIndexOf('/') + 1);
+  return /^\d{16}$/.test(digits) ? Number.MAX_SAFE_INTEGER - Number(digits) : undefined;
+}
+
+function reversed(number: number): string {
+  return String(Number.MAX_SAFE_INTEGER - number).padStart(16, '0');
+}
+
+function sha256Hex(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('hex');
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

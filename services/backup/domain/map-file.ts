@@ -1,0 +1,121 @@
+import { digest } from '../../../clients/format/digests.ts';
+import type { BackupStore, StoredObject } from '../store/store.ts';
+import { checkDigest, DamageError, readTrailer, TRAILER_BYTES, trailer } from './coding.ts';
+import { keys } from './keys.ts';
+import {
+  type Division,
+  decodeTables,
+  encodeTables,
+  type FramePlace,
+  MAP_MAGIC,
+  type MapTables,
+  type PackPlace,
+  Segment,
+} from './map.ts';
+
+/** Read first from a map's end: it holds the tables of most maps whole. */
+const END_BYTES = 256 * 1024;
+
+/** The newest generation of the map of a root; undefined where it has none. */
+export async function findMap(
+  store: BackupStore,
+  prefix: string,
+  root: Uint8Array,
+  signal: AbortSignal,
+): Promise<StoredObject | undefined> {
+  return (await store.list(keys.maps(prefix, root), { limit: 1 }, signal))[0];
+}
+
+/** A stored map, read segment by segment. */
+export class StoredMap {
+  /** What the map says besides its segments. */
+  readonly tables: MapTables;
+  readonly #store: BackupStore;
+  /** Key of the map. */
+  readonly key: string;
+  readonly #offsets: number[] = [];
+
+  private constructor(store: BackupStore, key: string, tables: MapTables) {
+    this.#store = store;
+    this.key = key;
+    this.tables = tables;
+    let offset = 0;
+    for (const segment of tables.segments) {
+      this.#offsets.push(offset);
+      offset += segment.lengthBytes;
+    }
+  }
+
+  /** Reads the tables of a map. Throws DamageError where they are not as written. */
+  static async open(
+    store: BackupStore,
+    object: StoredObject,
+    signal: AbortSignal,
+  ): Promise<StoredMap> {
+    const readEnd = async (lengthBytes: number) => {
+      const length = Math.min(lengthBytes, object.sizeBytes);
+      const range = { offset: object.sizeBytes - length, length };
+      return (await store.get(object.key, range, signal)) ?? Buffer.alloc(0);
+    };
+    let end = await readEnd(END_BYTES);
+    const { footerBytes, check } = readTrailer(end, MAP_MAGIC);
+    const needed = footerBytes + TRAILER_BYTES;
+    if (needed > end.length) end = await readEnd(needed);
+    const footer = end.subarray(-needed, -TRAILER_BYTES);
+    checkDigest(footer, check, 'tables');
+    return new StoredMap(store, object.key, decodeTables(footer));
+  }
+
+  /** Reads a segment. Throws DamageError where it is not as written. */
+  async segment(index: number, signal: AbortSignal): Promise<Segment> {
+    const place = this.tables.segments[index];
+    if (place === undefined) throw new DamageError('no such segment');
+    const range = { offset: this.#offsets[index]!, length: place.lengthBytes };
+    const bytes = await this.#store.get(this.key, range, signal);
+    if (bytes === undefined) throw new DamageError('the map is gone');
+    checkDigest(bytes, place.digest, 'segment');
+    return Segment.decode(bytes, this.tables, index, this.tables.frames.length);
+  }
+}
+
+/** Puts a new map together. Frames are numbered when they begin, and described once they are packed. */
+export class MapBuilder {
+  readonly #division: Division;
+  readonly #packs: PackPlace[] = [];
+  readonly #frames: FramePlace[] = [];
+  readonly #segments: Buffer[] = [];
+
+  constructor(division: Division) {
+    this.#division = division;
+  }
+
+  /** Adds a pack, and returns its number in this map. */
+  addPack(pack: PackPlace): number {
+    return this.#packs.push(pack) - 1;
+  }
+
+  /** Adds a frame, and returns its number in this map. The object may be completed until `finish`. */
+  addFrame(frame: FramePlace): number {
+    return this.#frames.push(frame) - 1;
+  }
+
+  /** Adds the next segment, which is complete. */
+  addSegment(segment: Segment): void {
+    this.#segments.push(Buffer.from(segment.encode()));
+  }
+
+  /** The map as stored. */
+  finish(root: Buffer): Buffer {
+    const tables = encodeTables({
+      ...this.#division,
+      root,
+      packs: this.#packs,
+      frames: this.#frames,
+      segments: this.#segments.map((bytes) => ({
+        lengthBytes: bytes.length,
+        digest: digest(bytes),
+      })),
+    });
+    return Buffer.concat([...this.#segments, tables, trailer(tables, MAP_MAGIC)]);
+  }
+}

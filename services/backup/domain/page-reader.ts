@@ -1,0 +1,168 @@
+import { FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { FRAME_BYTES } from '../../../clients/format/units.ts';
+import {
+  FRAME_CACHE_BYTES,
+  FRAMES_AT_ONCE,
+  READ_BYTES,
+  READ_GAP_BYTES,
+  READS_AT_ONCE,
+} from '../limits.ts';
+import type { BackupStore } from '../store/store.ts';
+import { DamageError } from './coding.ts';
+import { keys } from './keys.ts';
+import type { FramePlace, Segment } from './map.ts';
+import type { StoredMap } from './map-file.ts';
+
+/** A frame, and where its pages go. */
+interface Wanted {
+  frame: number;
+  place: FramePlace;
+  /** Pairs: position in the frame, page of the segment. */
+  pages: number[];
+}
+
+/** Memory to be filled with consecutive pages of a segment. */
+interface Target {
+  bytes: Buffer;
+  firstPage: number;
+}
+
+/**
+ * Reads pages of a map, and puts them where they belong. Frames that are near each other in a pack
+ * are read with one request. A frame that has more pages than were wanted is kept for a while,
+ * because those pages are probably wanted next.
+ */
+export class PageReader {
+  readonly #store: BackupStore;
+  readonly #prefix: string;
+  readonly #map: StoredMap;
+  readonly #signal: AbortSignal;
+  readonly #kept = new Map<number, Buffer>();
+  #keptBytes = 0;
+
+  constructor(store: BackupStore, prefix: string, map: StoredMap, signal: AbortSignal) {
+    this.#store = store;
+    this.#prefix = prefix;
+    this.#map = map;
+    this.#signal = signal;
+  }
+
+  /**
+   * Fills `bytes` with a segment's pages from `firstPage` on. Their digests are not checked here.
+   * Throws DamageError where a frame is gone or can't be unpacked.
+   */
+  async fill(segment: Segment, firstPage: number, bytes: Buffer): Promise<void> {
+    const target = { bytes, firstPage };
+    const missing: Wanted[] = [];
+    for (const wanted of this.#wanted(segment, target)) {
+      const kept = this.#kept.get(wanted.frame);
+      if (kept === undefined) missing.push(wanted);
+      else this.#use(wanted, kept, target);
+    }
+    await inParallel(READS_AT_ONCE, gather(missing), (group) => this.#readGroup(group, target));
+  }
+
+  #wanted(segment: Segment, { bytes, firstPage }: Target): Iterable<Wanted> {
+    const { frames, pageSizeBytes } = this.#map.tables;
+    const count = Math.ceil(bytes.length / pageSizeBytes);
+    const wanted = new Map<number, Wanted>();
+    for (let page = firstPage; page < firstPage + count; page++) {
+      const frame = segment.frames[page]!;
+      let entry = wanted.get(frame);
+      if (entry === undefined) {
+        entry = { frame, place: frames[frame]!, pages: [] };
+        wanted.set(frame, entry);
+      }
+      entry.pages.push(segment.positions[page]!, page);
+    }
+    return wanted.values();
+  }
+
+  async #readGroup(group: Wanted[], target: Target): Promise<void> {
+    const first = group[0]!.place;
+    const last = group.at(-1)!.place;
+    const key = keys.pack(this.#prefix, this.#map.tables.packs[first.pack]!.id);
+    const length = last.offset + last.storedBytes - first.offset;
+    const stored = await this.#store.get(key, { offset: first.offset, length }, this.#signal);
+    if (stored?.length !== length) throw new DamageError('a pack is gone or too short');
+    await inParallel(FRAMES_AT_ONCE, group, async (wanted) => {
+      const { offset, storedBytes, rawBytes, codec } = wanted.place;
+      const at = offset - first.offset;
+      const pages = await unpack(codec, stored.subarray(at, at + storedBytes), rawBytes);
+      this.#use(wanted, pages, target);
+    });
+  }
+
+  /** Copies what is wanted of a frame, and keeps the frame where there is more in it. */
+  #use(wanted: Wanted, unpacked: Buffer, { bytes, firstPage }: Target): void {
+    const { pageSizeBytes } = this.#map.tables;
+    for (let at = 0; at < wanted.pages.length; at += 2) {
+      const from = wanted.pages[at]! * pageSizeBytes;
+      const to = (wanted.pages[at + 1]! - firstPage) * pageSizeBytes;
+      unpacked.copy(bytes, to, from, from + pageSizeBytes);
+    }
+    const pages = Math.ceil(unpacked.length / pageSizeBytes);
+    this.#forget(wanted.frame);
+    if (2 * pages > wanted.pages.length) this.#keep(wanted.frame, unpacked);
+  }
+
+  #keep(frame: number, unpacked: Buffer): void {
+    this.#kept.set(frame, unpacked);
+    this.#keptBytes += unpacked.length;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#keptBytes <= FRAME_CACHE_BYTES) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(frame: number): void {
+    this.#keptBytes -= this.#kept.get(frame)?.length ?? 0;
+    this.#kept.delete(frame);
+  }
+}
+
+async function unpack(codec: number, stored: Buffer, rawBytes: number): Promise<Buffer> {
+  if (rawBytes > FRAME_BYTES) throw new DamageError('a frame is too large');
+  try {
+    return await unpackFrame(codec, stored, rawBytes);
+  } catch (error) {
+    if (error instanceof FrameError) throw new DamageError(error.message);
+    throw error;
+  }
+}
+
+/** Groups frames that one request should read, each group ascending within one pack. */
+function gather(wanted: Wanted[]): Wanted[][] {
+  const groups: Wanted[][] = [];
+  const inPlace = wanted.toSorted(
+    (one, other) => one.place.pack - other.place.pack || one.place.offset - other.place.offset,
+  );
+  for (const next of inPlace) {
+    const group = groups.at(-1);
+    if (group !== undefined && joins(group, next.place)) group.push(next);
+    else groups.push([next]);
+  }
+  return groups;
+}
+
+function joins(group: Wanted[], next: FramePlace): boolean {
+  const [first, last] = [group[0]!.place, group.at(-1)!.place];
+  return (
+    first.pack === next.pack &&
+    next.offset - (last.offset + last.storedBytes) <= READ_GAP_BYTES &&
+    next.offset + next.storedBytes - first.offset <= READ_BYTES
+  );
+}
+
+/** Does the work for all items, for `most` of them at a time. */
+async function inParallel<T>(
+  most: number,
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const rest = items.values();
+  const worker = async () => {
+    for (const item of rest) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, worker));
+}

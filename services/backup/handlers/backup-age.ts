@@ -1,0 +1,36 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type BackupAgeRequest,
+  type BackupAgeResponse,
+  BackupAgeResponseSchema,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import type { BackupContext } from '../context.ts';
+import { openBackups } from './answers.ts';
+import { parseDatabase } from './requests.ts';
+
+/** Answers BackupAge. */
+export async function backupAge(
+  { store }: BackupContext,
+  request: BackupAgeRequest,
+  { caller, signal, log }: CallContext,
+): Promise<BackupAgeResponse> {
+  const { backup } = await openBackups(store, parseDatabase(caller, request), log).newest(signal);
+  if (backup === undefined) {
+    return create(BackupAgeResponseSchema, { ageSeconds: -1n, databaseAgeSeconds: -1n });
+  }
+  const { head, createdAtMs } = backup;
+  const nowMs = await store.nowMs(signal);
+  const madeMs = head.databaseCreatedAtMs;
+  return create(BackupAgeResponseSchema, {
+    ageSeconds: secondsBetween(createdAtMs, nowMs),
+    newestAtMs: BigInt(createdAtMs),
+    newestNumber: BigInt(head.number),
+    databaseAgeSeconds: madeMs === 0 ? -1n : secondsBetween(madeMs, nowMs),
+  });
+}
+
+/** Never negative: clocks of stores are read to the second, and those of devices may be ahead. */
+function secondsBetween(fromMs: number, toMs: number): bigint {
+  return BigInt(Math.max(0, Math.floor((toMs - fromMs) / 1000)));
+}

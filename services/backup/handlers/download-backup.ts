@@ -1,0 +1,54 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type DownloadBackupRequest,
+  type DownloadBackupResponse,
+  DownloadBackupResponseSchema,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import { notFound } from '../../common/errors.ts';
+import type { BackupContext } from '../context.ts';
+import type { Backups, KeptBackup } from '../domain/backups.ts';
+import { readFile } from '../domain/download.ts';
+import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
+import { parseCount, parseDatabase } from './requests.ts';
+
+/** Answers DownloadBackup, in file order. */
+export async function* downloadBackup(
+  { store }: BackupContext,
+  request: DownloadBackupRequest,
+  { caller, signal, log }: CallContext,
+): AsyncGenerator<DownloadBackupResponse> {
+  const name = parseDatabase(caller, request);
+  const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
+  const backups = openBackups(store, name, log);
+  try {
+    const backup = await findBackup(backups, number, signal);
+    const { head } = backup;
+    const offset = parseCount('offset_bytes', request.offsetBytes, head.sizeBytes);
+    yield answer({ case: 'backup', value: toBackup(backup) });
+    for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
+      yield answer({ case: 'data', value: data });
+    }
+  } catch (error) {
+    throw damageAsDataLoss(error);
+  }
+}
+
+async function findBackup(
+  backups: Backups,
+  number: number,
+  signal: AbortSignal,
+): Promise<KeptBackup> {
+  const found =
+    number === 0 ? (await backups.newest(signal)).backup : await backups.numbered(number, signal);
+  if (found !== undefined) return found;
+  throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
+}
+
+type Answer = NonNullable<
+  Parameters<typeof create<typeof DownloadBackupResponseSchema>>[1]
+>['part'];
+
+function answer(part: NonNullable<Answer>): DownloadBackupResponse {
+  return create(DownloadBackupResponseSchema, { part });
+}

@@ -1,0 +1,79 @@
+/** The limits of the backup service, each with its reason. Those of the stored format are in `clients/format`. */
+
+/** Bytes of a name of a user or database, of 1 to this many. */
+export const NAME_BYTES = 255;
+
+/** Bytes of a backup's label: words to recognise it by, not a document. */
+export const LABEL_BYTES = 255;
+
+/** Bytes of an upload's id: room for any UUID or hash, with a prefix. */
+export const UPLOAD_ID_BYTES = 128;
+
+/** Database name of a request that names none. */
+export const DEFAULT_DATABASE = 'backup.db';
+
+/** Most bytes of a file in one message of an upload; more would hold much memory for little speed. */
+export const DATA_PART_BYTES = 1024 * 1024;
+
+/** Bytes of a file in one message of a download: larger ones were not faster. */
+export const DOWNLOAD_PART_BYTES = 262_144;
+
+/** Bytes of a file between two messages of progress, so that all of them fit the reader's first window. */
+export const PROGRESS_BYTES = 64 * 1024 * 1024;
+
+/** Bytes of a pack: large enough that requests don't count, small enough to hold a few in memory. */
+export const PACK_BYTES = 8 * 1024 * 1024;
+
+/** Pages of a pack, so that its index stays under 400 KiB however small the pages become. */
+export const PACK_PAGES = 16_384;
+
+/** Packs of one upload on their way to the store at once; each holds PACK_BYTES. */
+export const PACKS_AT_ONCE = 3;
+
+/** Frames of one upload or download that are packed or unpacked at once: as many as Node has threads for it. */
+export const FRAMES_AT_ONCE = 4;
+
+/** Bytes of indexes of older packs that one upload keeps to compare pages with. */
+export const INDEX_CACHE_BYTES = 16 * 1024 * 1024;
+
+/** Bytes of unpacked frames that one download keeps: a few for each of a hundred uploads still in use. */
+export const FRAME_CACHE_BYTES = 24 * 1024 * 1024;
+
+/** Bytes of a file that one download reads ahead: a few requests' worth, so that it waits for none. */
+export const READ_AHEAD_BYTES = 4 * 1024 * 1024;
+
+/** Most bytes that one request of a download reads. */
+export const READ_BYTES = 4 * 1024 * 1024;
+
+/** Unneeded bytes between two frames that are read rather than asked for separately. */
+export const READ_GAP_BYTES = 64 * 1024;
+
+/** Requests of one download at once, where its pages are scattered over many packs. */
+export const READS_AT_ONCE = 3;
+
+/** Newest uploads of a database whose ids are remembered: a client repeats at once or not at all. */
+export const UPLOADS_REMEMBERED = 64;
+
+/** Times that a commit tries the next number, when others commit at the same time. */
+export const COMMIT_ATTEMPTS = 16;
+
+/** Newest heads that are looked through for one that counts, at once. */
+export const HEADS_AT_ONCE = 16;
+
+/** Backups of a page of a list, unless the request says otherwise. */
+export const LIST_PAGE = 100;
+
+/** Most backups of a page of a list: about 1 MiB, well under the clients' receive limit. */
+export const LARGEST_LIST_PAGE = 1000;
+
+/** How long one request to the store may take, in milliseconds: a pack's time on a slow disk. */
+export const STORE_ATTEMPT_MS = 20_000;
+
+/** Tries of one request to the store, so that a restart of a replica of it is not noticed. */
+export const STORE_ATTEMPTS = 5;
+
+/** Longest first pause between two tries, in milliseconds; it doubles with each. */
+export const STORE_BACKOFF_MS = 50;
+
+/** Connections to the store: enough for tens of uploads and downloads at once. */
+export const STORE_CONNECTIONS = 128;

@@ -1,0 +1,41 @@
+import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { Logger } from '../common/logger.ts';
+import { implement } from '../common/rpc.ts';
+import { type RunningServer, startServer } from '../common/server.ts';
+import type { BackupConfig } from './config.ts';
+import { createContext } from './context.ts';
+import { backupAge } from './handlers/backup-age.ts';
+import { downloadBackup } from './handlers/download-backup.ts';
+import { listBackups } from './handlers/list-backups.ts';
+import { uploadBackup } from './handlers/upload-backup.ts';
+
+/**
+ * Starts the backup service. It also starts while its store is gone: health then says so.
+ *
+ * @throws the system's error when it can't listen, or its folder can't be made
+ */
+export async function startBackup(config: BackupConfig, log: Logger): Promise<RunningServer> {
+  await using resources = new AsyncDisposableStack();
+  const context = await createContext(config);
+  resources.use(context.store);
+  const implementation = implement(BackupService, {
+    uploadBackup: (requests, call) => uploadBackup(context, requests, call),
+    downloadBackup: (request, call) => downloadBackup(context, request, call),
+    listBackups: (request, call) => listBackups(context, request, call),
+    backupAge: (request, call) => backupAge(context, request, call),
+  });
+  const server = await startServer({
+    name: 'backup',
+    listen: config.BACKUP_LISTEN,
+    metricsListen: config.BACKUP_METRICS_LISTEN,
+    log,
+    implementations: [implementation],
+    check: (signal) => context.store.check(signal),
+  });
+  const held = resources.move();
+  const stop = async (graceMs?: number) => {
+    await server.stop(graceMs);
+    await held.disposeAsync();
+  };
+  return { ...server, stop, [Symbol.asyncDispose]: () => stop() };
+}

@@ -1,0 +1,219 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import http from 'node:http';
+import https from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client, S3Error } from 'minio';
+import {
+  STORE_ATTEMPT_MS,
+  STORE_ATTEMPTS,
+  STORE_BACKOFF_MS,
+  STORE_CONNECTIONS,
+} from '../limits.ts';
+import {
+  type BackupStore,
+  type ByteRange,
+  type ListOptions,
+  type StoredObject,
+  storeUnavailable,
+} from './store.ts';
+
+/** Where a MinIO is, and the limits of talking to it. */
+export interface MinioOptions {
+  host: string;
+  port: number;
+  tls: boolean;
+  bucket: string;
+  accessKey: string;
+  secretKey: string;
+  /** How long one request may take, in milliseconds; STORE_ATTEMPT_MS unless given. */
+  attemptMs?: number;
+}
+
+/**
+ * A store in a bucket of MinIO, which is made where it is absent.
+ *
+ * The client library is used for what it does well: it signs requests, and reads the answers. It
+ * has no way to end a request, so its transport here gives each the signal of the call that it
+ * belongs to. Its own retry is off, because it loses the reason of the failure.
+ */
+export class MinioStore implements BackupStore {
+  readonly #bucket: string;
+  readonly #attemptMs: number;
+  readonly #agent: http.Agent;
+  readonly #client: Client;
+  readonly #signals = new AsyncLocalStorage<AbortSignal>();
+  /** How far the store's clock is ahead of this machine's, by the last answer. */
+  #aheadMs: number | undefined;
+  #hasBucket = false;
+
+  constructor(options: MinioOptions) {
+    this.#bucket = options.bucket;
+    this.#attemptMs = options.attemptMs ?? STORE_ATTEMPT_MS;
+    const module = options.tls ? https : http;
+    this.#agent = new module.Agent({ keepAlive: true, maxSockets: STORE_CONNECTIONS });
+    this.#client = new Client({
+      endPoint: options.host,
+      port: options.port,
+      useSSL: options.tls,
+      accessKey: options.accessKey,
+      secretKey: options.secretKey,
+      // Any will do for MinIO, and without one the library asks for it first.
+      region: 'us-east-1',
+      transport: { request: this.#requester(module.request) },
+      transportAgent: this.#agent,
+      retryOptions: { disableRetry: true },
+    });
+  }
+
+  async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
+    let uncertain = false;
+    const outcome = await this.#attempts(signal, async (): Promise<'created' | 'exists'> => {
+      try {
+        const condition = { 'If-None-Match': '*' };
+        await this.#client.putObject(this.#bucket, key, bytes, bytes.length, condition);
+        return 'created';
+      } catch (error) {
+        if (isRefused(error)) return 'exists';
+        uncertain = true;
+        throw error;
+      }
+    });
+    if (outcome === 'created' || !uncertain) return outcome;
+    // An attempt whose answer was lost may be what is there now.
+    const stored = await this.get(key, undefined, signal);
+    return stored?.equals(bytes) === true ? 'created' : 'exists';
+  }
+
+  get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined> {
+    return this.#attempts(signal, async () => {
+      try {
+        const { offset = 0, length = 0 } = range ?? {};
+        const stream = await this.#client.getPartialObject(this.#bucket, key, offset, length);
+        return await collect(stream as http.IncomingMessage);
+      } catch (error) {
+        if (hasCode(error, 'NoSuchKey')) return undefined;
+        if (hasCode(error, 'InvalidRange')) return Buffer.alloc(0);
+        throw error;
+      }
+    });
+  }
+
+  list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
+    return this.#attempts(signal, async () => {
+      const { startAfter = '', limit } = options;
+      const page = await this.#client.listObjectsV2Query(
+        this.#bucket,
+        prefix,
+        '',
+        '',
+        limit,
+        startAfter,
+      );
+      return page.objects.flatMap(({ name, size, lastModified }) =>
+        name === undefined
+          ? []
+          : [{ key: name, sizeBytes: size, storedAtMs: lastModified!.getTime() }],
+      );
+    });
+  }
+
+  async nowMs(signal: AbortSignal): Promise<number> {
+    if (this.#aheadMs === undefined) await this.check(signal);
+    return Date.now() + (this.#aheadMs ?? 0);
+  }
+
+  check(signal: AbortSignal): Promise<void> {
+    return this.#attempts(signal, () => this.#makeBucket());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#agent.destroy();
+  }
+
+  /** Tries until it succeeds, or until an answer says that trying again can't help. */
+  async #attempts<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attempt(signal, work);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (hasCode(error, 'NoSuchBucket')) this.#hasBucket = false;
+        else if (error instanceof S3Error) throw storeUnavailable(error);
+        if (attempt === STORE_ATTEMPTS) throw storeUnavailable(error);
+      }
+      await pause(STORE_BACKOFF_MS * 2 ** attempt * Math.random(), signal);
+    }
+  }
+
+  /** Tries once. Everything that it sends ends when it ends. */
+  async #attempt<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    const ending = new AbortController();
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const end = (reason: unknown) => {
+      ending.abort(reason);
+      reject(reason);
+    };
+    const onAbort = () => end(signal.reason);
+    signal.addEventListener('abort', onAbort);
+    const timer = setTimeout(() => end(new Error('the store does not answer')), this.#attemptMs);
+    try {
+      return await Promise.race([ended, this.#signals.run(ending.signal, () => this.#do(work))]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #do<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.#hasBucket) await this.#makeBucket();
+    return work();
+  }
+
+  async #makeBucket(): Promise<void> {
+    if (!(await this.#client.bucketExists(this.#bucket))) {
+      await this.#client.makeBucket(this.#bucket).catch((error: unknown) => {
+        // Another replica made it at the same time.
+        if (!hasCode(error, 'BucketAlreadyOwnedByYou')) throw error;
+      });
+    }
+    this.#hasBucket = true;
+  }
+
+  /** Sends each request with the signal of its call, and learns the store's time from each answer. */
+  #requester(request: typeof http.request): typeof http.request {
+    const send = (options: http.RequestOptions, onAnswer: (answer: http.IncomingMessage) => void) =>
+      request({ ...options, signal: this.#signals.getStore() }, (answer) => {
+        const sentMs = Date.parse(answer.headers.date ?? '');
+        if (!Number.isNaN(sentMs)) this.#aheadMs = sentMs - Date.now();
+        onAnswer(answer);
+      });
+    return send as typeof http.request;
+  }
+}
+
+/** Reads an answer's body, whose length is known. */
+async function collect(answer: http.IncomingMessage): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(Number(answer.headers['content-length']));
+  let length = 0;
+  for await (const chunk of answer) {
+    bytes.set(chunk, length);
+    length += chunk.length;
+  }
+  if (length !== bytes.length) throw new Error('the answer ends early');
+  return bytes;
+}
+
+/** Waits, and throws the signal's reason when that fires. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** Whether the store holds an object under the key already. */
+function isRefused(error: unknown): boolean {
+  return hasCode(error, 'PreconditionFailed');
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
