@@ -38,7 +38,8 @@ export const startMinio = () => start(minio);
 export async function prepareEngines(): Promise<string[]> {
   const lines: string[] = [];
   for (const kind of [mysql, minio]) {
-    const how = process.env[kind.variable] ? kind.variable : (await findWay(kind)).how;
+    const given = process.env[kind.variable] && `given by ${kind.variable}`;
+    const how = given || (await findWay(kind)).how;
     lines.push(`${kind.name}: ${how}`);
   }
   return lines;
@@ -50,7 +51,11 @@ async function provide(kind: EngineKind): Promise<Engine> {
   const what = await kind.answers(url).catch((error: unknown) => {
     throw new Error(`${kind.variable} names a ${kind.name} that does not answer: ${error}`);
   });
-  return { url, description: `${what}, ${kind.variable}`, [Symbol.asyncDispose]: async () => {} };
+  return {
+    url,
+    description: `${what}, given by ${kind.variable}`,
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
 async function start(kind: EngineKind): Promise<OwnEngine> {

@@ -45,6 +45,8 @@ export function minioClient(url: string): Client {
     accessKey: decodeURIComponent(username),
     secretKey: decodeURIComponent(password),
     region: 'us-east-1',
+    // What waits for a server asks again by itself; the client's own way prints to the log.
+    retryOptions: { disableRetry: true },
   });
 }
 
