@@ -1,0 +1,35 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inject } from 'vitest';
+import { DiskStore } from '../../../services/backup/store/disk.ts';
+import { MinioStore } from '../../../services/backup/store/minio.ts';
+import type { BackupStore } from '../../../services/backup/store/store.ts';
+import { freshBucket } from '../../support/databases.ts';
+
+/** An engine under test: opens an empty store of a test's own, which ends with the stack. */
+export type OpenStore = (stack: AsyncDisposableStack) => Promise<BackupStore>;
+
+/** Every engine of the backup store, by name. */
+export const engines: readonly (readonly [name: string, open: OpenStore])[] = [
+  [
+    'folder',
+    async (stack) => {
+      const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'backups-')));
+      return stack.use(await DiskStore.open(folder.path));
+    },
+  ],
+  [
+    'minio',
+    async (stack) => {
+      const bucket = stack.use(await freshBucket(inject('minioUrl')));
+      const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
+      const options = { host: hostname, port: Number(port), tls: false, bucket: pathname.slice(1) };
+      const { accessKey, secretKey } = bucket;
+      return stack.use(new MinioStore({ ...options, accessKey, secretKey }));
+    },
+  ],
+];
+
+/** A signal that never fires. */
+export const never = new AbortController().signal;
