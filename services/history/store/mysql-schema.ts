@@ -21,7 +21,9 @@ export class MysqlSchema implements SchemaAccess {
     };
     try {
       // Names of locks are short, and shared by all databases of the server.
-      await connection.query("SELECT GET_LOCK(CONCAT('backscroll ', MD5(DATABASE())), -1)");
+      await connection.query(
+        "SELECT GET_LOCK(CONCAT('backscroll ', LEFT(SHA2(DATABASE(), 256), 32)), -1)",
+      );
     } catch (error) {
       await unlock();
       throw error;
