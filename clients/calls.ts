@@ -5,6 +5,7 @@ import {
   type CallOptions as GrpcCallOptions,
   Metadata,
   type MethodDefinition,
+  status,
 } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
 import { serviceDefinition } from './service-definition.ts';
@@ -56,7 +57,8 @@ export async function callUnary<Req, Res>(
     request,
     new Metadata(),
     deadline(timeoutMs),
-    (error, response) => (error ? reject(BackscrollError.from(error)) : resolve(response as Res)),
+    (error, response) =>
+      error ? reject(failureOf(error, options.signal)) : resolve(response as Res),
   );
   const unbind = cancelOn(options.signal, call);
   return promise.finally(unbind);
@@ -85,7 +87,7 @@ export async function* callServerStream<Req, Res>(
   try {
     yield* call as AsyncIterable<Res>;
   } catch (error) {
-    throw BackscrollError.from(error);
+    throw failureOf(error, options.signal);
   } finally {
     unbind();
     call.cancel();
@@ -134,12 +136,30 @@ export async function* callBidi<Req, Res>(
   try {
     yield* call as AsyncIterable<Res>;
   } catch (error) {
-    throw failure ? failure.error : BackscrollError.from(error);
+    throw failure ? failure.error : failureOf(error, options.signal);
   } finally {
     unbind();
     over.abort();
     call.cancel();
   }
+}
+
+/**
+ * What a call failed with. A stream that the other end reset (a server that is forced to stop does
+ * so) looks to grpc-js as if it had been cancelled here, or as a fault of the service: it was cut off.
+ */
+function failureOf(thrown: unknown, signal: AbortSignal | undefined): unknown {
+  const error = BackscrollError.from(thrown);
+  if (!(error instanceof BackscrollError) || signal?.aborted) return error;
+  const isReset =
+    error.reason === 'CANCELLED' ||
+    (error.reason === 'INTERNAL' && error.message.startsWith('Received RST_STREAM'));
+  if (!isReset) return error;
+  return new BackscrollError(`The call was cut off: ${error.message}`, {
+    code: status.UNAVAILABLE,
+    reason: 'CUT_OFF',
+    cause: thrown,
+  });
 }
 
 function deadline(timeoutMs: number | undefined): GrpcCallOptions {
