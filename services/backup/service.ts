@@ -1,5 +1,5 @@
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import type { Logger } from '../common/logger.ts';
+import { createLogger } from '../common/logger.ts';
 import { implement } from '../common/rpc.ts';
 import { type RunningServer, startServer } from '../common/server.ts';
 import type { BackupConfig } from './config.ts';
@@ -14,7 +14,7 @@ import { uploadBackup } from './handlers/upload-backup.ts';
  *
  * @throws the system's error when it can't listen, or its folder can't be made
  */
-export async function startBackup(config: BackupConfig, log: Logger): Promise<RunningServer> {
+export async function startBackup(config: BackupConfig): Promise<RunningServer> {
   await using resources = new AsyncDisposableStack();
   const context = await createContext(config);
   resources.use(context.store);
@@ -28,7 +28,7 @@ export async function startBackup(config: BackupConfig, log: Logger): Promise<Ru
     name: 'backup',
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
-    log,
+    log: createLogger('backup', config.LOG_LEVEL),
     implementations: [implementation],
     check: (signal) => context.store.check(signal),
   });
