@@ -28,18 +28,21 @@ const SERVICE_CONFIG = {
 
 /** How to connect. */
 export interface ChannelOptions {
-  /** In the clear unless told otherwise; use `credentials.createSsl()` of grpc-js for TLS. */
+  /** Those of grpc-js. Without any: TLS for `https://`, in the clear for all else. */
   readonly credentials?: ChannelCredentials;
 }
 
 /**
- * Makes a connection to one service, at `host:port` or `http://host:port`; nothing is sent before
- * the first call, and a connection that broke is made anew. To be closed by `close()`.
+ * Makes a connection to one service, at `host:port`, `http://host:port` or `https://host:port`.
+ * Nothing is sent before the first call, and a connection that broke is made anew. To be closed by
+ * `close()`.
  *
  * @throws TypeError for an address of any other form
  */
 export function openChannel(address: string, options: ChannelOptions = {}): Client {
-  return new Client(targetOf(address), options.credentials ?? credentials.createInsecure(), {
+  const { target, secure } = parseAddress(address);
+  const fallback = secure ? credentials.createSsl() : credentials.createInsecure();
+  return new Client(target, options.credentials ?? fallback, {
     'grpc.service_config': JSON.stringify(SERVICE_CONFIG),
     'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
     'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
@@ -50,9 +53,9 @@ export function openChannel(address: string, options: ChannelOptions = {}): Clie
   });
 }
 
-function targetOf(address: string): string {
-  const [, target] =
-    /^(?:https?:\/\/)?((?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5})\/?$/.exec(address) ?? [];
-  if (target === undefined) throw new TypeError(`not an address of the form host:port: ${address}`);
-  return target;
+function parseAddress(address: string): { target: string; secure: boolean } {
+  const [, scheme, target] =
+    /^(?:(https?):\/\/)?((?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5})\/?$/.exec(address) ?? [];
+  if (target === undefined) throw new TypeError(`no address of the form host:port: ${address}`);
+  return { target, secure: scheme === 'https' };
 }

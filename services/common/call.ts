@@ -22,6 +22,10 @@ export interface CallContext {
  * What answers one method. An answer that is a `Uint8Array` is an already encoded message, and is
  * sent as it is. An iterable that is not finished (the signal fired, or a write failed) gets
  * `return()`, so that `finally` and `await using` in a generator free what it holds.
+ *
+ * That the requests end is no proof that the client meant it: some clients, grpc-js among them, end
+ * their side when they cancel, and the signal fires a moment later. What may only happen when all
+ * has come is decided by what was declared.
  */
 export type Handler<M extends DescMethod> = M['methodKind'] extends 'unary'
   ? (request: MessageShape<M['input']>, context: CallContext) => Promise<Answer<M>>

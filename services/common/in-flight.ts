@@ -9,6 +9,7 @@ export interface AnyCall {
   readonly metadata: Metadata;
   getDeadline(): Deadline;
   once(event: 'cancelled', listener: () => void): unknown;
+  off(event: 'cancelled', listener: () => void): unknown;
 }
 
 /** The calls that one service is answering. */
@@ -62,12 +63,15 @@ export class CallsInFlight {
 /** One call in flight, and the signal that tells when nobody waits for its answer any longer. */
 export class CallScope implements Disposable {
   readonly #controller = new AbortController();
+  readonly #call: AnyCall;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #close: () => void;
+  readonly #cancel = () => this.abort(cancelled());
 
   constructor(call: AnyCall, close: () => void) {
+    this.#call = call;
     this.#close = close;
-    call.once('cancelled', () => this.abort(cancelled()));
+    call.once('cancelled', this.#cancel);
     const leftMs = Number(call.getDeadline()) - Date.now();
     if (leftMs <= MAX_TIMER_MS) this.#timer = setTimeout(() => this.abort(tooLate()), leftMs);
   }
@@ -83,6 +87,7 @@ export class CallScope implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#call.off('cancelled', this.#cancel); // grpc-js emits it for calls that ended well, too
     this.#close();
   }
 }

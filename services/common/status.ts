@@ -17,7 +17,7 @@ const DOMAIN = 'backscroll';
  * Trailers share one header block of a few KiB with everything else: what is longer is cut, because
  * a block that is too large would take the whole status with it.
  */
-const MAX_MESSAGE_LENGTH = 512;
+const MAX_TEXT_LENGTH = 512;
 const MAX_FIELDS = 8;
 
 /**
@@ -34,7 +34,7 @@ export function toServiceError(thrown: unknown, log: Logger): ServiceError {
 
 /** Status and trailers of an error. */
 export function toStatus(error: ServiceError): StatusObject {
-  const message = error.message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
+  const message = cut(error.message);
   const info = create(ErrorInfoSchema, {
     reason: error.reason,
     domain: DOMAIN,
@@ -43,8 +43,8 @@ export function toStatus(error: ServiceError): StatusObject {
   const details = [anyPack(ErrorInfoSchema, info)];
   if (error.fields.length > 0) {
     const fieldViolations = error.fields.slice(0, MAX_FIELDS).map(({ field, description }) => ({
-      field: field.slice(0, MAX_MESSAGE_LENGTH),
-      description: description.slice(0, MAX_MESSAGE_LENGTH),
+      field: cut(field),
+      description: cut(description),
     }));
     details.push(anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations })));
   }
@@ -52,6 +52,11 @@ export function toStatus(error: ServiceError): StatusObject {
   const metadata = new Metadata();
   metadata.set('grpc-status-details-bin', Buffer.from(toBinary(StatusSchema, status)));
   return { code: error.code, details: message, metadata };
+}
+
+/** Lone surrogates, also those that cutting leaves, can't be encoded. */
+function cut(text: string): string {
+  return text.slice(0, MAX_TEXT_LENGTH).toWellFormed();
 }
 
 /** What a log may say of a fault: drivers hang statements with people's words on their errors. */
