@@ -18,6 +18,7 @@ type PortName = (typeof portNames)[number];
 /** What the suite looks at in `docker inspect`. */
 export interface Inspected {
   readonly State: { readonly Status: string; readonly ExitCode: number };
+  readonly RestartCount: number;
   readonly Config: { readonly User: string; readonly Labels: Readonly<Record<string, string>> };
   readonly HostConfig: {
     readonly ReadonlyRootfs: boolean;

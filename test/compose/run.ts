@@ -85,6 +85,21 @@ async function suite(deployment: Deployment): Promise<void> {
     await content.upload();
     await content.checkBackup();
   });
+  await step('services that crash are started again', async () => {
+    for (const service of ['history', 'backup']) {
+      // Everything but the container's init, and so perhaps the shell before it can say that it did.
+      await deployment
+        .compose(['exec', '-T', service, 'sh', '-c', 'kill -KILL -1'])
+        .catch(() => {});
+    }
+    await historyIs('SERVING');
+    await backupIs('SERVING');
+    await content.checkHistory();
+    await content.checkBackup();
+    const containers = await deployment.inspect();
+    equal(containers.get('history')?.RestartCount, 1);
+    equal(containers.get('backup')?.RestartCount, 1);
+  });
 
   await step('docker compose stop ends everything cleanly', async () => {
     await deployment.compose(['stop']);
@@ -106,11 +121,11 @@ async function suite(deployment: Deployment): Promise<void> {
   });
 }
 
-/** Waits until a service's health is as told: engines die, and are noticed, when they do. */
+/** Waits until a service's health is as told, whatever it is until then. */
 async function untilHealth(address: string, service: string, status: string): Promise<void> {
   const deadline = Date.now() + 60_000;
   for (;;) {
-    const now = await health(address, service);
+    const now = await health(address, service).catch((error: Error) => error.message);
     if (now === status) return;
     ok(Date.now() < deadline, `${service} is still ${now} after a minute`);
     await setTimeout(100);
