@@ -55,6 +55,12 @@ export interface DownloadOptions extends Database, CallOptions {
   readonly offsetBytes?: number | undefined;
 }
 
+/** How old a database's newest backup is. */
+export type BackupAge = BackupAgeResponse & {
+  readonly ageSeconds: number;
+  readonly databaseAgeSeconds: number;
+};
+
 /** What a download has come to. */
 export interface DownloadProgress {
   /** Bytes of the file received. */
@@ -171,10 +177,12 @@ export class BackupClient implements Disposable, AsyncDisposable {
     } while (pageToken !== '');
   }
 
-  /** How old the newest backup of a database is; `ageSeconds` is -1n where there was never one. */
-  age(options: Database & CallOptions): Promise<BackupAgeResponse> {
+  /** How old the newest backup of a database is; `ageSeconds` is -1 where there was never one. */
+  async age(options: Database & CallOptions): Promise<BackupAge> {
     const request = create(BackupAgeRequestSchema, databaseFields(options));
-    return callUnary(this.#client, methods.backupAge, request, options);
+    const answer = await callUnary(this.#client, methods.backupAge, request, options);
+    const { ageSeconds = -1, databaseAgeSeconds = -1 } = answer;
+    return Object.assign(answer, { ageSeconds, databaseAgeSeconds });
   }
 
   /** Closes the connection; calls under way are cancelled. */

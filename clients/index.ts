@@ -1,6 +1,7 @@
 /** Clients of the Backscroll services; see README.md. */
 
 export {
+  type BackupAge,
   BackupClient,
   type Database,
   type DownloadOptions,
@@ -14,7 +15,7 @@ export type { Conversation, Group, Pair } from './conversation.ts';
 export { fileSource, type UploadSource } from './database-file.ts';
 export type { Download } from './download.ts';
 export { BackscrollError, type FieldFault } from './errors.ts';
-export type { Backup, BackupAgeResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
+export type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
 export type {
   AppendedMessage,
   AppendResponse,

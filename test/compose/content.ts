@@ -94,8 +94,8 @@ export class Content implements AsyncDisposable {
     }
     const age = await client.age(database);
     equal(age.newestNumber, backups[0]?.number);
-    ok(age.ageSeconds >= 0n);
-    equal((await client.age({ user: 'nobody' })).ageSeconds, -1n);
+    ok(age.ageSeconds >= 0);
+    equal((await client.age({ user: 'nobody' })).ageSeconds, -1);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -203,12 +203,12 @@ Examples:
 async function age(context: Context, options: Options): Promise<void> {
   const { user, database } = options;
   const answer = await context.backup(options).age({ user, database, ...context.call(options) });
-  const never = answer.ageSeconds < 0n;
-  const text = never
-    ? 'never'
-    : `${answer.ageSeconds} s (backup ${answer.newestNumber} of ${timeOf(answer.newestAtMs)})`;
-  await print(context, options, text, toJson(BackupAgeResponseSchema, answer, ALL_FIELDS));
-  if (never) throw new CliError(Exit.nothing, `There was never a backup of this database`);
+  const never = answer.ageSeconds < 0;
+  if (options.json || !never) {
+    const text = `${answer.ageSeconds} s (backup ${answer.newestNumber} of ${timeOf(answer.newestAtMs)})`;
+    await print(context, options, text, toJson(BackupAgeResponseSchema, answer, ALL_FIELDS));
+  }
+  if (never) throw new CliError(Exit.nothing, 'There was never a backup of this database');
 }
 
 async function print(

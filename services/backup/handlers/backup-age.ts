@@ -9,6 +9,9 @@ import type { BackupContext } from '../context.ts';
 import { openBackups } from './answers.ts';
 import { parseDatabase } from './requests.ts';
 
+/** Largest number that the answer's fields hold. */
+const MAX_SECONDS = 2 ** 31 - 1;
+
 /** Answers BackupAge. */
 export async function backupAge(
   { store }: BackupContext,
@@ -17,7 +20,7 @@ export async function backupAge(
 ): Promise<BackupAgeResponse> {
   const { backup } = await openBackups(store, parseDatabase(caller, request), log).newest(signal);
   if (backup === undefined) {
-    return create(BackupAgeResponseSchema, { ageSeconds: -1n, databaseAgeSeconds: -1n });
+    return create(BackupAgeResponseSchema, { ageSeconds: -1, databaseAgeSeconds: -1 });
   }
   const { head, createdAtMs } = backup;
   const nowMs = await store.nowMs(signal);
@@ -26,11 +29,11 @@ export async function backupAge(
     ageSeconds: secondsBetween(createdAtMs, nowMs),
     newestAtMs: BigInt(createdAtMs),
     newestNumber: BigInt(head.number),
-    databaseAgeSeconds: madeMs === 0 ? -1n : secondsBetween(madeMs, nowMs),
+    databaseAgeSeconds: madeMs === 0 ? -1 : secondsBetween(madeMs, nowMs),
   });
 }
 
 /** Never negative: clocks of stores are read to the second, and those of devices may be ahead. */
-function secondsBetween(fromMs: number, toMs: number): bigint {
-  return BigInt(Math.max(0, Math.floor((toMs - fromMs) / 1000)));
+function secondsBetween(fromMs: number, toMs: number): number {
+  return Math.min(Math.max(0, Math.floor((toMs - fromMs) / 1000)), MAX_SECONDS);
 }
