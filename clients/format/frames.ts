@@ -35,6 +35,7 @@ const SLACK_BYTES = 1024;
 export function packFrame(pages: Uint8Array): Promise<PackedFrame> {
   const options = {
     chunkSize: pages.length + SLACK_BYTES,
+    pledgedSrcSize: pages.length,
     params: { [zlib.constants.ZSTD_c_compressionLevel]: LEVEL },
   };
   return new Promise((resolve, reject) => {

@@ -25,7 +25,6 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     backupAge: (request, call) => backupAge(context, request, call),
   });
   const server = await startServer({
-    name: 'backup',
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),
