@@ -18,7 +18,6 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
   const context = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
   if (context.embedded) await context.migrate();
   const server = await startServer({
-    name: 'history',
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log: createLogger('history', config.LOG_LEVEL),

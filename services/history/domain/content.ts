@@ -57,9 +57,10 @@ function checkCall(faults: Faults, at: At, call: Call): void {
   }
 }
 
-function checkEnum(faults: Faults, at: At, value: number, names: Record<number, string>): void {
+function checkEnum(faults: Faults, at: At, value: number, names: Record<string, number>): void {
   if (value === 0) faults.add('MISSING_FIELD', at(), 'is required');
-  else if (!(value in names)) faults.add('INVALID_FIELD', at(), 'is no value that is known here');
+  else if (!Object.values(names).includes(value))
+    faults.add('INVALID_FIELD', at(), 'is no value that is known here');
 }
 
 function checkLocation(faults: Faults, at: At, location: Location): void {

@@ -180,6 +180,11 @@ function openPool(url: string): Pool {
  */
 const TRANSIENT_ERRNOS = new Set([1213, 1205, 1180, 3101, 1290, 1836, 1053, 1040, 1317, 3024]);
 
+/** A unique key refused a row. */
+export function isDuplicate(error: unknown): boolean {
+  return errnoOf(error) === 1062;
+}
+
 function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return isRefusal(error) ? TRANSIENT_ERRNOS.has(errnoOf(error)!) : isConnectionFailure(error);

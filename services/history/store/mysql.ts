@@ -1,8 +1,8 @@
 import { STORE } from '../limits.ts';
 import { KnownMembers } from './known-members.ts';
-import { MysqlDatabase, type Session, type Value } from './mysql-database.ts';
+import { isDuplicate, MysqlDatabase, type Session, type Value } from './mysql-database.ts';
 import { MysqlSchema } from './mysql-schema.ts';
-import { type Fresh, idsOf, type Known, sendersOf, settle } from './settle.ts';
+import { type Fresh, idsOf, type Known, type Settled, sendersOf, settle } from './settle.ts';
 import {
   type Batch,
   type Conversation,
@@ -23,6 +23,7 @@ const SMALL_BODY_BYTES = 8 * 1024;
 export class MysqlStore implements HistoryStore {
   readonly schema: SchemaAccess;
   readonly #database: MysqlDatabase;
+  #expectRepeats = false;
   readonly #members = new KnownMembers(STORE.knownMembers);
 
   /** `url`: `mysql://user:password@host:port/database`. It connects when it is first used. */
@@ -43,16 +44,16 @@ export class MysqlStore implements HistoryStore {
     let joining: string[] = [];
     const outcomes = await this.#database.transaction(async (session) => {
       const { lastSeq, begins } = await lock(session, conversation);
-      const known = begins ? new Map<string, Known>() : await find(session, conversation, batches);
-      const { outcomes, fresh } = settle(batches, known, lastSeq);
-      if (fresh.length === 0) return { value: outcomes, commit: false };
+      const { outcomes, fresh } = await this.#place(session, conversation, batches, lastSeq);
+      const last = fresh.at(-1);
+      if (last === undefined) return { value: outcomes, commit: false };
 
       joining = this.#members.unknown(conversation, [
         ...(begins && conversation.kind === 'pair' ? conversation.names : []),
         ...(sendersJoin ? sendersOf(fresh) : []),
       ]);
       if (joining.length > 0) await this.#join(session, conversation, joining);
-      await insert(session, conversation, fresh);
+      await advance(session, conversation, last);
       return { value: outcomes, commit: true };
     });
     this.#members.add(conversation, joining);
@@ -127,6 +128,33 @@ export class MysqlStore implements HistoryStore {
       signal,
     );
     return new Map(rows);
+  }
+
+  /**
+   * Inserts what is new. Mostly all is: so ids are looked up only where the unique key refused one
+   * (which undoes the statement, and no more), or where the last call brought repeats as well, since
+   * repeats seldom come alone.
+   */
+  async #place(
+    session: Session,
+    conversation: Conversation,
+    batches: readonly Batch[],
+    lastSeq: number,
+  ): Promise<Settled> {
+    if (lastSeq === 0 || !this.#expectRepeats) {
+      const settled = settle(batches, new Map(), lastSeq);
+      try {
+        await insert(session, conversation, settled.fresh);
+        return settled;
+      } catch (error) {
+        if (!isDuplicate(error)) throw error;
+      }
+    }
+    const known = await find(session, conversation, batches);
+    this.#expectRepeats = known.size > 0;
+    const settled = settle(batches, known, lastSeq);
+    await insert(session, conversation, settled.fresh);
+    return settled;
   }
 
   /**
@@ -209,19 +237,22 @@ async function insert(
   conversation: Conversation,
   fresh: readonly Fresh[],
 ): Promise<void> {
-  const last = fresh.at(-1)!;
+  if (fresh.length === 0) return;
   await session.query(
     `INSERT INTO message
      (conversation_id, seq, message_id, sender, sent_at_ms, content_hash, body) VALUES ?`,
     [fresh.map((entry) => columnsOf(conversation, entry))],
-  );
-  await session.execute(
-    'UPDATE conversation SET last_seq = ?, last_sent_at_ms = ? WHERE conversation_id = ?',
-    [last.seq, last.message.sentAtMs, conversation.id],
   );
 }
 
 function columnsOf(conversation: Conversation, { seq, message }: Fresh): Value[] {
   const { id, sender, sentAtMs, contentHash, body } = message;
   return [conversation.id, seq, Buffer.from(id), Buffer.from(sender), sentAtMs, contentHash, body];
+}
+
+async function advance(session: Session, conversation: Conversation, last: Fresh): Promise<void> {
+  await session.execute(
+    'UPDATE conversation SET last_seq = ?, last_sent_at_ms = ? WHERE conversation_id = ?',
+    [last.seq, last.message.sentAtMs, conversation.id],
+  );
 }

@@ -13,6 +13,12 @@ export interface Fresh {
   readonly message: NewMessage;
 }
 
+/** What `settle` decided; `fresh` is to be inserted. */
+export interface Settled {
+  readonly outcomes: Outcome[];
+  readonly fresh: Fresh[];
+}
+
 /**
  * Gives every message of `batches` its place behind `lastSeq`, or finds it among `known`. Batches
  * build on each other; one with a conflict leaves no trace. Both engines decide by this.
@@ -21,7 +27,7 @@ export function settle(
   batches: readonly Batch[],
   known: Map<string, Known>,
   lastSeq: number,
-): { outcomes: Outcome[]; fresh: Fresh[] } {
+): Settled {
   const fresh: Fresh[] = [];
   const outcomes = batches.map((batch): Outcome => {
     const first = lastSeq + fresh.length + 1;
@@ -36,9 +42,15 @@ export function settle(
   return { outcomes, fresh };
 }
 
-type Settled = { placed: Placed[]; fresh: Fresh[]; conflictAt?: never } | { conflictAt: number };
+type SettledBatch =
+  | { placed: Placed[]; fresh: Fresh[]; conflictAt?: never }
+  | { conflictAt: number };
 
-function settleBatch(batch: Batch, known: ReadonlyMap<string, Known>, firstSeq: number): Settled {
+function settleBatch(
+  batch: Batch,
+  known: ReadonlyMap<string, Known>,
+  firstSeq: number,
+): SettledBatch {
   const own = new Map<string, Known>();
   const fresh: Fresh[] = [];
   const placed: Placed[] = [];
