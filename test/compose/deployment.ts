@@ -67,9 +67,9 @@ export class Deployment implements AsyncDisposable {
     return run('docker', this.#command(...args), { env, onLine });
   }
 
-  /** Builds the image, starts what does not run, and waits until all of it is healthy. */
+  /** Builds the image the first time, starts what does not run, and waits until all is healthy. */
   async up(onLine?: (line: string) => void): Promise<void> {
-    await this.compose(['up', '--build', '--wait', '--wait-timeout', '300'], onLine);
+    await this.compose(['up', '--wait', '--wait-timeout', '300'], onLine);
   }
 
   /** SIGKILL, as when the power fails; no restart policy brings it back. */
@@ -84,16 +84,16 @@ export class Deployment implements AsyncDisposable {
     return new Map(all.map((one) => [one.Config.Labels['com.docker.compose.service'] ?? '', one]));
   }
 
-  /** Ids of its containers, volumes and networks that are there. */
+  /** Ids of its containers, volumes, networks and image that are there. */
   async remains(): Promise<string[]> {
-    const filter = `label=com.docker.compose.project=${this.project}`;
-    const kinds = [
-      ['ps', '--all'],
-      ['volume', 'ls'],
-      ['network', 'ls'],
-    ];
-    const listed = kinds.map((kind) => run('docker', [...kind, '--quiet', '--filter', filter]));
-    return (await Promise.all(listed)).filter((lines) => lines !== '');
+    const mine = ['--quiet', '--filter', `label=com.docker.compose.project=${this.project}`];
+    const listed = await Promise.all([
+      run('docker', ['ps', '--all', ...mine]),
+      run('docker', ['volume', 'ls', ...mine]),
+      run('docker', ['network', 'ls', ...mine]),
+      run('docker', ['images', '--quiet', this.project]),
+    ]);
+    return listed.filter((ids) => ids !== '');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

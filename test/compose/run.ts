@@ -115,8 +115,8 @@ async function suite(deployment: Deployment): Promise<void> {
     await content.checkBackup();
   });
   await step('no secret shows in logs or settings', () => checkSecrets(deployment, secrets));
-  await step('docker compose down -v leaves nothing', async () => {
-    await deployment.compose(['down', '--volumes']);
+  await step('docker compose down -v --rmi local leaves nothing', async () => {
+    await deployment.compose(['down', '--volumes', '--rmi', 'local']);
     deepEqual(await deployment.remains(), []);
   });
 }
