@@ -35,6 +35,15 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        // Runs what the README tells a newcomer to run, `npm ci` included.
+        test: {
+          name: 'readme',
+          include: ['test/readme/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
     ],
   },
 });
