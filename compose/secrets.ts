@@ -7,8 +7,8 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 
 /** Writes whole or not at all: a start that is killed leaves no half a password behind. */
 function write(path: string, text: string): void {
-  // Readable by all: only the containers that need the file mount its volume, each with a user of its own.
-  writeFileSync(`${path}.new`, text, { mode: 0o444 });
+  // Readable by all users: only the containers that need the file mount its volume.
+  writeFileSync(`${path}.new`, text, { flush: true });
   renameSync(`${path}.new`, path);
 }
 
