@@ -16,6 +16,7 @@ import {
 } from '../support/corpus.ts';
 import { freshBucket, freshDatabase } from '../support/databases.ts';
 import { provideMinio, provideMysql } from '../support/engines.ts';
+import { migrate } from '../support/migrate.ts';
 import { startService } from '../support/processes.ts';
 import { Progress } from '../support/progress.ts';
 import { checkChats } from './chats.ts';
@@ -44,6 +45,7 @@ const report = new Report();
   for (const engine of [mysql, minio]) console.log(`  testing on ${engine.description}`);
 
   const database = used.use(await freshDatabase(mysql.url));
+  await migrate(database.url);
   for (const [label, url] of [
     ['MySQL', database.url],
     ['SQLite', `sqlite:${join(folder, 'history.db')}`],

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { describeKill, rageRound } from '../support/chaos/storm.ts';
-import { worlds } from '../support/chaos/worlds.ts';
-import { untilNothingHeld } from '../support/gauges.ts';
+import { describeKill } from '../support/chaos/storm.ts';
+import { survive, worlds } from '../support/chaos/worlds.ts';
 import { Random } from '../support/random.ts';
 
 /** Rounds and kills a round: together a few dozen kills. */
@@ -21,13 +20,12 @@ describe.each(Object.entries(worlds))('%s', (name, start) => {
     await using world = await start();
     let hits = 0;
     for (let round = 0; round < rounds; round++) {
-      const survived = await rageRound(world.storm, random, kills);
+      const survived = await survive(world, random, kills);
       for (const kill of survived.kills) {
         console.log(`  ${name}: ${describeKill(kill)}`);
         if (Object.keys(kill.inFlight).length > 0) hits++;
       }
       console.log(`  ${name}: checked ${survived.checked}`);
-      await untilNothingHeld(world.service.metrics, AbortSignal.timeout(10_000));
     }
     const { faults } = await world.storm.recheck(AbortSignal.timeout(60_000));
     expect(faults).toEqual([]);

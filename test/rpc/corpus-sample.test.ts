@@ -16,6 +16,7 @@ import {
   readTarGz,
 } from '../support/corpus.ts';
 import { freshBucket, freshDatabase } from '../support/databases.ts';
+import { migrate } from '../support/migrate.ts';
 import { startService } from '../support/processes.ts';
 import { smallCorpus } from '../support/small-corpus.ts';
 import { badDatabases, goodDatabases } from '../support/small-databases.ts';
@@ -46,9 +47,7 @@ describe.each(['MySQL', 'SQLite'])('history on %s', (engine) => {
   test.each(Object.keys(chats))('takes %s twice, and gives it back', async (name) => {
     await using used = new AsyncDisposableStack();
     const url =
-      engine === 'MySQL'
-        ? used.use(await freshDatabase(inject('mysqlUrl'))).url
-        : `sqlite:${join(folder, `${name}.db`)}`;
+      engine === 'MySQL' ? await mysqlDatabase(used) : `sqlite:${join(folder, `${name}.db`)}`;
     const service = used.use(await startService('history', { HISTORY_DATABASE_URL: url }));
     const client = used.use(new HistoryClient(service.address));
 
@@ -86,6 +85,12 @@ describe.each(['MinIO', 'a folder'])('backup on %s', (store) => {
     expect(service.process.child.exitCode).toBeNull();
   });
 });
+
+async function mysqlDatabase(used: AsyncDisposableStack): Promise<string> {
+  const { url } = used.use(await freshDatabase(inject('mysqlUrl')));
+  await migrate(url);
+  return url;
+}
 
 async function minioStore(used: AsyncDisposableStack): Promise<Record<string, string>> {
   const { url, accessKey, secretKey } = used.use(await freshBucket(inject('minioUrl')));

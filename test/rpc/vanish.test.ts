@@ -7,6 +7,7 @@ import { HistoryClient } from '../../clients/history-client.ts';
 import { ChangingDatabase } from '../support/chaos/changing-database.ts';
 import { freshBucket, freshDatabase } from '../support/databases.ts';
 import { readGauges, untilNothingHeld } from '../support/gauges.ts';
+import { migrate } from '../support/migrate.ts';
 import { startService, TestProcess, type TestService } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
 
@@ -29,9 +30,7 @@ describe.each(['MySQL', 'SQLite'])('the history service on %s lets go', (engine)
 
   beforeAll(async () => {
     const url =
-      engine === 'MySQL'
-        ? used.use(await freshDatabase(inject('mysqlUrl'))).url
-        : `sqlite:${join(folder, 'history.db')}`;
+      engine === 'MySQL' ? await mysqlDatabase(used) : `sqlite:${join(folder, 'history.db')}`;
     service = used.use(await startService('history', { HISTORY_DATABASE_URL: url }));
     client = used.use(new HistoryClient(service.address));
     for await (const _ of client.import(longConversation())) {
@@ -124,6 +123,12 @@ async function vanish(kind: string, service: TestService): Promise<void> {
   expect(Object.values(await readGauges(service.metrics)).some((value) => value > 0)).toBe(true);
   await vanishing.kill();
   await untilNothingHeld(service.metrics, AbortSignal.timeout(patienceMs));
+}
+
+async function mysqlDatabase(used: AsyncDisposableStack): Promise<string> {
+  const { url } = used.use(await freshDatabase(inject('mysqlUrl')));
+  await migrate(url);
+  return url;
 }
 
 async function storeEnvironment(store: string): Promise<Record<string, string>> {

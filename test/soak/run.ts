@@ -4,9 +4,8 @@
  * storms as in the kill tests.
  */
 import { parseArgs } from 'node:util';
-import { describeKill, type Kill, rageRound } from '../support/chaos/storm.ts';
-import { type World, worlds } from '../support/chaos/worlds.ts';
-import { untilNothingHeld } from '../support/gauges.ts';
+import { describeKill, type Kill } from '../support/chaos/storm.ts';
+import { survive, type World, worlds } from '../support/chaos/worlds.ts';
 import { Random } from '../support/random.ts';
 
 /** A service that ever holds more than this leaks, or keeps what it should stream. */
@@ -46,12 +45,12 @@ try {
   process.exitCode = 1;
 }
 
-async function soakRound({ storm, service }: World): Promise<void> {
-  const round = await rageRound(storm, random, random.between(1, 6));
+async function soakRound(world: World): Promise<void> {
+  const { storm, service } = world;
+  const round = await survive(world, random, random.between(1, 6));
   rounds++;
   kills.push(...round.kills);
   for (const kill of round.kills) say(storm.name, describeKill(kill));
-  await untilNothingHeld(service.metrics, AbortSignal.timeout(10_000));
   const bytes = service.peakMemoryBytes();
   peakBytes = Math.max(peakBytes, bytes);
   say(storm.name, `checked ${round.checked}; service at most ${mebibytes(bytes)}; nothing held`);

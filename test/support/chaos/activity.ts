@@ -5,8 +5,7 @@ export type Happening =
   | 'frame read'
   | 'part sent'
   | 'upload answered'
-  | 'part read'
-  | 'call failed';
+  | 'part read';
 
 /** Calls that a kill may hit. */
 export type CallKind = 'append' | 'import' | 'sync' | 'upload' | 'download';
@@ -19,7 +18,6 @@ interface Waiter {
 /** Which calls are in flight and what has happened so far, so that kills strike in the middle of things. */
 export class Activity {
   readonly #inFlight = new Map<CallKind, number>();
-  readonly #counts = new Map<Happening, number>();
   readonly #waiters = new Map<Happening, Set<Waiter>>();
 
   /** A call begins; it ends when what is returned is disposed of. */
@@ -32,16 +30,10 @@ export class Activity {
 
   /** Something happened. */
   happened(what: Happening): void {
-    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
     for (const waiter of this.#waiters.get(what) ?? []) {
       waiter.left--;
       if (waiter.left <= 0) waiter.resolve();
     }
-  }
-
-  /** How often something has happened. */
-  count(what: Happening): number {
-    return this.#counts.get(what) ?? 0;
   }
 
   /** Waits until something has happened `times` more; rejects when the signal fires. */

@@ -25,7 +25,6 @@ export class BackupStorm implements Storm, Disposable {
     { what: 'part sent', most: 300 },
     { what: 'upload answered', most: 4 },
     { what: 'part read', most: 60 },
-    { what: 'call failed', most: 1 },
   ] as const;
   readonly #client: BackupClient;
   readonly #settled: { readonly user: string; readonly listed: StoredBackup[] }[] = [];

@@ -55,8 +55,7 @@ export async function uploader(
         round.activity.happened('upload answered');
         break;
       } catch (error) {
-        if (error instanceof GaveUp) round.activity.happened('call failed');
-        else excuse(error, `upload of ${device}`, round.activity, [aborted]);
+        if (!(error instanceof GaveUp)) excuse(error, `upload of ${device}`, [aborted]);
         await pause(round.signal);
       }
     } while (patient);
@@ -87,7 +86,7 @@ export async function downloader(round: BackupRound, user: string): Promise<void
         throw new Error(`${user}: backup ${number} is not what ${uploadId} sent`);
       }
     } catch (error) {
-      excuse(error, `download of ${user}`, activity);
+      excuse(error, `download of ${user}`);
       await pause(signal);
     }
   }

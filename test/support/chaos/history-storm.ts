@@ -35,7 +35,6 @@ export class HistoryStorm implements Storm, Disposable {
     { what: 'message appended', most: 60 },
     { what: 'batch answered', most: 12 },
     { what: 'frame read', most: 40 },
-    { what: 'call failed', most: 1 },
   ] as const;
   readonly #client: HistoryClient;
   readonly #channel: Client;

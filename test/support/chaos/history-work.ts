@@ -53,7 +53,7 @@ export async function appender(
         for (const _message of messages) activity.happened('message appended');
         break;
       } catch (error) {
-        excuse(error, `append of ${writer}`, activity);
+        excuse(error, `append of ${writer}`);
         await pause(signal);
       }
     } while (patient);
@@ -88,7 +88,7 @@ export async function importer(
       }
       if (sent.length > 0) throw new Error(`${writer}: ${sent.length} batches were not answered`);
     } catch (error) {
-      excuse(error, `import of ${writer}`, round.activity);
+      excuse(error, `import of ${writer}`);
       await pause(round.signal);
     }
   }
@@ -100,6 +100,11 @@ export async function reader(round: HistoryRound, random: Random): Promise<void>
   while (!round.over()) {
     const name = random.pick(round.conversations);
     const acknowledged = ledger.highestSeq(name);
+    // A group comes into being with its first message.
+    if (acknowledged === 0n) {
+      await pause(signal);
+      continue;
+    }
     using _ = activity.begin('sync');
     try {
       const page = client.sync({ ...name, count: random.between(1, 2_000) }, { signal });
@@ -122,7 +127,7 @@ export async function reader(round: HistoryRound, random: Random): Promise<void>
         throw new Error(`a page of ${count} says ${result.count}, from ${result.fromSeq}`);
       }
     } catch (error) {
-      excuse(error, 'sync', activity);
+      excuse(error, 'sync');
       await pause(signal);
     }
   }

@@ -69,7 +69,9 @@ export async function rageRound(storm: Storm, random: Random, kills: number): Pr
     const work = storm.work(random.fork(), () => over, limit.signal);
     const done: Kill[] = [];
     const strikes = async () => {
-      while (done.length < kills) done.push(await strike(storm, random, limit.signal));
+      while (done.length < kills) {
+        done.push(await strike(storm, random, done.length === 0, limit.signal));
+      }
     };
     try {
       await Promise.race([strikes(), work]);
@@ -85,21 +87,34 @@ export async function rageRound(storm: Storm, random: Random, kills: number): Pr
   }
 }
 
-async function strike(storm: Storm, random: Random, signal: AbortSignal): Promise<Kill> {
+async function strike(
+  storm: Storm,
+  random: Random,
+  first: boolean,
+  signal: AbortSignal,
+): Promise<Kill> {
   const victims = random.pick(storm.victims);
-  const { what, most } = random.pick(storm.triggers);
-  const times = random.between(1, most);
-  const microseconds = random.oneIn(3) ? 0 : random.between(0, 5_000);
-  await storm.activity.after(what, times, signal);
-  if (microseconds > 0) await delay(microseconds / 1_000);
+  const trigger = await moment(storm, random, first, signal);
   const inFlight = storm.activity.inFlight();
   await Promise.all(victims.map((victim) => victim.kill()));
   for (const victim of victims) await victim.start();
-  return {
-    victims: victims.map((victim) => victim.name).join(' and '),
-    trigger: `${times} × ${what} + ${microseconds} µs`,
-    inFlight,
-  };
+  return { victims: victims.map((victim) => victim.name).join(' and '), trigger, inFlight };
+}
+
+/** Waits for the moment of a kill, and describes it: after some progress, or as soon as all is back. */
+async function moment(
+  storm: Storm,
+  random: Random,
+  first: boolean,
+  signal: AbortSignal,
+): Promise<string> {
+  if (!first && random.oneIn(6)) return 'the last start';
+  const { what, most } = random.pick(storm.triggers);
+  const times = random.between(1, most);
+  const delayMs = random.between(0, 5);
+  await storm.activity.after(what, times, signal);
+  if (delayMs > 0) await delay(delayMs);
+  return `${times} × ${what} and ${delayMs} ms`;
 }
 
 /** A kill in a line. */

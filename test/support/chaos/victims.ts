@@ -37,15 +37,18 @@ export class ServiceVictim implements Victim, AsyncDisposable {
     const { signal, code } = await this.#service.process.kill();
     // A service that had ended by itself was not killed by us.
     if (signal !== 'SIGKILL') {
-      const { stdout, stderr } = this.#service.process;
-      throw new Error(
-        `${this.name} ended by itself with ${code}:\n${(stdout + stderr).slice(-4_000)}`,
-      );
+      throw new Error(`${this.name} ended by itself with ${code}:\n${this.lastWords()}`);
     }
   }
 
   async start(): Promise<void> {
     this.#service = await this.#start();
+  }
+
+  /** The end of what the process that runs now has written. */
+  lastWords(): string {
+    const { stdout, stderr } = this.#service.process;
+    return (stdout + stderr).slice(-4_000);
   }
 
   /** The most memory that was ever resident in the process that runs now, in bytes. */

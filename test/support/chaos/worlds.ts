@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freshBucket, freshDatabase } from '../databases.ts';
 import { startMinio, startMysql } from '../engines.ts';
+import { untilNothingHeld } from '../gauges.ts';
+import { migrate } from '../migrate.ts';
+import type { Random } from '../random.ts';
 import { BackupStorm } from './backup-storm.ts';
 import { HistoryStorm } from './history-storm.ts';
-import type { Storm } from './storm.ts';
+import { type Round, rageRound, type Storm } from './storm.ts';
 import { engineVictim, ServiceVictim } from './victims.ts';
 
 /** A storm with the real processes that it rages on. Disposing it ends them and removes their data. */
@@ -22,10 +25,31 @@ export const worlds = {
   'backup on a folder': backupInFolder,
 } as const;
 
+/** Longest that a service may hold on to what nobody waits for, in milliseconds. */
+const heldMs = 10_000;
+
+/**
+ * One round in a world: `rageRound`, and then nothing may be held by the service any more. What it
+ * throws tells what the service said last.
+ */
+export async function survive(world: World, random: Random, kills: number): Promise<Round> {
+  const { storm, service } = world;
+  try {
+    const round = await rageRound(storm, random, kills);
+    await untilNothingHeld(service.metrics, AbortSignal.timeout(heldMs));
+    return round;
+  } catch (error) {
+    throw new Error(`${storm.name} broke; ${service.name} said:\n${service.lastWords()}`, {
+      cause: error,
+    });
+  }
+}
+
 async function historyOnMysql(): Promise<World> {
   await using made = new AsyncDisposableStack();
   const engine = made.use(await startMysql());
   const { url } = await freshDatabase(engine.url);
+  await migrate(url);
   const service = made.use(await ServiceVictim.launch('history', { HISTORY_DATABASE_URL: url }));
   const mysql = engineVictim('MySQL', engine);
   const victims = [[service], [mysql], [service], [mysql, service]];
