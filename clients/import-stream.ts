@@ -5,7 +5,7 @@ import { BackscrollError } from './errors.ts';
 import type { ImportRequest, ImportResponse } from './gen/backscroll/history/v1/history_pb.ts';
 
 /** Batches that may be on their way at once: at most 2 MiB each, kept until they are answered. */
-const WINDOW = 8;
+const WINDOW = 4;
 
 /** Tries in a row without a single answer. With the pauses between them about 30 s. */
 const MOST_ATTEMPTS = 12;

@@ -88,7 +88,7 @@ function whatToDo(error: BackscrollError, callee: Callee | undefined): string {
     // The names of statuses: the service itself has said nothing.
     case 'UNAVAILABLE':
       return (
-        `Can't reach ${service}: ${message}\n` +
+        `Can't reach ${service}: ${connectionFault(message)}\n` +
         `Is it running? Start it with \`npm start\`, or name another address with --${callee?.name}.`
       );
     case 'DEADLINE_EXCEEDED':
@@ -98,6 +98,11 @@ function whatToDo(error: BackscrollError, callee: Callee | undefined): string {
       return `${faultsOf(error)} (${reason})${again}`;
     }
   }
+}
+
+/** What grpc-js says of a connection, without what only it understands. */
+function connectionFault(message: string): string {
+  return /connect E\w+ \S+\d/.exec(message)?.[0] ?? message;
 }
 
 function faultsOf({ fields, message }: BackscrollError): string {

@@ -41,8 +41,12 @@ async function importFiles(
   const progress = showProgress('Importing', await totalBytes(files), inBytes);
   const unanswered: Batch[] = [];
   const done = { batches: 0, added: 0, repeated: 0 };
+  let fault: { error: unknown } | undefined;
+  const lines = untilFault(readFiles(context, files, progress), (error) => {
+    fault = { error };
+  });
   try {
-    const batches = keep(batchesOf(readFiles(context, files, progress)), unanswered);
+    const batches = keep(batchesOf(lines), unanswered);
     const client = context.history(options);
     for await (const answer of client.import(batches, context.call(options))) {
       unanswered.shift();
@@ -51,9 +55,10 @@ async function importFiles(
       done.repeated += answer.repeated;
       progress.note(summaryOf(done));
     }
+    if (fault) throw fault.error;
   } catch (error) {
     progress.stop();
-    context.output.note(`Before it stopped: ${summaryOf(done)}.`);
+    context.output.note(`Stopped early: ${summaryOf(done)}.`);
     throw placed(error, unanswered[0]);
   } finally {
     progress.stop();
@@ -93,9 +98,8 @@ async function* readFiles(
         try {
           lines.push({ ...parseLine(text), origin, sizeBytes });
         } catch (error) {
-          throw usage(
-            `${origin}: ${(error as Error).message}. Lines before it may be stored already.`,
-          );
+          yield lines;
+          throw usage(`${origin}: ${(error as Error).message}`);
         }
       }
       yield lines;
@@ -104,6 +108,19 @@ async function* readFiles(
   }
 }
 
+/** The lines before the first fault: they are imported before it is told. */
+async function* untilFault(
+  lines: AsyncIterable<ImportLine[]>,
+  onFault: (error: unknown) => void,
+): AsyncGenerator<ImportLine[], void, undefined> {
+  try {
+    yield* lines;
+  } catch (error) {
+    onFault(error);
+  }
+}
+
+/** Passes batches on, and keeps them until they are answered. */
 async function* keep(
   batches: AsyncIterable<Batch>,
   unanswered: Batch[],

@@ -1,4 +1,4 @@
-import { type JsonValue, toJson } from '@bufbuild/protobuf';
+import { toJson } from '@bufbuild/protobuf';
 import { type Command, Option } from 'commander';
 import type { Conversation } from '../../conversation.ts';
 import { type SyncResult, SyncResultSchema } from '../../gen/backscroll/history/v1/history_pb.ts';
@@ -74,7 +74,9 @@ async function sync(context: Context, options: Options): Promise<void> {
   }
   const result = await page.result;
   if (options.json) {
-    await output.line(JSON.stringify({ result: toJson(SyncResultSchema, result) as JsonValue }));
+    await output.line(
+      JSON.stringify({ result: toJson(SyncResultSchema, result, { alwaysEmitImplicit: true }) }),
+    );
   } else {
     output.note(summaryOf(result));
   }

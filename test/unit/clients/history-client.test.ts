@@ -191,7 +191,7 @@ describe('import', () => {
     expect(answers.filter((answer) => answer.repeated === 1).length).toBe(2);
   });
 
-  it('takes at most eight batches ahead of their answers', async () => {
+  it('takes at most four batches ahead of their answers', async () => {
     let taken = 0;
     const calls: Importing[] = [];
     const { client } = await clientOf({
@@ -208,10 +208,10 @@ describe('import', () => {
     }
     const answers = client.import(source())[Symbol.asyncIterator]();
     const first = answers.next();
-    await vi.waitFor(() => expect(taken).toBe(8));
+    await vi.waitFor(() => expect(taken).toBe(4));
     calls[0]?.write(create(ImportResponseSchema, { batch: 1n }));
     await first;
-    await vi.waitFor(() => expect(taken).toBe(9));
+    await vi.waitFor(() => expect(taken).toBe(5));
     await answers.return?.();
   });
 
