@@ -12,11 +12,18 @@ const groupMessages = 1_000_000;
 
 const syncMessages = 200_000;
 
-/** Pages read in one round at each end. */
-const pages = 400;
+/** Where pages are read: below a seq drawn from `from` on, by turns. */
+const places = [
+  { name: 'newest', from: 990_001 },
+  { name: 'middle', from: 500_000 },
+  { name: 'oldest', from: 51 },
+];
 
-/** How far from an end of the conversation its pages are taken: they are not always the same. */
+/** How many seqs the pages of one place are drawn from: they are not always the same. */
 const pagesWithin = 10_000;
+
+/** Pages read in one round of each place. */
+const pages = 1_000;
 
 const importMessages = 100_000;
 
@@ -52,23 +59,22 @@ export async function measureSync({ ours, bare }: Bench): Promise<Result[]> {
 /** Pages of 50 at both ends and in the middle of a long conversation, beside the query alone. */
 export async function measurePages({ ours, bare }: Bench): Promise<Result[]> {
   const random = new Random(1);
-  const places = {
-    newest: groupMessages + 1 - pagesWithin,
-    middle: groupMessages / 2,
-    oldest: 51,
-  };
-  const draw = (from: number) =>
-    Array.from({ length: pages }, () => random.between(from, from + pagesWithin));
   const read = async (times: (beforeSeqs: readonly number[]) => Promise<number[]>) => {
-    const numbers: Record<string, number> = {};
-    for (const [place, from] of Object.entries(places)) {
-      const taken = await times(draw(from));
-      numbers[`${place}, p50`] = quantile(taken, 0.5);
-      numbers[`${place}, p99`] = quantile(taken, 0.99);
-    }
-    return numbers;
+    const beforeSeqs = Array.from({ length: pages }, () =>
+      places.map(({ from }) => random.between(from, from + pagesWithin)),
+    );
+    const taken = await times(beforeSeqs.flat());
+    return Object.fromEntries(
+      places.flatMap(({ name }, place) => {
+        const ofPlace = taken.filter((_, i) => i % places.length === place);
+        return [
+          [`${name}, p50`, quantile(ofPlace, 0.5)],
+          [`${name}, p99`, quantile(ofPlace, 0.99)],
+        ];
+      }),
+    );
   };
-  const turns = await byTurns(
+  const turns = await byTurns<string>(
     () => read((beforeSeqs) => ours.run('syncPages', group, beforeSeqs)),
     () => read((beforeSeqs) => bare.run('readPages', beforeSeqs)),
   );

@@ -34,7 +34,7 @@ export async function startBench(): Promise<Bench> {
   const bucket = started.use(await freshBucket(minio.url));
   await migrate(database.url);
   const history = started.use(
-    await startService('history', { HISTORY_DATABASE_URL: database.url, LOG_LEVEL: 'warn' }),
+    await startService('history', { HISTORY_DATABASE_URL: database.url }),
   );
   const backup = started.use(
     await startService('backup', {
