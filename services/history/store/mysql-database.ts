@@ -100,9 +100,12 @@ export class MysqlDatabase implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<T> {
     const connection = await pool.getConnection();
+    if (signal?.aborted) {
+      connection.release();
+      throw signal.reason;
+    }
     this.#inUse++;
     try {
-      signal?.throwIfAborted();
       const session = this.#session(connection);
       if (pool === this.#writes) await this.#prepareForWrites(connection, session);
       const result = await work(session);

@@ -1,0 +1,71 @@
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type Message,
+  MessageSchema,
+} from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { encodeMessages } from '../../../services/history/domain/message.ts';
+import type {
+  Conversation,
+  HistoryStore,
+  NewMessage,
+  Placed,
+  StoredMessage,
+} from '../../../services/history/store/store.ts';
+import { never } from './engines.ts';
+
+/** Messages as handlers give them to a store. */
+export function encoded(...messages: MessageInitShape<typeof MessageSchema>[]): NewMessage[] {
+  return encodeMessages(messages.map((message) => create(MessageSchema, message)));
+}
+
+/** `count` messages with ids that begin with `prefix`, and texts that tell them apart. */
+export function numbered(prefix: string, count: number, sender = 'alice'): NewMessage[] {
+  return encoded(
+    ...Array.from({ length: count }, (_, n) => ({
+      id: `${prefix}${n}`,
+      sender,
+      sentAtMs: BigInt(n),
+      content: { text: `${prefix} says ${n}` },
+    })),
+  );
+}
+
+/** Appends one batch that has no conflict. */
+export async function appendAll(
+  store: HistoryStore,
+  conversation: Conversation,
+  batch: readonly NewMessage[],
+): Promise<readonly Placed[]> {
+  const [outcome] = await store.append(conversation, [batch], conversation.kind === 'group');
+  if (!outcome?.placed) throw new Error(`a conflict at ${outcome?.conflictAt}`);
+  return outcome.placed;
+}
+
+/** All that a conversation holds, oldest first. */
+export async function readAll(
+  store: HistoryStore,
+  conversation: Conversation,
+): Promise<StoredMessage[]> {
+  const standing = await store.standing(conversation.id, undefined, never);
+  const messages: StoredMessage[] = [];
+  for (;;) {
+    const range = {
+      fromSeq: (messages.at(-1)?.seq ?? 0) + 1,
+      toSeq: standing?.lastSeq ?? 0,
+      newestFirst: false,
+    };
+    const piece = await store.read(conversation.id, range, 1_000_000, never);
+    if (piece.length === 0) return messages;
+    messages.push(...piece);
+  }
+}
+
+/** What a stored message says, without the service's own fields. */
+export function decoded(message: StoredMessage): Message {
+  return fromBinary(MessageSchema, message.body);
+}
+
+/** Its text. */
+export function textOf(message: StoredMessage): string | undefined {
+  return decoded(message).content?.text;
+}
