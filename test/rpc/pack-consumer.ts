@@ -1,0 +1,49 @@
+// A program of somebody else's, which the pack test compiles against the installed package and runs.
+import { deepStrictEqual, rejects, strictEqual } from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import {
+  BackscrollError,
+  BackupClient,
+  HistoryClient,
+  type ImportBatch,
+  type Message,
+} from '@backscroll/clients';
+import { MessageSchema } from '@backscroll/clients/gen/backscroll/history/v1/message';
+
+const { HISTORY, BACKUP, DATABASE, USER_NAME: user } = process.env as Record<string, string>;
+
+const history = new HistoryClient(HISTORY!);
+const appended = await history.append({
+  user: user!,
+  peer: 'bob',
+  messages: [{ content: { text: 'Hello' } }, { content: { text: 'Bob' } }],
+});
+deepStrictEqual(
+  appended.messages.map(({ seq }) => seq),
+  [1n, 2n],
+);
+const batch: ImportBatch = { runs: [{ group: user!, messages: [{ id: '1', sentAtMs: 5n }] }] };
+for await (const { added } of history.import([batch])) strictEqual(added, 1);
+const page = history.sync({ user: 'bob', peer: user! });
+const texts: string[] = [];
+for await (const message of page) {
+  const { content }: Message = message;
+  texts.push(content?.text ?? '');
+}
+deepStrictEqual(texts, ['Bob', 'Hello']);
+strictEqual((await page.result).reachedOldest, true);
+strictEqual(MessageSchema.typeName, 'backscroll.history.v1.Message');
+// @ts-expect-error A pair is named by both.
+await rejects(history.sync({ peer: 'bob' }).collect(), BackscrollError);
+history.close();
+
+const backups = new BackupClient(BACKUP!);
+strictEqual((await backups.age({ user: user! })).ageSeconds, -1);
+const { backup } = await backups.upload(DATABASE!, { user: user! });
+const restored = `restored-${user}.db`;
+await backups.downloadToFile(restored, { user: user!, number: backup.number });
+deepStrictEqual(await readFile(restored), await readFile(DATABASE!));
+await rejects(backups.download({ user: 'nobody' }), { reason: 'BACKUP_NOT_FOUND' });
+backups.close();
+
+console.log(`works on Node ${process.versions.node}`);
