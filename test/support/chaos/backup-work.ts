@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { BackupClient } from '../../../clients/backup-client.ts';
+import { BackscrollError } from '../../../clients/errors.ts';
 import type { Random } from '../random.ts';
 import type { Activity } from './activity.ts';
 import type { BackupLedger } from './backup-ledger.ts';
 import { ChangingDatabase } from './changing-database.ts';
-import { excuse, pause } from './patience.ts';
+import { attempt, pause } from './patience.ts';
 
 /** What the clients of one round share. */
 export interface BackupRound {
@@ -21,8 +22,8 @@ export interface BackupRound {
 /** Status of an upload that another one of the same database came before. */
 const aborted = 10;
 
-/** An impatient uploader does not send its file a second time. */
-class GaveUp extends Error {}
+/** Status with which a hasty uploader gives up. */
+const cancelled = 1;
 
 /**
  * Uploads one state of a user's database after the other. A patient one repeats an upload until it is
@@ -42,23 +43,20 @@ export async function uploader(
     const bytes = database.next();
     const uploadId = `${device} ${state}`;
     round.ledger.sending(user, uploadId, sha256(bytes));
+    const upload = async () => {
+      const { backup } = await round.client.upload(source(bytes, patient), {
+        user,
+        uploadId,
+        onProgress: () => round.activity.happened('part sent'),
+        signal: round.signal,
+      });
+      round.ledger.acknowledged(user, uploadId, backup.number);
+      round.activity.happened('upload answered');
+    };
+    let answered: boolean;
     do {
-      using _ = round.activity.begin('upload');
-      try {
-        const { backup } = await round.client.upload(source(bytes, patient), {
-          user,
-          uploadId,
-          onProgress: () => round.activity.happened('part sent'),
-          signal: round.signal,
-        });
-        round.ledger.acknowledged(user, uploadId, backup.number);
-        round.activity.happened('upload answered');
-        break;
-      } catch (error) {
-        if (!(error instanceof GaveUp)) excuse(error, `upload of ${device}`, [aborted]);
-        await pause(round.signal);
-      }
-    } while (patient);
+      answered = await attempt(round, 'upload', device, upload, [aborted, cancelled]);
+    } while (patient && !answered);
   }
 }
 
@@ -71,8 +69,7 @@ export async function downloader(round: BackupRound, user: string): Promise<void
       await pause(signal);
       continue;
     }
-    using _ = activity.begin('download');
-    try {
+    await attempt(round, 'download', user, async () => {
       await using download = await client.download({ user, signal });
       const hash = createHash('sha256');
       for await (const bytes of download) {
@@ -80,15 +77,13 @@ export async function downloader(round: BackupRound, user: string): Promise<void
         hash.update(bytes);
       }
       const { number, uploadId } = download.backup;
-      if (number < acknowledged)
+      if (number < acknowledged) {
         throw new Error(`${user}: ${number} is newest, not ${acknowledged}`);
+      }
       if (hash.digest('hex') !== ledger.digestOf(user, uploadId)) {
         throw new Error(`${user}: backup ${number} is not what ${uploadId} sent`);
       }
-    } catch (error) {
-      excuse(error, `download of ${user}`);
-      await pause(signal);
-    }
+    });
   }
 }
 
@@ -97,13 +92,18 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+/** An impatient client does not send its file a second time. */
+function gaveUp(): BackscrollError {
+  return new BackscrollError('will not be sent again', { code: cancelled, reason: 'GAVE_UP' });
+}
+
 function source(bytes: Uint8Array, patient: boolean) {
   const part = 64 * 1024;
   let tries = 0;
   return {
     sizeBytes: bytes.length,
     async *stream() {
-      if (tries++ > 0 && !patient) throw new GaveUp();
+      if (tries++ > 0 && !patient) throw gaveUp();
       for (let at = 0; at < bytes.length; at += part) yield bytes.subarray(at, at + part);
     },
   };

@@ -8,6 +8,7 @@ import {
   ImportRequestSchema,
   type ImportResponse,
   ImportRunSchema,
+  type SyncResult,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient, ImportBatch } from '../../../clients/history-client.ts';
@@ -15,7 +16,7 @@ import type { Random } from '../random.ts';
 import type { Activity } from './activity.ts';
 import { conversationKey, type HistoryLedger } from './history-ledger.ts';
 import { randomMessage } from './messages.ts';
-import { excuse, pause } from './patience.ts';
+import { attempt, pause } from './patience.ts';
 
 /** What the clients of one round share. */
 export interface HistoryRound {
@@ -44,19 +45,16 @@ export async function appender(
     const name = random.pick(round.conversations);
     const messages = makeMessages(random, name, `${writer} ${call}`, random.between(1, 20));
     ledger.sending(name, messages);
+    const append = async () => {
+      const answer = await client.append({ ...name, messages }, { signal });
+      const seqs = answer.messages.map((message) => message.seq);
+      ledger.acknowledged(name, writer, ids(messages), seqs);
+      for (const _message of messages) activity.happened('message appended');
+    };
+    let answered: boolean;
     do {
-      using _ = activity.begin('append');
-      try {
-        const answer = await client.append({ ...name, messages }, { signal });
-        const seqs = answer.messages.map((message) => message.seq);
-        ledger.acknowledged(name, writer, ids(messages), seqs);
-        for (const _message of messages) activity.happened('message appended');
-        break;
-      } catch (error) {
-        excuse(error, `append of ${writer}`);
-        await pause(signal);
-      }
-    } while (patient);
+      answered = await attempt(round, 'append', writer, append);
+    } while (patient && !answered);
   }
 }
 
@@ -72,26 +70,28 @@ export async function importer(
 ): Promise<void> {
   for (let call = 0; !round.over(); call++) {
     const sent: ImportRuns[] = [];
-    using _ = round.activity.begin('import');
-    try {
+    await attempt(round, 'import', writer, async () => {
       const batches = importBatches(round, `${writer} ${call}`, random, sent);
       for await (const answer of openImport(round, batches, patient)) {
-        const runs = sent.shift();
-        const count = runs?.reduce((sum, run) => sum + run.messages.length, 0);
-        if (!runs || count !== answer.added + answer.repeated) {
-          throw new Error(`${writer}: an answer for ${count} messages counts otherwise`);
-        }
-        for (const { name, messages } of runs) {
-          round.ledger.acknowledged(name, writer, ids(messages));
-        }
-        round.activity.happened('batch answered');
+        takeAnswer(round, writer, sent.shift() ?? [], answer);
       }
-      if (sent.length > 0) throw new Error(`${writer}: ${sent.length} batches were not answered`);
-    } catch (error) {
-      excuse(error, `import of ${writer}`);
-      await pause(round.signal);
-    }
+      if (sent.length > 0) throw new Error(`${sent.length} batches were not answered`);
+    });
   }
+}
+
+function takeAnswer(
+  { activity, ledger }: HistoryRound,
+  writer: string,
+  runs: ImportRuns,
+  { added, repeated }: ImportResponse,
+): void {
+  const count = runs.reduce((sum, run) => sum + run.messages.length, 0);
+  if (count !== added + repeated) {
+    throw new Error(`a batch of ${count} messages was answered with ${added} and ${repeated}`);
+  }
+  for (const { name, messages } of runs) ledger.acknowledged(name, writer, ids(messages));
+  activity.happened('batch answered');
 }
 
 /** Reads pages of the conversations while they are written; each must be sound and of the present. */
@@ -105,31 +105,31 @@ export async function reader(round: HistoryRound, random: Random): Promise<void>
       await pause(signal);
       continue;
     }
-    using _ = activity.begin('sync');
-    try {
+    await attempt(round, 'sync', conversationKey(name), async () => {
       const page = client.sync({ ...name, count: random.between(1, 2_000) }, { signal });
-      let due: bigint | undefined;
-      let count = 0n;
+      const seqs: bigint[] = [];
       for await (const frame of page.frames()) {
         activity.happened('frame read');
-        for (const { seq } of frame) {
-          if (due !== undefined && seq !== due) throw new Error(`a page has ${seq} for ${due}`);
-          due = seq - 1n;
-          count++;
-        }
+        for (const { seq } of frame) seqs.push(seq);
       }
-      const result = await page.result;
-      if (result.lastSeq < acknowledged || result.toSeq !== result.lastSeq) {
-        const ends = `ends at ${result.toSeq} of ${result.lastSeq}`;
-        throw new Error(`${conversationKey(name)} ${ends} and had ${acknowledged} acknowledged`);
-      }
-      if (result.count !== count || result.toSeq - result.fromSeq + 1n !== count) {
-        throw new Error(`a page of ${count} says ${result.count}, from ${result.fromSeq}`);
-      }
-    } catch (error) {
-      excuse(error, 'sync');
-      await pause(signal);
-    }
+      checkPage(seqs, await page.result, acknowledged);
+    });
+  }
+}
+
+/** Checks a page of the newest messages, newest first: no holes, nothing acknowledged left out. */
+function checkPage(seqs: readonly bigint[], result: SyncResult, acknowledged: bigint): void {
+  const { count, fromSeq, toSeq, lastSeq } = result;
+  for (const [index, seq] of seqs.entries()) {
+    const due = lastSeq - BigInt(index);
+    if (seq !== due) throw new Error(`a page has seq ${seq} for ${due}`);
+  }
+  const got = BigInt(seqs.length);
+  if (count !== got || toSeq !== lastSeq || fromSeq !== lastSeq - got + 1n) {
+    throw new Error(`a page of ${got} says ${count}, from ${fromSeq} to ${toSeq} of ${lastSeq}`);
+  }
+  if (lastSeq < acknowledged) {
+    throw new Error(`a page ends at ${lastSeq}, and ${acknowledged} was acknowledged before`);
   }
 }
 

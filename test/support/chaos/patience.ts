@@ -1,15 +1,38 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackscrollError } from '../../../clients/errors.ts';
+import type { Activity, CallKind } from './activity.ts';
 
-/** Statuses with which a call may end when something behind it was killed: UNAVAILABLE alone. */
-const excused = new Set([14]);
+const unavailable = 14;
 
-/** Passes over what a kill excuses; throws everything else, with what was tried. */
-export function excuse(error: unknown, what: string, more: readonly number[] = []): void {
-  if (error instanceof BackscrollError && (excused.has(error.code) || more.includes(error.code))) {
-    return;
+/** Where a client's calls are counted, and what ends them when they hang. */
+export interface Patience {
+  readonly activity: Activity;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes one call, and tells whether it was answered. It may fail with UNAVAILABLE, which a kill
+ * excuses, or a status of `more`: then the client draws breath. Anything else is thrown.
+ */
+export async function attempt(
+  { activity, signal }: Patience,
+  kind: CallKind,
+  who: string,
+  call: () => Promise<void>,
+  more: readonly number[] = [],
+): Promise<boolean> {
+  try {
+    using _ = activity.begin(kind);
+    await call();
+    return true;
+  } catch (error) {
+    const code = error instanceof BackscrollError ? error.code : undefined;
+    if (code === undefined || ![unavailable, ...more].includes(code)) {
+      throw new Error(`${kind} of ${who} failed as no kill excuses`, { cause: error });
+    }
   }
-  throw new Error(`${what} failed as no kill excuses`, { cause: error });
+  await pause(signal);
+  return false;
 }
 
 /** Lets a client draw breath before it tries again. */
