@@ -14,8 +14,6 @@ import type { Implementation } from './rpc.ts';
 
 /** What a server is made of. */
 export interface ServerParts {
-  /** Name of the service in the `listening` log line: `history` or `backup`. */
-  readonly name: string;
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;
   readonly log: Logger;

@@ -73,7 +73,6 @@ export async function startKit(handlers: FakeHandlers, options: KitOptions = {})
   const metrics = new Metrics();
   const anyPort = { host: '127.0.0.1', port: 0 };
   const server = await startServer({
-    name: 'kit',
     listen: options.listen ?? anyPort,
     metricsListen: anyPort,
     log,

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { describe, expect, test, vi } from 'vitest';
+import { ImportRequestSchema } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { TestProcess } from '../support/processes.ts';
+import { bytesOf, KitClient } from './kit-harness.ts';
+
+const MAIN = 'test/rpc/kit-main.ts';
+
+async function addressOf(service: TestProcess): Promise<string> {
+  const line = await vi.waitUntil(
+    () => service.stdout.split('\n').find((text) => text.includes('"msg":"listening"')),
+    20_000,
+  );
+  return JSON.parse(line).address;
+}
+
+describe('the process of a service', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 on %s', async (signal) => {
+    await using service = new TestProcess([MAIN]);
+    expect(await addressOf(service)).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
+    expect(await service.kill(signal)).toEqual({ code: 0, signal: null });
+    expect(service.stderr).toBe('');
+  });
+
+  test('ends at once on a second signal', async () => {
+    await using service = new TestProcess([MAIN]);
+    using client = new KitClient(await addressOf(service));
+    const call = client.import().on('error', () => {});
+    call.write(bytesOf(ImportRequestSchema, {}));
+    await once(call, 'data');
+    service.child.kill('SIGTERM');
+    await vi.waitUntil(() => service.stdout.includes('NOT_SERVING'), 20_000);
+    expect(await service.kill('SIGTERM')).toEqual({ code: 1, signal: null });
+  });
+
+  test('prints all faults of its configuration, one a line, and ends with 2', async () => {
+    await using service = new TestProcess([MAIN], {
+      KIT_LISTEN: '0.0.0.0:1',
+      KIT_METRICS_LISTEN: 'nowhere',
+      LOG_LEVEL: 'loud',
+    });
+    expect(await service.exited).toEqual({ code: 2, signal: null });
+    expect(service.stdout).toBe('');
+    const lines = service.stderr.trimEnd().split('\n');
+    expect(lines.map((line) => line.split(':')[0]).sort()).toEqual([
+      'KIT_LISTEN',
+      'KIT_METRICS_LISTEN',
+      'LOG_LEVEL',
+    ]);
+  });
+
+  test('ends with 1 when it can not listen', async () => {
+    await using first = new TestProcess([MAIN]);
+    const taken = await addressOf(first);
+    await using second = new TestProcess([MAIN], { KIT_LISTEN: taken });
+    expect(await second.exited).toEqual({ code: 1, signal: null });
+    expect(second.stderr).toContain('EADDRINUSE');
+  });
+});
