@@ -57,6 +57,7 @@ const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] 
       'zod',
     ],
   },
+  { files: /^compose\//, may: ['compose/', '@grpc/grpc-js', 'grpc-health-check'] },
   {
     files: /^services\/main\.ts$/,
     may: ['services/history/', 'services/backup/', 'services/common/'],
@@ -70,7 +71,7 @@ const drivers: Readonly<Record<string, RegExp>> = {
   minio: /^services\/backup\/store\/minio[\w-]*\.ts$/,
 };
 
-const files = projectFiles().filter((file) => /^(clients|services)\/.*\.ts$/.test(file));
+const files = projectFiles().filter((file) => /^(clients|services|compose)\/.*\.ts$/.test(file));
 const imports = files.map((file) => ({ file, targets: importsOf(file) }));
 
 describe('imports', () => {
