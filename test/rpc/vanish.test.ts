@@ -6,7 +6,7 @@ import { BackupClient } from '../../clients/backup-client.ts';
 import { HistoryClient } from '../../clients/history-client.ts';
 import { ChangingDatabase } from '../support/chaos/changing-database.ts';
 import { freshBucket, freshDatabase } from '../support/databases.ts';
-import { readGauges, untilNothingHeld } from '../support/gauges.ts';
+import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 import { migrate } from '../support/migrate.ts';
 import { startService, TestProcess, type TestService } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
@@ -40,6 +40,20 @@ describe.each(['MySQL', 'SQLite'])('the history service on %s lets go', (engine)
 
   test.each(['sync', 'import'])('when a client vanishes in the middle of a %s', async (kind) => {
     await vanish(kind, service);
+  });
+
+  test('of the database when a reader stops reading', async () => {
+    await using client = await stuckClient('sync', service);
+    await vi.waitFor(
+      async () =>
+        expect(await readHeld(service.metrics)).toEqual({
+          grpc_server_in_flight: 1,
+          history_store_connections_in_use: 0,
+        }),
+      patienceMs,
+    );
+    await client.kill();
+    await untilNothingHeld(service.metrics, AbortSignal.timeout(patienceMs));
   });
 
   test('when a reader cancels', async () => {
@@ -114,15 +128,16 @@ describe.each(['MinIO', 'a folder'])('the backup service on %s lets go', (store)
 
 /** Kills a client process in the middle of a call that it neither reads nor ends. */
 async function vanish(kind: string, service: TestService): Promise<void> {
-  await using vanishing = new TestProcess([
-    'test/support/vanishing-client.ts',
-    kind,
-    service.address,
-  ]);
-  await vi.waitFor(() => expect(vanishing.stdout, vanishing.stderr).toContain('under way'), 20_000);
-  expect(Object.values(await readGauges(service.metrics)).some((value) => value > 0)).toBe(true);
-  await vanishing.kill();
+  await using client = await stuckClient(kind, service);
+  await client.kill();
   await untilNothingHeld(service.metrics, AbortSignal.timeout(patienceMs));
+}
+
+async function stuckClient(kind: string, service: TestService): Promise<TestProcess> {
+  const client = new TestProcess(['test/support/vanishing-client.ts', kind, service.address]);
+  await vi.waitFor(() => expect(client.stdout, client.stderr).toContain('under way'), 20_000);
+  expect((await readHeld(service.metrics)).grpc_server_in_flight).toBe(1);
+  return client;
 }
 
 async function mysqlDatabase(used: AsyncDisposableStack): Promise<string> {
