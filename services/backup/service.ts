@@ -15,26 +15,19 @@ import { uploadBackup } from './handlers/upload-backup.ts';
  * @throws the system's error when it can't listen, or its folder can't be made
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
-  await using resources = new AsyncDisposableStack();
   const context = await createContext(config);
-  resources.use(context.store);
   const implementation = implement(BackupService, {
     uploadBackup: (requests, call) => uploadBackup(context, requests, call),
     downloadBackup: (request, call) => downloadBackup(context, request, call),
     listBackups: (request, call) => listBackups(context, request, call),
     backupAge: (request, call) => backupAge(context, request, call),
   });
-  const server = await startServer({
+  return await startServer({
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),
     implementations: [implementation],
     check: (signal) => context.store.check(signal),
+    holds: context.store,
   });
-  const held = resources.move();
-  const stop = async (graceMs?: number) => {
-    await server.stop(graceMs);
-    await held.disposeAsync();
-  };
-  return { ...server, stop, [Symbol.asyncDispose]: () => stop() };
 }

@@ -19,6 +19,8 @@ export interface ServerParts {
   readonly log: Logger;
   readonly implementations: readonly Implementation[];
   readonly check: HealthCheck;
+  /** What the handlers work on: disposed of after the last call, or when the server can't start. */
+  readonly holds?: AsyncDisposable;
   /** Where the service registered metrics of its own, if it has any. */
   readonly metrics?: Metrics;
   readonly authenticate?: Authenticate;
@@ -55,6 +57,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   setDefaultHighWaterMark(true, limits.readAheadMessages);
 
   await using stack = new AsyncDisposableStack();
+  stack.use(parts.holds);
   const server = new Server(serverOptions(limits));
   stack.defer(() => server.forceShutdown());
   for (const implementation of implementations) {

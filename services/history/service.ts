@@ -17,21 +17,15 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
   await using stack = new AsyncDisposableStack();
   const context = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
   if (context.embedded) await context.migrate();
-  const server = await startServer({
+  return await startServer({
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log: createLogger('history', config.LOG_LEVEL),
     implementations: [implementation(context)],
     check: () => context.check(),
     metrics: metricsOf(context),
+    holds: stack.move(),
   });
-  stack.use(server);
-  const resources = stack.move();
-  const stop = async (graceMs?: number) => {
-    await server.stop(graceMs);
-    await resources.disposeAsync();
-  };
-  return { ...server, stop, [Symbol.asyncDispose]: stop };
 }
 
 function implementation(context: HistoryContext) {
