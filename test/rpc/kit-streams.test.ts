@@ -114,7 +114,7 @@ describe('a deadline frees what the call holds', () => {
     await using kit = await startKit(endless(trace));
     using client = new KitClient(kit.server.address);
     const tooLate = { reason: 'DEADLINE_EXCEEDED' };
-    const options = { deadline: Date.now() + 200 };
+    const options = { deadline: Date.now() + 1_500 };
     const page = client.sync(SYNC, options).on('error', () => {});
     const answer = client.append(APPEND, options);
     const batches = client.import(options);
@@ -177,7 +177,7 @@ describe('a client that vanishes frees what its calls hold', () => {
   test('when the network is cut and nothing is closed', async () => {
     const trace = new Trace();
     await using kit = await startKit(endless(trace), {
-      limits: { keepaliveMs: 100, keepaliveTimeoutMs: 100 },
+      limits: { keepaliveMs: 200, keepaliveTimeoutMs: 1_000 },
     });
     await using proxy = await SilentProxy.start(kit.server.address);
     using client = new KitClient(proxy.address);
