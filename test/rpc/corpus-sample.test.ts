@@ -105,7 +105,7 @@ function folderStore(): Record<string, string> {
 async function beginning(path: string): Promise<ChatLine[]> {
   const lines: ChatLine[] = [];
   for await (const line of readChatLines(path)) {
-    if (lines.length >= 5_000 && line.conversation !== lines.at(-1)?.conversation) break;
+    if (lines.length >= 1_500 && line.conversation !== lines.at(-1)?.conversation) break;
     lines.push(line);
   }
   return lines;
