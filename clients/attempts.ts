@@ -5,23 +5,33 @@ import { BackscrollError } from './errors.ts';
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 
+/** Tries in a row that may fail before the service was ever reached: a few seconds, */
+const FIRST_TRIES = 4;
+/** and after that: about half a minute, in which a service that was killed comes back. */
+const LATER_TRIES = 12;
+
 /**
  * Counts the tries of one piece of work, and waits between them: 100 ms at first, twice as long each
  * time up to 5 s, less a random part of up to half, so that many clients do not come back at once.
  */
 export class Attempts {
-  readonly #most: number;
   readonly #signal: AbortSignal | undefined;
+  #most = FIRST_TRIES;
   #failed = 0;
 
-  /** `most`: how many tries in a row may fail. A firing `signal` ends the wait. */
-  constructor(most: number, signal?: AbortSignal) {
-    this.#most = most;
+  /** A firing `signal` ends the wait. */
+  constructor(signal?: AbortSignal) {
     this.#signal = signal;
+  }
+
+  /** The service was reached: there is one, and it is worth more patience. */
+  reached(): void {
+    this.#most = LATER_TRIES;
   }
 
   /** The work has come further: the count begins anew. */
   progressed(): void {
+    this.reached();
     this.#failed = 0;
   }
 

@@ -20,9 +20,6 @@ import { refuseExisting, writeNewFile } from './new-file.ts';
 import { type OpenUpload, type Uploaded, type UploadProgress, uploadOnce } from './upload.ts';
 import { uuidv7 } from './uuid.ts';
 
-/** Tries of an upload, each from its beginning. */
-const MOST_UPLOAD_ATTEMPTS = 8;
-
 /** Names a database of a user. */
 export interface Database {
   /** Whose database it is. */
@@ -92,8 +89,8 @@ export class BackupClient implements Disposable, AsyncDisposable {
 
   /**
    * Uploads one state of a database: a file's path, or a source of bytes. When the service is gone
-   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, 8 times in all; the upload
-   * id keeps it one backup. A database that is open in another program is refused where that shows
+   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, up to 12 times in all (4 where
+   * the service never answered); the upload id keeps it one backup. A database that is open in another program is refused where that shows
    * (see `fileSource`).
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
@@ -111,10 +108,10 @@ export class BackupClient implements Disposable, AsyncDisposable {
     });
     const open: OpenUpload = (produce) =>
       callBidi(this.#client, methods.uploadBackup, produce, options);
-    const attempts = new Attempts(MOST_UPLOAD_ATTEMPTS, options.signal);
+    const attempts = new Attempts(options.signal);
     for (;;) {
       try {
-        return await uploadOnce(open, start, bytes, options.onProgress);
+        return await uploadOnce(open, start, bytes, attempts, options.onProgress);
       } catch (error) {
         await attempts.failed(error, mayRepeatUpload);
       }

@@ -5,9 +5,6 @@ import { BackscrollError } from './errors.ts';
 import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import type { Backup, DownloadBackupResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
 
-/** Tries in a row that bring no byte. With the pauses between them about 30 s. */
-const MOST_ATTEMPTS = 12;
-
 /** Opens one stream of a backup (0n for the newest), from an offset on. */
 export type OpenDownload = (
   number: bigint,
@@ -71,13 +68,14 @@ async function* resuming(
   offsetBytes: number,
   signal: AbortSignal | undefined,
 ): Parts {
-  const attempts = new Attempts(MOST_ATTEMPTS, signal);
+  const attempts = new Attempts(signal);
   let backup: Backup | undefined;
   let offset = offsetBytes;
   for (;;) {
     try {
       for await (const { part } of open(backup?.number ?? number, offset)) {
         if (part.case === 'backup') {
+          attempts.reached();
           if (backup) continue;
           backup = part.value;
         } else if (part.case === 'data') {

@@ -87,7 +87,8 @@ export class HistoryClient implements Disposable, AsyncDisposable {
    * Stores old messages, batch after batch, and yields an answer for each once it is durable, in
    * order and numbered from 1. Up to 4 batches are taken from `batches` ahead of their answers. When
    * the service is gone, it connects again and sends what was not answered (which adds nothing
-   * twice), up to 12 times without an answer in between. The import goes on while the answers are
+   * twice), up to 12 times without an answer in between
+   * (4 before the first). The import goes on while the answers are
    * read; leaving the iteration early cancels it.
    */
   import(

@@ -7,9 +7,6 @@ import type { ImportRequest, ImportResponse } from './gen/backscroll/history/v1/
 /** Batches that may be on their way at once: at most 2 MiB each, kept until they are answered. */
 const WINDOW = 4;
 
-/** Tries in a row without a single answer. With the pauses between them about 30 s. */
-const MOST_ATTEMPTS = 12;
-
 /** Opens one stream: sends what `produce` sends, and yields the answers. */
 export type OpenImport = (
   produce: (send: Send<ImportRequest>) => Promise<void>,
@@ -25,7 +22,7 @@ export async function* importThrough(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ImportResponse, void, undefined> {
   const pending = new Unanswered(batches);
-  const attempts = new Attempts(MOST_ATTEMPTS, signal);
+  const attempts = new Attempts(signal);
   let answered = 0n;
   try {
     while (!pending.done) {

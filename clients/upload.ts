@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
+import type { Attempts } from './attempts.ts';
 import type { Send } from './calls.ts';
 import { CHUNK_BYTES, type UploadSource } from './database-file.ts';
 import { BackscrollError } from './errors.ts';
@@ -39,6 +40,7 @@ export async function uploadOnce(
   open: OpenUpload,
   start: UploadStart,
   source: UploadSource,
+  attempts: Attempts,
   onProgress: ((progress: UploadProgress) => void) | undefined,
 ): Promise<Uploaded> {
   const produce = async (send: Send<UploadBackupRequest>) => {
@@ -55,6 +57,7 @@ export async function uploadOnce(
   };
   let uploaded: Uploaded | undefined;
   for await (const { part } of open(produce)) {
+    attempts.reached();
     if (part.case !== 'result' || !part.value.backup) continue;
     const { backup, unchanged, repeated } = part.value;
     uploaded = { backup, unchanged, repeated };

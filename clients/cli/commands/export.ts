@@ -21,9 +21,6 @@ interface Options extends GlobalOptions, ConversationOptions {
 /** Messages asked for at a time. */
 const PAGE = 10_000;
 
-/** Tries in a row that bring no message. */
-const MOST_ATTEMPTS = 8;
-
 /** Adds `backscroll export`. */
 export function addExport(program: Command, context: Context): void {
   withConversation(program.command('export'))
@@ -60,7 +57,7 @@ async function exportConversation(context: Context, options: Options): Promise<v
   await writeNewFile(output, mayAppear, async (file) => {
     count = await readAll(context, options, conversation, (lines) => file.writeFile(lines));
   });
-  context.output.note(`${count} messages in ${output}`);
+  context.output.note(`messages exported: ${count}`);
 }
 
 /** Reads a conversation from its beginning, page by page; goes on where it was after a break. */
@@ -71,7 +68,7 @@ async function readAll(
   write: (lines: string) => Promise<void>,
 ): Promise<number> {
   const client = context.history(options);
-  const attempts = new Attempts(MOST_ATTEMPTS, context.signal);
+  const attempts = new Attempts(context.signal);
   const lineOf = (message: Message) => `${formatLine({ conversation, message })}\n`;
   let progress: Progress | undefined;
   let afterSeq = 0n;

@@ -58,16 +58,16 @@ async function importFiles(
     if (fault) throw fault.error;
   } catch (error) {
     progress.stop();
-    context.output.note(`Stopped early: ${summaryOf(done)}.`);
+    context.output.note(`Stopped early; ${summaryOf(done)}`);
     throw placed(error, unanswered[0]);
   } finally {
     progress.stop();
   }
-  await context.output.line(options.json ? JSON.stringify(done) : `${summaryOf(done)}.`);
+  await context.output.line(options.json ? JSON.stringify(done) : summaryOf(done));
 }
 
 function summaryOf({ added, repeated }: { added: number; repeated: number }): string {
-  return `${added} messages added, ${repeated} were there already`;
+  return `messages added: ${added}, there already: ${repeated}`;
 }
 
 /** Bytes of the files; 0, which shows no progress, where that can't be known. */

@@ -95,9 +95,9 @@ function readableLine(output: Output) {
 
 function summaryOf(result: SyncResult): string {
   const { count, fromSeq, toSeq, lastSeq } = result;
-  if (lastSeq === 0n) return 'No messages yet.';
-  const which = count === 0n ? '0 messages' : `${count} messages, ${fromSeq} to ${toSeq}`;
+  if (lastSeq === 0n) return 'no messages yet';
+  const which = count === 0n ? 'none' : `${fromSeq} to ${toSeq}`;
   const older = result.reachedOldest ? '' : `; older ones: --before ${fromSeq}`;
   const newer = result.reachedNewest ? '' : `; newer ones: --after ${toSeq}`;
-  return `${which} of ${lastSeq}${older}${newer}`;
+  return `messages: ${which} of ${lastSeq}${older}${newer}`;
 }
