@@ -182,7 +182,7 @@ export class BackupClient implements Disposable, AsyncDisposable {
     return Object.assign(answer, { ageSeconds, databaseAgeSeconds });
   }
 
-  /** Closes the connection; calls under way are cancelled. */
+  /** Begins no more calls, and closes the connection when those under way have ended. */
   close(): void {
     this.#client.close();
   }

@@ -64,7 +64,8 @@ export class HistoryClient implements Disposable, AsyncDisposable {
   sync(request: SyncInit, options?: CallOptions): SyncPage {
     const message = create(SyncRequestSchema, {
       ...conversationFields(request),
-      count: request.count ?? 0,
+      // More than its maximum the service brings down to it; more than 32 bits can't be sent.
+      count: Math.min(request.count ?? 0, 2 ** 32 - 1),
       anchor: anchorOf(request),
       order: request.order === 'oldest-first' ? Order.OLDEST_FIRST : Order.NEWEST_FIRST,
     });
@@ -87,9 +88,8 @@ export class HistoryClient implements Disposable, AsyncDisposable {
    * Stores old messages, batch after batch, and yields an answer for each once it is durable, in
    * order and numbered from 1. Up to 4 batches are taken from `batches` ahead of their answers. When
    * the service is gone, it connects again and sends what was not answered (which adds nothing
-   * twice), up to 12 times without an answer in between
-   * (4 before the first). The import goes on while the answers are
-   * read; leaving the iteration early cancels it.
+   * twice), up to 12 times without an answer in between (4 before the first). The import goes on
+   * while the answers are read; leaving the iteration early cancels it.
    */
   import(
     batches: AsyncIterable<ImportBatch> | Iterable<ImportBatch>,
@@ -102,7 +102,7 @@ export class HistoryClient implements Disposable, AsyncDisposable {
     );
   }
 
-  /** Closes the connection; calls under way are cancelled. */
+  /** Begins no more calls, and closes the connection when those under way have ended. */
   close(): void {
     this.#client.close();
   }
