@@ -89,9 +89,9 @@ export class BackupClient implements Disposable, AsyncDisposable {
 
   /**
    * Uploads one state of a database: a file's path, or a source of bytes. When the service is gone
-   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, up to 12 times in all (4 where
-   * the service never answered); the upload id keeps it one backup. A database that is open in another program is refused where that shows
-   * (see `fileSource`).
+   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, up to 12 times in all (4
+   * where the service never answered); the upload id keeps it one backup. A database that is open in
+   * another program is refused where that shows (see `fileSource`).
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
     const bytes = typeof source === 'string' ? await fileSource(source) : source;
