@@ -77,7 +77,7 @@ it('a download goes on, and an upload begins anew', async () => {
   const service = used.use(await Mortal.start('backup', { BACKUP_STORE_URL: url }));
   await using client = new BackupClient(service.address);
   const source = join(folder, 'source.bin');
-  const bytes = randomBytes(48 << 20);
+  const bytes = randomBytes(24 << 20);
   await writeFile(source, bytes);
 
   let restarted: Promise<void> | undefined;
