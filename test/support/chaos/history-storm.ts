@@ -34,7 +34,7 @@ export class HistoryStorm implements Storm, Disposable {
   readonly triggers = [
     { what: 'message appended', most: 60 },
     { what: 'batch answered', most: 12 },
-    { what: 'frame read', most: 40 },
+    { what: 'frame read', most: 12 },
   ] as const;
   readonly #client: HistoryClient;
   readonly #channel: Client;

@@ -106,7 +106,7 @@ export async function reader(round: HistoryRound, random: Random): Promise<void>
       continue;
     }
     await attempt(round, 'sync', conversationKey(name), async () => {
-      const page = client.sync({ ...name, count: random.between(1, 2_000) }, { signal });
+      const page = client.sync({ ...name, count: random.between(1, 1_500) }, { signal });
       const seqs: bigint[] = [];
       for await (const frame of page.frames()) {
         activity.happened('frame read');
