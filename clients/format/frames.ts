@@ -1,4 +1,6 @@
+import type { TransformOptions } from 'node:stream';
 import * as zlib from 'node:zlib';
+import { FRAME_BYTES } from './units.ts';
 
 /** How a frame's bytes are packed. The numbers are stored, and are those of the proto's FrameCodec. */
 export const FrameCodec = {
@@ -22,29 +24,56 @@ export class FrameError extends Error {
   override name = 'FrameError';
 }
 
-/** The fastest level: on chat databases the next two save 4 % of the bytes and cost a fifth of the speed. */
+/** The fastest level: on chat databases the third saves 8 % of the bytes for 40 % more time. */
 const LEVEL = 1;
+
+/** Memory that packed frames are written into, one behind the other. */
+const OUTPUT_BYTES = 4 * FRAME_BYTES;
 
 /** Room for what zstd adds to bytes that don't shrink, so that it is done in one step. */
 const SLACK_BYTES = 1024;
 
+const packing: zlib.ZstdOptions & Pick<TransformOptions, 'highWaterMark'> = {
+  // Every write is a whole zstd frame, which then also states its content size.
+  flush: zlib.constants.ZSTD_e_end,
+  chunkSize: OUTPUT_BYTES,
+  // So much that it never waits for a reader.
+  highWaterMark: OUTPUT_BYTES,
+  params: { [zlib.constants.ZSTD_c_compressionLevel]: LEVEL },
+};
+
 /**
- * Packs pages' bytes, off the main thread: with zstd, or raw where that is not smaller. The raw form
- * is the given memory itself, and not a copy.
+ * Packs pages' bytes off the main thread, one frame at a time. It keeps zstd's tables between them,
+ * which saves a fifth of the time.
  */
-export function packFrame(pages: Uint8Array): Promise<PackedFrame> {
-  const options = {
-    chunkSize: pages.length + SLACK_BYTES,
-    pledgedSrcSize: pages.length,
-    params: { [zlib.constants.ZSTD_c_compressionLevel]: LEVEL },
-  };
-  return new Promise((resolve, reject) => {
-    zlib.zstdCompress(pages, options, (error, data) => {
-      if (error !== null) reject(error);
-      else if (data.length < pages.length) resolve({ codec: FrameCodec.zstd, data });
-      else resolve({ codec: FrameCodec.raw, data: pages });
-    });
-  });
+export class FramePacker implements Disposable {
+  readonly #zstd = zlib.createZstdCompress(packing);
+
+  constructor() {
+    // Errors also reach the callback of the write.
+    this.#zstd.on('error', () => {});
+  }
+
+  /**
+   * Packs a frame with zstd, or raw where that is not smaller; the raw form is the given memory
+   * itself, and not a copy. The memory must not change meanwhile.
+   */
+  async pack(pages: Uint8Array): Promise<PackedFrame> {
+    const { promise: written, resolve, reject } = Promise.withResolvers<void>();
+    this.#zstd.write(pages, (error) => (error ? reject(error) : resolve()));
+    await written;
+    const pieces: Buffer[] = [];
+    for (let piece = this.#zstd.read(); piece !== null; piece = this.#zstd.read()) {
+      pieces.push(piece);
+    }
+    const data = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    if (data.length < pages.length) return { codec: FrameCodec.zstd, data };
+    return { codec: FrameCodec.raw, data: pages };
+  }
+
+  [Symbol.dispose](): void {
+    this.#zstd.destroy();
+  }
 }
 
 /**

@@ -27,8 +27,8 @@ export const PACK_BYTES = 8 * 1024 * 1024;
 /** Pages of a pack, so that its index stays under 400 KiB however small the pages become. */
 export const PACK_PAGES = 16_384;
 
-/** Packs of one upload on their way to the store at once; each holds PACK_BYTES. */
-export const PACKS_AT_ONCE = 3;
+/** Packs of one upload on their way to the store at once, while the next is filled; each holds PACK_BYTES. */
+export const PACKS_AT_ONCE = 2;
 
 /** Frames of one upload or download that are packed or unpacked at once: as many as Node has threads for it. */
 export const FRAMES_AT_ONCE = 4;

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { createLogger } from '../common/logger.ts';
 import { implement } from '../common/rpc.ts';
@@ -8,6 +9,10 @@ import { backupAge } from './handlers/backup-age.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { uploadBackup } from './handlers/upload-backup.ts';
+
+// Transfers' bytes are kept outside of V8's heap, yet count when it decides to collect. Around so small
+// a heap that would be every 6 MiB, at a third of the processor; with this it is every 20 MiB.
+setFlagsFromString('--heap-growing-percent=200');
 
 /**
  * Starts the backup service. It also starts while its store is gone: health then says so.

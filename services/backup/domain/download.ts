@@ -12,9 +12,10 @@ import { PageReader } from './page-reader.ts';
 const BATCH_EXTENTS = READ_AHEAD_BYTES / EXTENT_BYTES;
 
 /**
- * Reads a backup's file in order from an offset, in parts of at most DOWNLOAD_PART_BYTES, each of
- * memory of its own. The next READ_AHEAD_BYTES are read while the ones before are taken. No byte
- * comes out that was not checked against its digest.
+ * Reads a backup's file in order from an offset, in parts of at most DOWNLOAD_PART_BYTES. The next
+ * READ_AHEAD_BYTES are read while the ones before are taken, and into the same memory by turns: a
+ * part is good until the next is asked for. No byte comes out that was not checked against its
+ * digest.
  *
  * Throws DamageError where what is stored is not as written.
  */
@@ -61,6 +62,8 @@ async function* readBatches(
 ): AsyncGenerator<Buffer> {
   const { sizeBytes } = map.tables;
   const root = offset === 0 ? new RootDigest(sizeBytes) : undefined;
+  const buffers = [newBuffer(sizeBytes), newBuffer(sizeBytes)] as const;
+  let turn: 0 | 1 = 0;
   let segment: Segment | undefined;
   for (let extent = Math.floor(offset / EXTENT_BYTES); extent < extentCount(sizeBytes); ) {
     if (segment === undefined || extent === segment.firstExtent + segment.extents) {
@@ -71,7 +74,8 @@ async function* readBatches(
       extent + BATCH_EXTENTS - (extent % BATCH_EXTENTS),
       segment.firstExtent + segment.extents,
     );
-    const bytes = await readBatch(reader, map, segment, extent, end);
+    const bytes = await readBatch(reader, map, segment, extent, end, buffers[turn]);
+    turn = turn === 0 ? 1 : 0;
     const isLast = end === extentCount(sizeBytes);
     if (isLast && root?.finish().equals(map.tables.root) === false) {
       throw new DamageError('the root does not match its extents');
@@ -81,16 +85,21 @@ async function* readBatches(
   }
 }
 
+function newBuffer(sizeBytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(Math.min(READ_AHEAD_BYTES, sizeBytes));
+}
+
 async function readBatch(
   reader: PageReader,
   map: StoredMap,
   segment: Segment,
   extent: number,
   end: number,
+  buffer: Buffer,
 ): Promise<Buffer> {
   const { sizeBytes, pageSizeBytes } = map.tables;
   const from = extent * EXTENT_BYTES;
-  const bytes = Buffer.allocUnsafeSlow(Math.min(end * EXTENT_BYTES, sizeBytes) - from);
+  const bytes = buffer.subarray(0, Math.min(end * EXTENT_BYTES, sizeBytes) - from);
   const first = extent - segment.firstExtent;
   await reader.fill(segment, first * pagesPerExtent(pageSizeBytes), bytes);
   for (let at = 0; at < bytes.length; at += EXTENT_BYTES) {
@@ -102,7 +111,7 @@ async function readBatch(
   return bytes;
 }
 
-/** Asks for the next value before the one before is taken. */
+/** Asks for the next value while the one before is used. */
 async function* oneAhead<T>(values: AsyncGenerator<T>): AsyncGenerator<T> {
   let next = values.next();
   try {

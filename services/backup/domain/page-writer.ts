@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type PackedFrame, packFrame } from '../../../clients/format/frames.ts';
+import { FramePacker, type PackedFrame } from '../../../clients/format/frames.ts';
 import { DIGEST_BYTES, FRAME_BYTES } from '../../../clients/format/units.ts';
 import { FRAMES_AT_ONCE, PACK_BYTES, PACKS_AT_ONCE } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
@@ -49,8 +49,10 @@ export class PageWriter implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #freeFrames: Buffer[] = [];
+  readonly #freePackers: FramePacker[] = [];
   readonly #freePacks: Buffer[] = [];
-  readonly #packing: { frame: OpenFrame; packed: Promise<PackedFrame> }[] = [];
+  readonly #packing: { frame: OpenFrame; packer: FramePacker; packed: Promise<PackedFrame> }[] = [];
+  readonly #resources = new DisposableStack();
   readonly #storing: Promise<void>[] = [];
   #frame: OpenFrame | undefined;
   #pack: OpenPack | undefined;
@@ -98,6 +100,7 @@ export class PageWriter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await Promise.allSettled([...this.#packing.map(({ packed }) => packed), ...this.#storing]);
+    this.#resources.dispose();
   }
 
   #openFrame(): OpenFrame {
@@ -117,17 +120,19 @@ export class PageWriter implements AsyncDisposable {
     const frame = this.#frame;
     if (frame === undefined) return;
     this.#frame = undefined;
-    const packed = packFrame(frame.bytes.subarray(0, frame.rawBytes));
+    const packer = this.#freePackers.pop() ?? this.#resources.use(new FramePacker());
+    const packed = packer.pack(frame.bytes.subarray(0, frame.rawBytes));
     this.#watch(packed);
-    this.#packing.push({ frame, packed });
+    this.#packing.push({ frame, packer, packed });
     if (this.#packing.length >= FRAMES_AT_ONCE) await this.#takePacked();
   }
 
   /** Puts the oldest frame into the pack, once it is packed. */
   async #takePacked(): Promise<void> {
-    const { frame, packed } = this.#packing[0]!;
+    const { frame, packer, packed } = this.#packing[0]!;
     const data = await packed;
     this.#packing.shift();
+    this.#freePackers.push(packer);
     const group: PageGroup = {
       pages: frame.pages,
       digests: frame.digests.subarray(0, frame.pages.length * DIGEST_BYTES),

@@ -69,8 +69,10 @@ export class MinioStore implements BackupStore {
     let uncertain = false;
     const outcome = await this.#attempts(signal, async (): Promise<'created' | 'exists'> => {
       try {
-        const condition = { 'If-None-Match': '*' };
-        await this.#client.putObject(this.#bucket, key, bytes, bytes.length, condition);
+        // `putObject` copies the bytes, and hashes them twice.
+        const headers = { 'If-None-Match': '*', 'Content-Type': 'application/octet-stream' };
+        const request = { method: 'PUT', bucketName: this.#bucket, objectName: key, headers };
+        await this.#client.makeRequestAsyncOmit(request, bytes);
         return 'created';
       } catch (error) {
         if (isRefused(error)) return 'exists';

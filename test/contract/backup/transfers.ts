@@ -77,7 +77,7 @@ export async function download(
   const parts: Uint8Array[] = [];
   for await (const { part } of downloadBackup({ store }, message, callContext())) {
     if (part.case === 'backup') backup = part.value;
-    if (part.case === 'data') parts.push(part.value);
+    if (part.case === 'data') parts.push(Buffer.from(part.value));
   }
   if (backup === undefined) throw new Error('no description');
   return { backup, file: Buffer.concat(parts) };

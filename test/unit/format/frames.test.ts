@@ -1,14 +1,34 @@
 import { randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { FrameCodec, FrameError, packFrame, unpackFrame } from '../../../clients/format/frames.ts';
+import {
+  FrameCodec,
+  FrameError,
+  FramePacker,
+  unpackFrame,
+} from '../../../clients/format/frames.ts';
 import { FRAME_BYTES } from '../../../clients/format/units.ts';
+
+async function packFrame(pages: Uint8Array) {
+  using packer = new FramePacker();
+  return await packer.pack(pages);
+}
 
 describe('frames', () => {
   it('come back as they were packed', async () => {
     for (const pages of [Buffer.alloc(FRAME_BYTES, 'chat '), Buffer.of(1), randomBytes(5000)]) {
       const { codec, data } = await packFrame(pages);
       expect(await unpackFrame(codec, data, pages.length)).toEqual(pages);
+    }
+  });
+
+  it('come back whatever was packed before them', async () => {
+    using packer = new FramePacker();
+    for (let seed = 0; seed < 60; seed++) {
+      const pages = Buffer.alloc(1 + ((seed * 50_021) % FRAME_BYTES), `seed ${seed}`);
+      pages.set(randomBytes(pages.length >> 1));
+      const { codec, data } = await packer.pack(pages);
+      expect((await unpackFrame(codec, data, pages.length)).equals(pages)).toBe(true);
     }
   });
 
