@@ -94,8 +94,12 @@ export const STORE = {
   lockWaitSeconds: 5,
   /** Tries of one transaction: deadlocks pass at the second, a failover takes longer than any. */
   attempts: 5,
+  /** No further try after this time: what hangs is not tried again, its caller is told. */
+  retryForMs: 5_000,
   /** Wait before the second try; it doubles with every further one, and half of it is chance. */
   retryDelayMs: 25,
+  /** Time to take leave of the database: one that hangs does not answer. */
+  closeTimeoutMs: 1_000,
   /** Pairs of group and sender remembered as members, so that they are not inserted again: about 10 MB. */
   knownMembers: 50_000,
 } as const;

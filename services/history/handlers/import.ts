@@ -31,14 +31,18 @@ export async function* importBatches(
     const { done, value } = await iterator.next();
     return done ? undefined : parseBatch(value);
   };
-  let runs = await nextBatch();
-  for (let batch = 1n; runs; batch++) {
-    const next = nextBatch();
-    next.catch(() => {}); // it is told in its turn, after the answer to this one
-    await authorize(store, runs, caller, signal);
-    const counts = await storeRuns(store, runs, caller);
-    yield create(ImportResponseSchema, { batch, ...counts });
-    runs = await next;
+  try {
+    let runs = await nextBatch();
+    for (let batch = 1n; runs; batch++) {
+      const next = nextBatch();
+      next.catch(() => {}); // it is told in its turn, after the answer to this one
+      await authorize(store, runs, caller, signal);
+      const counts = await storeRuns(store, runs, caller);
+      yield create(ImportResponseSchema, { batch, ...counts });
+      runs = await next;
+    }
+  } finally {
+    await iterator.return?.();
   }
 }
 

@@ -36,12 +36,20 @@ export class MysqlDatabase implements AsyncDisposable {
   readonly #reads: Pool;
   readonly #writes: Pool;
   readonly #ready = new WeakSet<object>();
+  /** To be closed at the end, whatever state they are in. */
+  readonly #open = new Set<{ destroy(): void }>();
   #inUse = 0;
 
   constructor(url: string) {
     this.#url = url;
     this.#reads = openPool(url);
     this.#writes = openPool(url);
+    for (const pool of [this.#reads, this.#writes]) {
+      pool.on('connection', (connection) => {
+        this.#open.add(connection);
+        connection.on('end', () => this.#open.delete(connection));
+      });
+    }
   }
 
   /** Connections that a statement or transaction holds at this moment. */
@@ -51,7 +59,8 @@ export class MysqlDatabase implements AsyncDisposable {
 
   /** Runs one statement by itself, again where that may help; it must be safe to repeat. */
   async run<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#attempt(this.#reads, work, signal);
+    const outcome = this.#attempt(this.#reads, work, signal);
+    return signal ? unlessAborted(signal, outcome) : outcome;
   }
 
   /**
@@ -72,7 +81,12 @@ export class MysqlDatabase implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#reads.end(), this.#writes.end()]);
+    const pools = [this.#reads, this.#writes];
+    const timer = new AbortController();
+    const timeout = setTimeout(STORE.closeTimeoutMs, undefined, { signal: timer.signal });
+    await Promise.race([Promise.all(pools.map((pool) => pool.end())), timeout]);
+    timer.abort();
+    for (const connection of this.#open) connection.destroy();
   }
 
   async #attempt<T>(
@@ -80,12 +94,14 @@ export class MysqlDatabase implements AsyncDisposable {
     work: (session: Session) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
+    const beganMs = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#once(pool, work, signal);
       } catch (error) {
         if (!isTransient(error)) throw error;
-        if (attempt >= STORE.attempts) {
+        const tired = performance.now() - beganMs > STORE.retryForMs;
+        if (tired || attempt >= STORE.attempts) {
           throw unavailable('STORE_UNAVAILABLE', 'The database is gone or busy.', { cause: error });
         }
         const delayMs = STORE.retryDelayMs * 2 ** (attempt - 1);
@@ -156,6 +172,18 @@ export class MysqlDatabase implements AsyncDisposable {
       [STORE.lockWaitSeconds],
     );
     this.#ready.add(connection.connection);
+  }
+}
+
+/** The outcome of `work`, or the signal's reason once it fires; `work` then ends unheard. */
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

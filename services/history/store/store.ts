@@ -94,8 +94,8 @@ export interface SchemaAccess {
  *
  * Every method throws UNAVAILABLE, reason STORE_UNAVAILABLE, where the database is gone, hangs, or
  * stays too busy for as long as the store tries again by itself; a write may then have happened or
- * not, and is safe to repeat. `signal` ends a method early with the signal's reason; nothing stays
- * held afterwards.
+ * not, and is safe to repeat. `signal` ends a method at once with the signal's reason; a
+ * statement that runs then ends by itself, within its time.
  */
 export interface HistoryStore extends AsyncDisposable {
   /** Connections that calls hold at this moment; 0 where none is in flight. */

@@ -4,6 +4,7 @@ import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { pair } from '../../../services/history/domain/conversation.ts';
 import { MysqlStore } from '../../../services/history/store/mysql.ts';
+import { SilentProxy } from '../../rpc/kit-proxy.ts';
 import { type FreshDatabase, freshDatabase } from '../../support/databases.ts';
 import { migrated, never } from './engines.ts';
 import { appendAll, numbered, readAll, textOf } from './messages.ts';
@@ -118,6 +119,21 @@ interface Row {
   db: string | null;
   statement: string | null;
 }
+
+it('is left at once by a signal while MySQL hangs', async () => {
+  await using database = await freshDatabase(inject('mysqlUrl'));
+  const url = new URL(database.url);
+  await using proxy = await SilentProxy.start(url.host);
+  url.host = proxy.address;
+  await using stack = new AsyncDisposableStack();
+  const { store } = await migrated(stack, url.href);
+  proxy.fallSilent();
+  const leave = new AbortController();
+  const standing = store.standing(pair('alice', 'bob').id, undefined, leave.signal);
+  await vi.waitFor(() => expect(store.connectionsInUse).toBe(1));
+  leave.abort(new Error('nobody waits'));
+  await expect(standing).rejects.toThrow('nobody waits');
+});
 
 /** A proxy before MySQL that lets one COMMIT through and cuts the connection before it is answered. */
 class CommitCutter implements AsyncDisposable {
