@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts';
+import { keys } from '../../../services/backup/domain/keys.ts';
+import type { BackupStore, ByteRange } from '../../../services/backup/store/store.ts';
+import { engines, never } from './engines.ts';
+import { age, download, list, madeDatabase, upload, writePage } from './transfers.ts';
+
+describe.each(engines)('what the store gives back damaged: %s', (_name, open) => {
+  it('is never sent, and never breaks the next upload', { timeout: 120_000 }, async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(400);
+    await upload(store, file);
+    const changed = Buffer.from(file);
+    for (const page of [3, 100, 250, 399]) writePage(changed, page, 4096, 9);
+    await upload(store, changed);
+
+    for (const { key, sizeBytes } of await store.inner.list('u/', { limit: 1_000 }, never)) {
+      for (const at of [0, 7, sizeBytes >> 1, sizeBytes - 30, sizeBytes - 1]) {
+        store.damage = { key, at };
+        const sent = await download(store).catch((error: Error) => error);
+        if (sent instanceof Error) expect(sent).toMatchObject({ reason: 'DAMAGED' });
+        else expect([file, changed].some((state) => state.equals(sent.file))).toBe(true);
+      }
+      store.damage = { key, at: sizeBytes >> 1 };
+      const user = 'alice';
+      const grown = Buffer.concat([changed, madeDatabase(3, 4096, 11)]);
+      const { backup } = await upload(store, grown, { user });
+      const number = backup.number;
+      store.damage = undefined;
+      await upload(store, changed, { user });
+      expect((await download(store, { number })).file.equals(grown)).toBe(true);
+    }
+  });
+
+  it('is replaced by the next upload of the same file, where that is found out', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(100);
+    await upload(store, file);
+    const [map] = (await store.inner.list('u/', { limit: 1_000 }, never)).filter(({ key }) =>
+      key.includes('/maps/'),
+    );
+    store.damage = { key: map!.key, at: map!.sizeBytes - 40 };
+    await expect(download(store)).rejects.toMatchObject({ reason: 'DAMAGED' });
+    const { backup, unchanged } = await upload(store, file);
+    expect(unchanged).toBe(false);
+    expect(backup.number).toBe(2n);
+    expect((await download(store)).file.equals(file)).toBe(true);
+  });
+
+  it('does not count where it is a head', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(10);
+    await upload(store, file, { label: 'sound' });
+    await upload(store, file, { label: 'damaged' });
+    const prefix = keys.database({ user: 'alice', database: 'backup.db' });
+    store.damage = { key: keys.head(prefix, 2), at: 60 };
+    expect((await list(store)).backups.map(({ number }) => number)).toEqual([1n]);
+    expect((await age(store)).newestNumber).toBe(1n);
+    expect((await download(store)).backup.label).toBe('sound');
+    await expect(download(store, { number: 2n })).rejects.toMatchObject({ reason: 'DAMAGED' });
+    expect((await upload(store, file)).backup.number).toBe(3n);
+  });
+});
+
+describe.each(engines)('numbers of deleted backups: %s', (_name, open) => {
+  it('are not used again', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = await open(stack);
+    const file = madeDatabase(10);
+    await upload(store, file, { uploadId: 'one' });
+    const prefix = keys.database({ user: 'alice', database: 'backup.db' });
+    const bytes = await store.get(keys.head(prefix, 1), undefined, never);
+    const marker = { ...decodeHead(bytes!), number: 2, deleted: true };
+    await store.put(keys.head(prefix, 2), encodeHead(marker), never);
+
+    expect((await list(store)).backups.map(({ number }) => number)).toEqual([1n]);
+    expect((await age(store)).newestNumber).toBe(1n);
+    expect((await download(store)).backup.number).toBe(1n);
+    await expect(download(store, { number: 2n })).rejects.toMatchObject({
+      reason: 'BACKUP_NOT_FOUND',
+    });
+    expect((await upload(store, file)).backup.number).toBe(3n);
+  });
+});
+
+/** A store that gives one byte of one object back changed. */
+class DamagingStore implements BackupStore {
+  readonly inner: BackupStore;
+  damage: { key: string; at: number } | undefined;
+
+  constructor(inner: BackupStore) {
+    this.inner = inner;
+  }
+
+  async get(key: string, range: ByteRange | undefined, signal: AbortSignal) {
+    const bytes = await this.inner.get(key, range, signal);
+    const at = (this.damage?.at ?? 0) - (range?.offset ?? 0);
+    if (bytes !== undefined && key === this.damage?.key && at >= 0 && at < bytes.length) {
+      bytes[at]! ^= 1;
+    }
+    return bytes;
+  }
+
+  put: BackupStore['put'] = (...of) => this.inner.put(...of);
+  list: BackupStore['list'] = (...of) => this.inner.list(...of);
+  nowMs: BackupStore['nowMs'] = (...of) => this.inner.nowMs(...of);
+  check: BackupStore['check'] = (...of) => this.inner.check(...of);
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

@@ -1,0 +1,64 @@
+import type {
+  BackupStore,
+  ByteRange,
+  ListOptions,
+  StoredObject,
+} from '../../../services/backup/store/store.ts';
+
+/** What befalls a put: it never reaches the store, or its answer never comes back. */
+export type PutFault = 'lost' | 'answer lost';
+
+/** A store whose puts go wrong as a test says, and which counts what is under way. */
+export class FaultyStore implements BackupStore {
+  readonly #inner: BackupStore;
+  /** Decides on each put, before it begins. */
+  onPut: (key: string, put: number) => PutFault | undefined | Promise<PutFault | undefined> = () =>
+    undefined;
+  /** Puts begun so far. */
+  puts = 0;
+  /** Requests of any kind that have not ended. */
+  underWay = 0;
+
+  constructor(inner: BackupStore) {
+    this.#inner = inner;
+  }
+
+  put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
+    return this.#count(async () => {
+      this.puts += 1;
+      const fault = await this.onPut(key, this.puts);
+      signal.throwIfAborted();
+      if (fault === 'lost') throw new Error('the put was lost');
+      const outcome = await this.#inner.put(key, bytes, signal);
+      if (fault === 'answer lost') throw new Error('the answer was lost');
+      return outcome;
+    });
+  }
+
+  get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined> {
+    return this.#count(() => this.#inner.get(key, range, signal));
+  }
+
+  list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
+    return this.#count(() => this.#inner.list(prefix, options, signal));
+  }
+
+  nowMs(signal: AbortSignal): Promise<number> {
+    return this.#inner.nowMs(signal);
+  }
+
+  check(signal: AbortSignal): Promise<void> {
+    return this.#inner.check(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #count<T>(work: () => Promise<T>): Promise<T> {
+    this.underWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+}
