@@ -205,11 +205,17 @@ function openPool(url: string): Pool {
   });
 }
 
-/**
- * Errors with which MySQL asks for another try of the whole transaction: deadlock, lock wait,
- * failed commit, rolled back by the replication group, read-only (a failover), shutting down.
- */
-const TRANSIENT_ERRNOS = new Set([1213, 1205, 1180, 3101, 1290, 1836, 1053, 1040, 1317, 3024]);
+/** Errors with which MySQL asks for another try of the whole transaction. */
+const TRANSIENT_ERRNOS = new Set([
+  1213, // deadlock
+  1205, // waited too long for a lock
+  1180, // failed in its commit
+  3101, // rolled back by the replication group
+  1290, // read only: a failover
+  1836, // read only
+  1053, // shutting down
+  1317, // interrupted: shutting down as well
+]);
 
 /** A unique key refused a row. */
 export function isDuplicate(error: unknown): boolean {
