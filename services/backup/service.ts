@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { createLogger } from '../common/logger.ts';
+import { Metrics } from '../common/metrics.ts';
 import { implement } from '../common/rpc.ts';
 import { type RunningServer, startServer } from '../common/server.ts';
 import type { BackupConfig } from './config.ts';
@@ -9,6 +10,7 @@ import { backupAge } from './handlers/backup-age.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { uploadBackup } from './handlers/upload-backup.ts';
+import type { BackupStore } from './store/store.ts';
 
 // Transfers' bytes are kept outside of V8's heap, yet count when it decides to collect. Around so small
 // a heap that would be every 6 MiB, at a third of the processor; with this it is every 20 MiB.
@@ -20,19 +22,30 @@ setFlagsFromString('--heap-growing-percent=200');
  * @throws the system's error when it can't listen, or its folder can't be made
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
-  const context = await createContext(config);
+  const { store } = await createContext(config);
   const implementation = implement(BackupService, {
-    uploadBackup: (requests, call) => uploadBackup(context, requests, call),
-    downloadBackup: (request, call) => downloadBackup(context, request, call),
-    listBackups: (request, call) => listBackups(context, request, call),
-    backupAge: (request, call) => backupAge(context, request, call),
+    uploadBackup: (requests, call) => uploadBackup(store, requests, call),
+    downloadBackup: (request, call) => downloadBackup(store, request, call),
+    listBackups: (request, call) => listBackups(store, request, call),
+    backupAge: (request, call) => backupAge(store, request, call),
   });
   return await startServer({
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),
     implementations: [implementation],
-    check: (signal) => context.store.check(signal),
-    holds: context.store,
+    metrics: metricsOf(store),
+    check: (signal) => store.check(signal),
+    holds: store,
   });
+}
+
+function metricsOf(store: BackupStore): Metrics {
+  const metrics = new Metrics();
+  metrics.gauge(
+    'backup_store_requests_in_flight',
+    'Requests to the store that have not ended.',
+    () => store.requestsInFlight,
+  );
+  return metrics;
 }

@@ -5,7 +5,7 @@ import {
   BackupAgeResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import type { BackupContext } from '../context.ts';
+import type { BackupStore } from '../store/store.ts';
 import { openBackups } from './answers.ts';
 import { parseDatabase } from './requests.ts';
 
@@ -14,7 +14,7 @@ const MAX_SECONDS = 2 ** 31 - 1;
 
 /** Answers BackupAge. */
 export async function backupAge(
-  { store }: BackupContext,
+  store: BackupStore,
   request: BackupAgeRequest,
   { caller, signal, log }: CallContext,
 ): Promise<BackupAgeResponse> {

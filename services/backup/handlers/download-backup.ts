@@ -6,15 +6,15 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
-import type { BackupContext } from '../context.ts';
 import type { Backups, KeptBackup } from '../domain/backups.ts';
 import { readFile } from '../domain/download.ts';
+import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
 /** Answers DownloadBackup, in file order. */
 export async function* downloadBackup(
-  { store }: BackupContext,
+  store: BackupStore,
   request: DownloadBackupRequest,
   { caller, signal, log }: CallContext,
 ): AsyncGenerator<DownloadBackupResponse> {

@@ -6,14 +6,14 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
-import type { BackupContext } from '../context.ts';
 import { LARGEST_LIST_PAGE, LIST_PAGE } from '../limits.ts';
+import type { BackupStore } from '../store/store.ts';
 import { openBackups, toBackup } from './answers.ts';
 import { parseDatabase } from './requests.ts';
 
 /** Answers ListBackups. A page's token is the number of its oldest backup. */
 export async function listBackups(
-  { store }: BackupContext,
+  store: BackupStore,
   request: ListBackupsRequest,
   { caller, signal, log }: CallContext,
 ): Promise<ListBackupsResponse> {

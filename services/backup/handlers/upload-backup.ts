@@ -10,18 +10,18 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext, Caller } from '../../common/call.ts';
 import { failedPrecondition, invalidArgument } from '../../common/errors.ts';
-import type { BackupContext } from '../context.ts';
 import type { KeptBackup } from '../domain/backups.ts';
 import { findUpload } from '../domain/commit.ts';
 import type { UploadDeclaration, UploadOutcome } from '../domain/paged-upload.ts';
 import { Upload } from '../domain/upload.ts';
 import { DATA_PART_BYTES, LABEL_BYTES, PROGRESS_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
+import type { BackupStore } from '../store/store.ts';
 import { openBackups, toBackup } from './answers.ts';
 import { checkText, parseCount, parseDatabase } from './requests.ts';
 
 /** Answers UploadBackup, for plain clients. */
 export async function* uploadBackup(
-  { store }: BackupContext,
+  store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,
 ): AsyncGenerator<UploadBackupResponse> {

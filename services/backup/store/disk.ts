@@ -19,10 +19,15 @@ const TEMPORARY = '.tmp';
 export class DiskStore implements BackupStore {
   readonly #root: string;
   readonly #temporary: string;
+  #requestsInFlight = 0;
 
   private constructor(root: string) {
     this.#root = root;
     this.#temporary = join(root, TEMPORARY);
+  }
+
+  get requestsInFlight(): number {
+    return this.#requestsInFlight;
   }
 
   /** Opens the folder, makes it where it is absent, and removes what a crash left half written. */
@@ -34,7 +39,7 @@ export class DiskStore implements BackupStore {
   }
 
   put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
-    return guarded(signal, async () => {
+    return this.#guarded(signal, async () => {
       const temporary = join(this.#temporary, randomUUID());
       try {
         await writeDurably(temporary, bytes, signal);
@@ -54,7 +59,7 @@ export class DiskStore implements BackupStore {
   }
 
   get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined> {
-    return guarded(signal, async () => {
+    return this.#guarded(signal, async () => {
       try {
         await using file = await open(join(this.#root, key), 'r');
         const { size } = await file.stat();
@@ -76,7 +81,7 @@ export class DiskStore implements BackupStore {
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
-    return guarded(signal, async () => {
+    return this.#guarded(signal, async () => {
       const after = options.startAfter ?? '';
       const keys = await this.#keys(prefix.slice(0, prefix.lastIndexOf('/') + 1));
       const wanted = keys.filter((key) => key.startsWith(prefix) && key > after).sort();
@@ -89,10 +94,23 @@ export class DiskStore implements BackupStore {
   }
 
   check(signal: AbortSignal): Promise<void> {
-    return guarded(signal, () => access(this.#temporary, constants.R_OK | constants.W_OK));
+    return this.#guarded(signal, () => access(this.#temporary, constants.R_OK | constants.W_OK));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #guarded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    this.#requestsInFlight += 1;
+    try {
+      return await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      throw storeUnavailable(error);
+    } finally {
+      this.#requestsInFlight -= 1;
+    }
+  }
 
   async #describe(key: string): Promise<StoredObject> {
     const { size, mtimeMs } = await stat(join(this.#root, key));
@@ -136,16 +154,6 @@ async function flushFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using folder = await open(path, 'r');
   await folder.sync();
-}
-
-async function guarded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  try {
-    return await work();
-  } catch (error) {
-    signal.throwIfAborted();
-    throw storeUnavailable(error);
-  }
 }
 
 function isAbsent(error: unknown): boolean {

@@ -45,6 +45,7 @@ export class MinioStore implements BackupStore {
   /** How far the store's clock is ahead of this machine's, by the last answer. */
   #aheadMs: number | undefined;
   #hasBucket = false;
+  #requestsInFlight = 0;
 
   constructor(options: MinioOptions) {
     this.#bucket = options.bucket;
@@ -63,6 +64,10 @@ export class MinioStore implements BackupStore {
       transportAgent: this.#agent,
       retryOptions: { disableRetry: true },
     });
+  }
+
+  get requestsInFlight(): number {
+    return this.#requestsInFlight;
   }
 
   async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
@@ -150,6 +155,7 @@ export class MinioStore implements BackupStore {
   /** Tries once. Everything that it sends ends when it ends. */
   async #attempt<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
+    this.#requestsInFlight += 1;
     const ending = new AbortController();
     const { promise: ended, reject } = Promise.withResolvers<never>();
     const end = (reason: unknown) => {
@@ -162,6 +168,7 @@ export class MinioStore implements BackupStore {
     try {
       return await Promise.race([ended, this.#signals.run(ending.signal, () => this.#do(work))]);
     } finally {
+      this.#requestsInFlight -= 1;
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
     }

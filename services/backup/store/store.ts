@@ -34,6 +34,9 @@ export interface ListOptions {
  * the engine's own retries.
  */
 export interface BackupStore extends AsyncDisposable {
+  /** Requests that have not ended, for the metrics. */
+  readonly requestsInFlight: number;
+
   /**
    * Stores bytes, at most 256 MiB, under a key that no object has: `created`, durably; or `exists`,
    * when another's object was there before, which stays as it was. Of several at once exactly one

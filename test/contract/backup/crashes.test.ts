@@ -41,7 +41,7 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
         const again = await upload(store, after, { user, uploadId });
         expect(again.repeated).toBe(committed);
         expect((await download(store, { user })).file.equals(after)).toBe(true);
-        expect(store.underWay).toBe(0);
+        expect(store.requestsInFlight).toBe(0);
       }
     },
   );
@@ -57,7 +57,7 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
         yield* requests;
       };
       await expect(send(store, halfway(), gone.signal)).rejects.toThrow('the client is gone');
-      expect(store.underWay).toBe(0);
+      expect(store.requestsInFlight).toBe(0);
     }
     expect((await list(store)).backups).toEqual([]);
     expect((await age(store)).ageSeconds).toBe(-1);
@@ -71,7 +71,7 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
     };
     const sending = send(store, uploadRequests(after), gone.signal);
     await expect(sending).rejects.toThrow('the client is gone');
-    expect(store.underWay).toBe(0);
+    expect(store.requestsInFlight).toBe(0);
     expect((await list(store)).backups).toEqual([]);
   });
 

@@ -104,6 +104,7 @@ class DamagingStore implements BackupStore {
     return bytes;
   }
 
+  readonly requestsInFlight = 0;
   put: BackupStore['put'] = (...of) => this.inner.put(...of);
   list: BackupStore['list'] = (...of) => this.inner.list(...of);
   nowMs: BackupStore['nowMs'] = (...of) => this.inner.nowMs(...of);

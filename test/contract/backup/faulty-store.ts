@@ -16,8 +16,7 @@ export class FaultyStore implements BackupStore {
     undefined;
   /** Puts begun so far. */
   puts = 0;
-  /** Requests of any kind that have not ended. */
-  underWay = 0;
+  requestsInFlight = 0;
 
   constructor(inner: BackupStore) {
     this.#inner = inner;
@@ -54,11 +53,11 @@ export class FaultyStore implements BackupStore {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async #count<T>(work: () => Promise<T>): Promise<T> {
-    this.underWay += 1;
+    this.requestsInFlight += 1;
     try {
       return await work();
     } finally {
-      this.underWay -= 1;
+      this.requestsInFlight -= 1;
     }
   }
 }

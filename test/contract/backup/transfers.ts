@@ -49,7 +49,7 @@ export async function send(
     yield* requests;
   }
   const answers: UploadBackupResponse['part'][] = [];
-  for await (const { part } of uploadBackup({ store }, asynchronously(), callContext(signal))) {
+  for await (const { part } of uploadBackup(store, asynchronously(), callContext(signal))) {
     answers.push(part);
   }
   return answers;
@@ -75,7 +75,7 @@ export async function download(
   const message = create(DownloadBackupRequestSchema, { user: 'alice', ...request });
   let backup: Backup | undefined;
   const parts: Uint8Array[] = [];
-  for await (const { part } of downloadBackup({ store }, message, callContext())) {
+  for await (const { part } of downloadBackup(store, message, callContext())) {
     if (part.case === 'backup') backup = part.value;
     if (part.case === 'data') parts.push(Buffer.from(part.value));
   }
@@ -89,7 +89,7 @@ export function list(
   request: MessageInitShape<typeof ListBackupsRequestSchema> = {},
 ) {
   const message = create(ListBackupsRequestSchema, { user: 'alice', ...request });
-  return listBackups({ store }, message, callContext());
+  return listBackups(store, message, callContext());
 }
 
 /** The age of the newest backup. */
@@ -98,7 +98,7 @@ export function age(
   request: MessageInitShape<typeof BackupAgeRequestSchema> = {},
 ) {
   const message = create(BackupAgeRequestSchema, { user: 'alice', ...request });
-  return backupAge({ store }, message, callContext());
+  return backupAge(store, message, callContext());
 }
 
 /** Bytes with a SQLite header, in `pages` pages that compress somewhat and are all different. */

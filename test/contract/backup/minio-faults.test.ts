@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { MinioStore } from '../../../services/backup/store/minio.ts';
+import { freshBucket } from '../../support/databases.ts';
+import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
+import { never } from './engines.ts';
+
+describe('a MinIO that fails', () => {
+  let stack: AsyncDisposableStack;
+  let proxy: BreakingProxy;
+  let store: MinioStore;
+  let direct: MinioStore;
+
+  beforeEach(async () => {
+    stack = new AsyncDisposableStack();
+    const bucket = stack.use(await freshBucket(inject('minioUrl')));
+    const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
+    proxy = stack.use(await BreakingProxy.start(hostname, Number(port)));
+    const { accessKey, secretKey } = bucket;
+    const options = { tls: false, bucket: pathname.slice(1), accessKey, secretKey };
+    direct = stack.use(new MinioStore({ ...options, host: hostname, port: Number(port) }));
+    const attemptMs = 1_000;
+    store = new MinioStore({ ...options, host: '127.0.0.1', port: proxy.port, attemptMs });
+    stack.use(store);
+    await store.check(never);
+  });
+  afterEach(() => stack.disposeAsync());
+
+  it.each<Trouble>(['silent', 'reset', 'answers lost'])(
+    'for good (%s) is UNAVAILABLE, and lets go of everything',
+    async (trouble) => {
+      await store.put('u/a/x', Buffer.from('there'), never);
+      proxy.trouble = trouble;
+      const unavailable = { reason: 'STORE_UNAVAILABLE' };
+      await Promise.all([
+        expect(store.put('u/a/y', randomBytes(100_000), never)).rejects.toMatchObject(unavailable),
+        expect(store.get('u/a/x', undefined, never)).rejects.toMatchObject(unavailable),
+        expect(store.list('u/', { limit: 1 }, never)).rejects.toMatchObject(unavailable),
+        expect(store.check(never)).rejects.toMatchObject(unavailable),
+      ]);
+      expect(store.requestsInFlight).toBe(0);
+      proxy.trouble = 'none';
+      expect((await store.get('u/a/x', undefined, never))?.toString()).toBe('there');
+    },
+  );
+
+  it.each<Trouble>(['silent', 'reset', 'answers lost'])(
+    'for a moment (%s) is not noticed',
+    async (trouble) => {
+      const bytes = randomBytes(3 << 20);
+      proxy.trouble = trouble;
+      const putting = store.put('u/a/x', bytes, never);
+      await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+      proxy.trouble = 'none';
+      // Where the first answer was lost, the second attempt meets the object that the first one made.
+      expect(await putting).toBe('created');
+      expect((await direct.get('u/a/x', undefined, never))?.equals(bytes)).toBe(true);
+    },
+  );
+
+  it('after it took a put is told from another that was quicker', async () => {
+    proxy.trouble = 'answers lost';
+    const putting = store.put('u/a/x', Buffer.from('ours'), never);
+    await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+    proxy.trouble = 'none';
+    expect(await putting).toBe('created');
+    expect(await direct.put('u/a/x', Buffer.from('theirs'), never)).toBe('exists');
+  });
+
+  it('is let go of as soon as nobody waits', async () => {
+    proxy.trouble = 'silent';
+    const gone = new AbortController();
+    const putting = store.put('u/a/x', randomBytes(1 << 20), gone.signal);
+    await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+    gone.abort(new Error('nobody waits'));
+    await expect(putting).rejects.toThrow('nobody waits');
+    expect(store.requestsInFlight).toBe(0);
+  });
+
+  it('makes its bucket again where that is gone, and refuses wrong keys at once', async () => {
+    const bucket = await freshBucket(inject('minioUrl'));
+    const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
+    const options = { host: hostname, port: Number(port), tls: false, bucket: pathname.slice(1) };
+    const { accessKey, secretKey } = bucket;
+    await using other = new MinioStore({ ...options, accessKey, secretKey });
+    await other.check(never);
+    await bucket[Symbol.asyncDispose]();
+    expect(await other.put('u/a/x', Buffer.from('again'), never)).toBe('created');
+    await bucket[Symbol.asyncDispose]();
+
+    await using wrong = new MinioStore({ ...options, accessKey, secretKey: 'not the secret' });
+    await expect(wrong.check(never)).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE' });
+  });
+});
