@@ -40,7 +40,7 @@ export const FRAME_MESSAGES = 500;
 export const FRAME_BYTES = 256 * 1024;
 
 /** Rows asked of the store at a time: beyond it nothing is won per row. */
-export const READ_ROWS = 500;
+export const READ_ROWS = 1_000;
 
 /** Bytes asked of the store at a time; a stream holds two such pieces at most. */
 export const READ_BYTES = 1024 * 1024;

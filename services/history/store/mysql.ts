@@ -17,7 +17,7 @@ import {
 } from './store.ts';
 
 /** Bodies up to this size come with their row; a whole read of larger ones could not be held. */
-const SMALL_BODY_BYTES = 8 * 1024;
+const SMALL_BODY_BYTES = 4 * 1024;
 
 /** MySQL 8.0 or newer, or what speaks like it; any number of replicas of the service over it. */
 export class MysqlStore implements HistoryStore {
