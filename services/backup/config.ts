@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { ConfigError, listenSetting, readConfig } from '../common/config.ts';
+import { listenSetting, readConfig } from '../common/config.ts';
 
 /** Where the backups are kept. */
 export type StoreSetting =
   | { readonly kind: 'folder'; readonly path: string }
   | {
       readonly kind: 'minio';
-      readonly host: string;
+      readonly endPoint: string;
       readonly port: number;
       readonly tls: boolean;
       readonly bucket: string;
@@ -27,8 +27,6 @@ const SETTINGS = {
       context.issues.push({ code: 'custom', input: text, message: STORE_FORMS });
       return z.NEVER;
     }),
-  MINIO_ACCESS_KEY: z.string().optional(),
-  MINIO_SECRET_KEY: z.string().optional(),
 };
 
 /** What the backup service reads from its environment. */
@@ -40,14 +38,10 @@ export type BackupConfig = ReturnType<typeof readBackupConfig>;
  * @throws ConfigError with all faults at once
  */
 export function readBackupConfig(env: NodeJS.ProcessEnv) {
-  const config = readConfig(SETTINGS, env);
-  if (config.BACKUP_STORE_URL.kind === 'minio') {
-    const faults = (['MINIO_ACCESS_KEY', 'MINIO_SECRET_KEY'] as const)
-      .filter((name) => config[name] === undefined)
-      .map((name) => `${name}: is required, because BACKUP_STORE_URL names a MinIO`);
-    if (faults.length > 0) throw new ConfigError(faults);
-  }
-  return config;
+  const toMinio = env.BACKUP_STORE_URL?.startsWith('s3+') ?? false;
+  const error = 'is required, because BACKUP_STORE_URL names a MinIO';
+  const secret = toMinio ? z.string({ error }) : z.string().default('');
+  return readConfig({ ...SETTINGS, MINIO_ACCESS_KEY: secret, MINIO_SECRET_KEY: secret }, env);
 }
 
 function parseStore(text: string): StoreSetting | undefined {
@@ -55,18 +49,10 @@ function parseStore(text: string): StoreSetting | undefined {
     const path = text.slice('file:'.length).replace(/^\/\/\//, '/');
     return path === '' || path.startsWith('//') ? undefined : { kind: 'folder', path };
   }
-  const match =
-    /^s3\+(https?):\/\/(\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?\/([a-z\d.-]{3,63})$/i.exec(
-      text,
-    );
-  if (match === null) return undefined;
-  const [, scheme, host = '', port, bucket = ''] = match;
+  const form = /^s3\+(https?):\/\/(\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?\/([a-z\d.-]{3,63})$/;
+  const [, scheme, host = '', given, bucket = ''] = form.exec(text) ?? [];
   const tls = scheme === 'https';
-  return {
-    kind: 'minio',
-    host: host.replace(/^\[|\]$/g, ''),
-    port: Number(port ?? (tls ? 443 : 80)),
-    tls,
-    bucket,
-  };
+  const port = Number(given ?? (tls ? 443 : 80));
+  if (scheme === undefined || port > 65_535) return undefined;
+  return { kind: 'minio', endPoint: host.replace(/^\[|\]$/g, ''), port, tls, bucket };
 }

@@ -12,7 +12,6 @@ export interface BackupContext {
 export async function createContext(config: BackupConfig): Promise<BackupContext> {
   const setting = config.BACKUP_STORE_URL;
   if (setting.kind === 'folder') return { store: await DiskStore.open(setting.path) };
-  const accessKey = config.MINIO_ACCESS_KEY ?? '';
-  const secretKey = config.MINIO_SECRET_KEY ?? '';
+  const { MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey } = config;
   return { store: new MinioStore({ ...setting, accessKey, secretKey }) };
 }

@@ -19,7 +19,7 @@ import {
 
 /** Where a MinIO is, and the limits of talking to it. */
 export interface MinioOptions {
-  host: string;
+  endPoint: string;
   port: number;
   tls: boolean;
   bucket: string;
@@ -53,7 +53,7 @@ export class MinioStore implements BackupStore {
     const module = options.tls ? https : http;
     this.#agent = new module.Agent({ keepAlive: true, maxSockets: STORE_CONNECTIONS });
     this.#client = new Client({
-      endPoint: options.host,
+      endPoint: options.endPoint,
       port: options.port,
       useSSL: options.tls,
       accessKey: options.accessKey,

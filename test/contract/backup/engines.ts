@@ -24,7 +24,12 @@ export const engines: readonly (readonly [name: string, open: OpenStore])[] = [
     async (stack) => {
       const bucket = stack.use(await freshBucket(inject('minioUrl')));
       const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
-      const options = { host: hostname, port: Number(port), tls: false, bucket: pathname.slice(1) };
+      const options = {
+        endPoint: hostname,
+        port: Number(port),
+        tls: false,
+        bucket: pathname.slice(1),
+      };
       const { accessKey, secretKey } = bucket;
       return stack.use(new MinioStore({ ...options, accessKey, secretKey }));
     },

@@ -18,9 +18,9 @@ describe('a MinIO that fails', () => {
     proxy = stack.use(await BreakingProxy.start(hostname, Number(port)));
     const { accessKey, secretKey } = bucket;
     const options = { tls: false, bucket: pathname.slice(1), accessKey, secretKey };
-    direct = stack.use(new MinioStore({ ...options, host: hostname, port: Number(port) }));
+    direct = stack.use(new MinioStore({ ...options, endPoint: hostname, port: Number(port) }));
     const attemptMs = 1_000;
-    store = new MinioStore({ ...options, host: '127.0.0.1', port: proxy.port, attemptMs });
+    store = new MinioStore({ ...options, endPoint: '127.0.0.1', port: proxy.port, attemptMs });
     stack.use(store);
     await store.check(never);
   });
@@ -80,7 +80,12 @@ describe('a MinIO that fails', () => {
   it('makes its bucket again where that is gone, and refuses wrong keys at once', async () => {
     const bucket = await freshBucket(inject('minioUrl'));
     const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
-    const options = { host: hostname, port: Number(port), tls: false, bucket: pathname.slice(1) };
+    const options = {
+      endPoint: hostname,
+      port: Number(port),
+      tls: false,
+      bucket: pathname.slice(1),
+    };
     const { accessKey, secretKey } = bucket;
     await using other = new MinioStore({ ...options, accessKey, secretKey });
     await other.check(never);
