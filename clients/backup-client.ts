@@ -16,7 +16,7 @@ import {
   UploadMode,
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
-import { refuseExisting, writeNewFile } from './new-file.ts';
+import { refuseTaken, writeNewFile } from './new-file.ts';
 import { type OpenUpload, type Uploaded, type UploadProgress, uploadOnce } from './upload.ts';
 import { uuidv7 } from './uuid.ts';
 
@@ -142,12 +142,13 @@ export class BackupClient implements Disposable, AsyncDisposable {
   /**
    * Writes a backup to a file, which appears under its name only once it is complete, checked and on
    * disk. A file that exists is refused (ALREADY_EXISTS, reason FILE_EXISTS) unless `overwrite` is
-   * set, and so is one with a WAL or a journal beside it (reason DATABASE_IN_USE).
+   * set, and so is one with a WAL or a journal beside it (reason DATABASE_IN_USE). What is no regular
+   * file, such as a device or a link, is always refused (reason NOT_A_FILE).
    */
   async downloadToFile(path: string, options: DownloadToFileOptions): Promise<Backup> {
     const mayAppear = async () => {
       await refuseMixing(path);
-      if (!options.overwrite) await refuseExisting(path);
+      await refuseTaken(path, options.overwrite);
     };
     let backup: Backup | undefined;
     await writeNewFile(path, mayAppear, async (file) => {

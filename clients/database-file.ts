@@ -1,6 +1,7 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
+import { requireRegular } from './regular-file.ts';
 
 /** What can be uploaded: bytes of a known size, which can be read again for another try. */
 export interface UploadSource {
@@ -17,11 +18,13 @@ export const CHUNK_BYTES = 256 * 1024;
 const JOURNAL_MAGIC = Buffer.from('d9d505f920a163d7', 'hex');
 
 /**
- * A SQLite database's file as it is. Refused with FAILED_PRECONDITION while its contents stand partly
- * in another file (a `-wal` or a `-journal` beside it, reason DATABASE_IN_USE), and when it changes
+ * A SQLite database's file as it is. Refused with FAILED_PRECONDITION where it is no regular file
+ * (reason NOT_A_FILE), while its contents stand partly in another file (a `-wal` or a `-journal` beside it, reason DATABASE_IN_USE), and when it changes
  * while it is read (reason SOURCE_CHANGED): what is sent is one state of the database, or nothing.
  */
 export async function fileSource(path: string): Promise<UploadSource> {
+  // Before it is opened: to open a pipe is to wait for its writer.
+  requireRegular(path, await stat(path));
   await refuseUnsettled(path);
   const file = await open(path, 'r');
   try {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { access, type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
+import { requireRegular } from './regular-file.ts';
 
 /**
  * Writes a file that appears under its name only once it is complete and on disk: until then a
@@ -33,17 +34,29 @@ export async function writeNewFile(
   await syncFolder(dirname(path));
 }
 
-/** Throws ALREADY_EXISTS, reason FILE_EXISTS, where there is such a file. */
-export async function refuseExisting(path: string): Promise<void> {
-  try {
-    await access(path);
-  } catch {
-    return;
-  }
+/**
+ * Refuses a path that is taken: reason FILE_EXISTS for a file, unless it may be replaced
+ * (`overwrite`), and NOT_A_FILE for all else, also for links: a name such as /dev/stdout must never
+ * be given to a new file.
+ */
+export async function refuseTaken(path: string, overwrite = false): Promise<void> {
+  const stats = await lstatOf(path);
+  if (stats === undefined) return;
+  requireRegular(path, stats);
+  if (overwrite) return;
   throw new BackscrollError(`${path} exists`, {
     code: status.ALREADY_EXISTS,
     reason: 'FILE_EXISTS',
   });
+}
+
+async function lstatOf(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** Makes the file's name durable, too, where the system can. */

@@ -71,7 +71,7 @@ const EXIT_OF: Readonly<Record<number, number>> = {
 };
 
 /** What the client library found wrong with a file on this side. */
-const LOCAL_REASONS = ['FILE_EXISTS', 'DATABASE_IN_USE', 'SOURCE_CHANGED'];
+const LOCAL_REASONS = ['FILE_EXISTS', 'NOT_A_FILE', 'DATABASE_IN_USE', 'SOURCE_CHANGED'];
 
 function refusal(error: BackscrollError, callee: Callee | undefined) {
   if (LOCAL_REASONS.includes(error.reason)) {

@@ -221,6 +221,9 @@ describe('backup', () => {
     expect((await readFile(file)).equals(original)).toBe(true);
     expect((await backscroll(...download)).code).toBe(2);
     expect((await backscroll(...download, '--force')).code).toBe(0);
+    const onto = await backscroll('backup', 'download', ...alice, '--force', '-o', folder);
+    expect(onto.code).toBe(2);
+    expect(onto.stderr).toContain(`${folder} is a directory`);
 
     const piped = start('backup', 'download', ...alice, '--output', '-');
     const hash = createHash('sha256');

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { Attempts, isUnavailable } from '../../attempts.ts';
 import type { Conversation } from '../../conversation.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
-import { refuseExisting, writeNewFile } from '../../new-file.ts';
+import { refuseTaken, writeNewFile } from '../../new-file.ts';
 import {
   type Context,
   type ConversationOptions,
@@ -50,9 +50,7 @@ async function exportConversation(context: Context, options: Options): Promise<v
     await readAll(context, options, conversation, (lines) => context.output.write(lines));
     return;
   }
-  const mayAppear = async () => {
-    if (!force) await refuseExisting(output);
-  };
+  const mayAppear = () => refuseTaken(output, force);
   let count = 0;
   await writeNewFile(output, mayAppear, async (file) => {
     count = await readAll(context, options, conversation, (lines) => file.writeFile(lines));

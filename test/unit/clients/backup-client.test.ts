@@ -1,5 +1,16 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
@@ -193,6 +204,14 @@ describe('upload', () => {
     ).rejects.toMatchObject({ reason: 'DATABASE_IN_USE' });
   });
 
+  it('refuses what is no regular file', async () => {
+    const { client } = await clientOf({});
+    await expect(client.upload(folder, { user: 'alice' })).rejects.toMatchObject({
+      message: `${folder} is a directory`,
+      reason: 'NOT_A_FILE',
+    });
+  });
+
   it('does not commit a file that is written to meanwhile', async () => {
     writeFileSync(path, FILE);
     const { tries, uploadBackup } = uploads(commit);
@@ -280,6 +299,23 @@ describe('download', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
     await client.downloadToFile(path, { user: 'alice', overwrite: true });
     expect(readFileSync(path).equals(FILE)).toBe(true);
+  });
+
+  it('never replaces what is no regular file', async () => {
+    const { client } = await clientOf({ downloadBackup: downloads(FILE).downloadBackup });
+    const target = join(folder, 'target.db');
+    writeFileSync(target, 'precious');
+    symlinkSync(target, path);
+    const socket = join(folder, 'socket');
+    const listener = createServer().listen(socket);
+    open.push(listener);
+    await once(listener, 'listening');
+    for (const taken of [path, socket, folder]) {
+      const downloading = client.downloadToFile(taken, { user: 'alice', overwrite: true });
+      await expect(downloading).rejects.toMatchObject({ reason: 'NOT_A_FILE' });
+    }
+    expect(lstatSync(socket).isSocket()).toBe(true);
+    expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
   it('removes what it wrote when it is aborted', async () => {
