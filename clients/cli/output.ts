@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { OutputClosed } from './exit.ts';
+import { printable } from './readable.ts';
 
 /** What a command prints, and where. */
 export class Output {
@@ -48,12 +49,13 @@ export class Output {
     return hasColours(this.#out) ? styleText('bold', text, { validateStream: false }) : text;
   }
 
-  /** Says on standard error why the command failed. */
+  /** Says on standard error why the command failed; the message may quote what others wrote. */
   fail(message: string): void {
     const label = hasColours(this.#notes)
       ? styleText('red', 'error:', { validateStream: false })
       : 'error:';
-    this.#notes.write(`${label} ${message}\n`);
+    const lines = message.split('\n').map(printable);
+    this.#notes.write(`${label} ${lines.join('\n')}\n`);
   }
 }
 

@@ -39,13 +39,22 @@ function callOf(call: Call): string {
   return `[${kind} call, ${outcome}${seconds > 0 ? `, ${seconds} s` : ''}]`;
 }
 
-/** Characters that would steer the terminal or break the line. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters meant
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+/** Characters that would steer the terminal, break the line, or turn the direction of what follows. */
+const STEERING =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters meant
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Text without the characters that would steer the terminal or break the line: they are spelt out. */
+/** Letters of the scripts that are written from right to left, by the blocks set aside for them. */
+const RIGHT_TO_LEFT =
+  /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/**
+ * Text that changes nothing around it on a terminal. Characters that would are spelt out; text with
+ * letters from right to left is isolated (FSI ... PDI), so that its neighbours keep their places.
+ */
 export function printable(text: string): string {
-  return text.replace(STEERING, (character) =>
+  const plain = text.replace(STEERING, (character) =>
     character === '\n' ? '\\n' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+  return RIGHT_TO_LEFT.test(plain) ? `\u2068${plain}\u2069` : plain;
 }

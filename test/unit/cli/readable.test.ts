@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, it } from 'vitest';
-import { readableMessage, timeOf } from '../../../clients/cli/readable.ts';
+import { printable, readableMessage, timeOf } from '../../../clients/cli/readable.ts';
 import {
   CallKind,
   CallOutcome,
@@ -19,6 +19,27 @@ it('shows a message on one line, without what would steer the terminal', () => {
     sender: 'ann\\u001b[2J',
     text: 'one\\ntwo\\u2028\\u009b31m [file cat.jpg]',
   });
+});
+
+it('spells out what would turn the direction of the rest of the line', () => {
+  const controls = '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069';
+  const codes = ['061c', '200e', '200f', '202a', '202b', '202c', '202d', '202e'];
+  codes.push('2066', '2067', '2068', '2069');
+  expect(printable(controls)).toBe(codes.map((code) => `\\u${code}`).join(''));
+  const message = create(MessageSchema, {
+    sender: 'ann\u202e',
+    content: { text: 'pay \u202e001', files: [{ name: 'cat\u202egpj.exe' }] },
+  });
+  expect(readableMessage(message)).toMatchObject({
+    sender: 'ann\\u202e',
+    text: 'pay \\u202e001 [file cat\\u202egpj.exe]',
+  });
+});
+
+it('keeps text from right to left as it is, apart from its neighbours', () => {
+  expect(printable('שלום 12')).toBe('\u2068שלום 12\u2069');
+  expect(printable('مرحبا\u2069')).toBe('\u2068مرحبا\\u2069\u2069');
+  expect(printable('naïve 日本 👋‍')).toBe('naïve 日本 👋‍');
 });
 
 it('tells of calls, deleted messages and unknown senders', () => {
