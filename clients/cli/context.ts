@@ -30,14 +30,12 @@ export class Context {
 
   /** A client of the history service, closed with the command. */
   history(options: GlobalOptions): HistoryClient {
-    this.callee = { name: 'history', address: options.history };
-    return this.#keep(new HistoryClient(options.history));
+    return this.#open(HistoryClient, { name: 'history', address: options.history });
   }
 
   /** A client of the backup service, closed with the command. */
   backup(options: GlobalOptions): BackupClient {
-    this.callee = { name: 'backup', address: options.backup };
-    return this.#keep(new BackupClient(options.backup));
+    return this.#open(BackupClient, { name: 'backup', address: options.backup });
   }
 
   /** What every call is given: it ends with the command, and at `--timeout`. */
@@ -51,9 +49,16 @@ export class Context {
     for (const client of this.#clients) client.close();
   }
 
-  #keep<T extends { close(): void }>(client: T): T {
-    this.#clients.push(client);
-    return client;
+  #open<T extends { close(): void }>(Client: new (address: string) => T, callee: Callee): T {
+    this.callee = callee;
+    try {
+      const client = new Client(callee.address);
+      this.#clients.push(client);
+      return client;
+    } catch (error) {
+      // The address has no such form; the option may also have come from the environment.
+      throw usage(`--${callee.name}: ${(error as Error).message}`);
+    }
   }
 }
 

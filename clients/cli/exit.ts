@@ -58,8 +58,8 @@ export function failureOf(
   }
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
   if (error instanceof BackscrollError) return refusal(error, callee);
-  if (isSystemError(error)) return { message: error.message, exitCode: Exit.usage };
-  return { message: error instanceof Error ? error.message : String(error), exitCode: Exit.failed };
+  const message = error instanceof Error ? error.message : String(error);
+  return { message, exitCode: isWrongPath(error) ? Exit.usage : Exit.failed };
 }
 
 /** Statuses that mean something else than that the service refused. */
@@ -110,6 +110,9 @@ function faultsOf({ fields, message }: BackscrollError): string {
   return fields.map(({ field, description }) => `${field}: ${description}`).join('\n');
 }
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error;
+/** What the system says of a path that can't be used; a full disk is none of these. */
+const WRONG_PATH = /^(?:ENOENT|ENOTDIR|EISDIR|ENAMETOOLONG|ELOOP|ENXIO|EACCES|EPERM|EROFS)$/;
+
+function isWrongPath(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && WRONG_PATH.test(String(error.code));
 }

@@ -268,6 +268,8 @@ describe('usage', () => {
     [['sync', '--user', 'a', '--peer', 'b', '--count', '-1'], 2, 'not a whole number'],
     [['import', '/no/such/file'], 2, 'ENOENT'],
     [['backup', 'age'], 2, '--user'],
+    [['backup', 'age', '--user', 'a', '--backup', 'http://x y'], 2, '--backup: no address'],
+    [['sync', '--user', 'a', '--peer', 'b', '--history', 'x'], 2, '--history: no address'],
     [['sync', '--user', 'a', '--peer', 'b', '--timeout', '0.001'], 3, '--timeout'],
     [['sync', '--user', 'a', '--peer', 'b', '--history', 'localhost:1'], 3, 'npm start'],
   ] as const)('ends %j with %i', async (args, code, said) => {
