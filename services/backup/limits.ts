@@ -15,6 +15,14 @@ export const DEFAULT_DATABASE = 'backup.db';
 /** Most bytes of a file in one message of an upload; more would hold much memory for little speed. */
 export const DATA_PART_BYTES = 1024 * 1024;
 
+/** Bytes of one request: names and a label, or a part with room, so that the handler can refuse it. */
+export const REQUEST_BYTES = {
+  uploadBackup: 1536 * 1024,
+  downloadBackup: 16 * 1024,
+  listBackups: 16 * 1024,
+  backupAge: 16 * 1024,
+};
+
 /** Bytes of a file in one message of a download: larger ones were not faster. */
 export const DOWNLOAD_PART_BYTES = 262_144;
 

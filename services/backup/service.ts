@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
 import { Metrics } from '../common/metrics.ts';
 import { implement } from '../common/rpc.ts';
@@ -10,6 +11,7 @@ import { backupAge } from './handlers/backup-age.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { uploadBackup } from './handlers/upload-backup.ts';
+import { REQUEST_BYTES } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
 
 // Transfers' bytes are kept outside of V8's heap, yet count when it decides to collect. Around so small
@@ -23,17 +25,17 @@ setFlagsFromString('--heap-growing-percent=200');
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
   const { store } = await createContext(config);
-  const implementation = implement(BackupService, {
+  const handlers: Handlers<typeof BackupService> = {
     uploadBackup: (requests, call) => uploadBackup(store, requests, call),
     downloadBackup: (request, call) => downloadBackup(store, request, call),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
-  });
+  };
   return await startServer({
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),
-    implementations: [implementation],
+    implementations: [implement(BackupService, handlers, REQUEST_BYTES)],
     metrics: metricsOf(store),
     check: (signal) => store.check(signal),
     holds: store,

@@ -1,6 +1,9 @@
 /** The limits of calls that both services share. */
 export interface CallLimits {
-  /** Largest request, in bytes; a larger one ends its call with RESOURCE_EXHAUSTED. */
+  /**
+   * Largest message that grpc-js takes in, in bytes; a larger one ends its call with
+   * RESOURCE_EXHAUSTED. Methods have lower limits of their own.
+   */
   maxRequestBytes: number;
   /** Calls in flight in one service; one more is refused with RESOURCE_EXHAUSTED. */
   maxCalls: number;
@@ -41,6 +44,12 @@ export const CALL_LIMITS: CallLimits = {
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
 };
+
+/**
+ * Fields of one request, those within its messages too: a batch of 5,000 messages has 7 of each
+ * usually, and up to 30 may be meant. Decoding that many takes about a tenth of a second at worst.
+ */
+export const MAX_REQUEST_FIELDS = 150_000;
 
 /** Limits of a service's own life. */
 export const LIFE_LIMITS = {

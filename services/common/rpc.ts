@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type DescMethod, type DescService, fromBinary, type Message } from '@bufbuild/protobuf';
+import type { DescMethod, DescService, Message } from '@bufbuild/protobuf';
 import type {
   Metadata,
   ServerDuplexStream,
@@ -13,7 +13,8 @@ import type {
 import { encodeMessage, serviceDefinition } from '../../clients/service-definition.ts';
 import type { CallContext, Handlers } from './call.ts';
 import type { Authenticate } from './caller.ts';
-import { Code, ServiceError } from './errors.ts';
+import { decodeRequest } from './decode.ts';
+import { Code, type ServiceError } from './errors.ts';
 import type { AnyCall, CallsInFlight } from './in-flight.ts';
 import type { CallLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
@@ -38,16 +39,24 @@ export interface Implementation {
   bind(runtime: CallRuntime): UntypedServiceImplementation;
 }
 
+/** The largest request of each method, in bytes, by the methods' names in lower camel case. */
+export type RequestBytes<S extends DescService> = { readonly [Name in keyof S['method']]: number };
+
 /**
  * Answers a generated service with `handlers`.
  *
  * Around each handler stand, in this order: the limit of calls in flight, the caller, decoding
- * (what is no valid message is INVALID_ARGUMENT), the handler itself, back-pressure, the mapping of
+ * (what is too large or no valid message is INVALID_ARGUMENT), the handler itself, back-pressure, the mapping of
  * whatever it throws to a status with details, and metrics. Once the context's signal has fired the
  * call ends in the signal's reason, whatever the handler makes of it.
  */
-export function implement<S extends DescService>(desc: S, handlers: Handlers<S>): Implementation {
+export function implement<S extends DescService>(
+  desc: S,
+  handlers: Handlers<S>,
+  requestBytes: RequestBytes<S>,
+): Implementation {
   const untyped = handlers as unknown as Readonly<Record<string, UntypedHandler>>;
+  const limits: Readonly<Record<string, number>> = requestBytes;
   return {
     desc,
     definition: bytesDefinition(desc),
@@ -55,8 +64,11 @@ export function implement<S extends DescService>(desc: S, handlers: Handlers<S>)
       Object.fromEntries(
         desc.methods.map((method) => {
           const handler = untyped[method.localName];
-          if (handler === undefined) throw new TypeError(`${method} has no handler`);
-          return [method.localName, bindMethod(new Rpc(runtime, method), handler)];
+          const maxBytes = limits[method.localName];
+          if (handler === undefined || maxBytes === undefined) {
+            throw new TypeError(`${method} has no handler, or no limit`);
+          }
+          return [method.localName, bindMethod(new Rpc(runtime, method, maxBytes), handler)];
         }),
       ),
   };
@@ -101,11 +113,13 @@ type StreamHandler = (
 class Rpc {
   readonly method: DescMethod;
   readonly #runtime: CallRuntime;
+  readonly #maxBytes: number;
   readonly #meter: MethodMeter;
 
-  constructor(runtime: CallRuntime, method: DescMethod) {
+  constructor(runtime: CallRuntime, method: DescMethod, maxBytes: number) {
     this.method = method;
     this.#runtime = runtime;
+    this.#maxBytes = maxBytes;
     this.#meter = runtime.metrics.forMethod(method);
   }
 
@@ -198,16 +212,7 @@ class Rpc {
 
   #decode(bytes: Buffer): Message {
     this.#meter.received();
-    try {
-      return fromBinary(this.method.input, bytes);
-    } catch (cause) {
-      throw new ServiceError(
-        Code.INVALID_ARGUMENT,
-        'MALFORMED',
-        `no valid ${this.method.input.typeName}`,
-        { cause },
-      );
-    }
+    return decodeRequest(this.method.input, bytes, this.#maxBytes);
   }
 }
 

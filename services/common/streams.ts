@@ -108,7 +108,7 @@ export class RequestReader<Request> implements AsyncIterableIterator<Request, un
     });
   }
 
-  /** @throws the signal's reason, or ServiceError IDLE, MALFORMED */
+  /** @throws the signal's reason, or ServiceError IDLE, TOO_LARGE, MALFORMED */
   async next(): Promise<IteratorResult<Request, undefined>> {
     for (;;) {
       this.#signal.throwIfAborted();

@@ -27,6 +27,9 @@ export const IMPORT_MESSAGES = 5_000;
 /** Bytes of one import batch: under the 4 MiB that a gRPC server receives unless told otherwise. */
 export const IMPORT_BYTES = 2 * 1024 * 1024;
 
+/** Bytes of one request: the handlers' own limits with room, so that they say what is too large. */
+export const REQUEST_BYTES = { sync: 16 * 1024, append: 1536 * 1024, import: 3 * 1024 * 1024 };
+
 /** Messages of a page whose reader asked for no number: a screenful or two. */
 export const SYNC_COUNT_DEFAULT = 50;
 

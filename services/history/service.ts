@@ -1,4 +1,5 @@
 import { HistoryService } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
+import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
 import { Metrics } from '../common/metrics.ts';
 import { implement } from '../common/rpc.ts';
@@ -8,6 +9,7 @@ import { HistoryContext } from './context.ts';
 import { append } from './handlers/append.ts';
 import { importBatches } from './handlers/import.ts';
 import { sync } from './handlers/sync.ts';
+import { REQUEST_BYTES } from './limits.ts';
 
 /**
  * Starts the history service. An embedded database gets its schema here; with a server of its own
@@ -30,11 +32,12 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
 
 function implementation(context: HistoryContext) {
   const { store } = context;
-  return implement(HistoryService, {
+  const handlers: Handlers<typeof HistoryService> = {
     sync: (request, call) => sync(store, request, call),
     append: (request, call) => append(context, request, call),
     import: (requests, call) => importBatches(store, requests, call),
-  });
+  };
+  return implement(HistoryService, handlers, REQUEST_BYTES);
 }
 
 function metricsOf({ store }: HistoryContext): Metrics {

@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { BackscrollError } from '../../clients/errors.ts';
@@ -10,7 +11,8 @@ import {
   SyncRequestSchema,
 } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { invalidArgument, notFound } from '../../services/common/errors.ts';
-import { bytesOf, collect, KitClient, startKit } from './kit-harness.ts';
+import { MAX_REQUEST_FIELDS } from '../../services/common/limits.ts';
+import { bytesOf, collect, KitClient, REQUEST_BYTES, startKit } from './kit-harness.ts';
 
 const APPEND = bytesOf(AppendRequestSchema, { user: 'alice' });
 const SYNC = bytesOf(SyncRequestSchema, { user: 'alice' });
@@ -130,6 +132,65 @@ describe('a request that is no message', () => {
     await using kit = await startKit({});
     using client = new KitClient(kit.server.address);
     expect(await client.append(Buffer.alloc(0))).toEqual(create(AppendResponseSchema));
+  });
+});
+
+describe('a request that would cost too much', () => {
+  const counted = async (requests: AsyncIterable<unknown>) => {
+    let count = 0;
+    for await (const _ of requests) count++;
+    return count;
+  };
+
+  test('is refused for its bytes, in every kind of call', async () => {
+    await using kit = await startKit({
+      async *import(requests) {
+        yield create(ImportResponseSchema, { added: await counted(requests) });
+      },
+    });
+    using client = new KitClient(kit.server.address);
+    const tooLarge = (limit: number) => ({
+      code: status.INVALID_ARGUMENT,
+      reason: 'TOO_LARGE',
+      metadata: { limit_bytes: String(limit) },
+    });
+    const { append, sync, import: batch } = REQUEST_BYTES;
+    const named = (bytes: number) => bytesOf(AppendRequestSchema, { user: 'a'.repeat(bytes) });
+    await client.append(named(append - 4));
+    await collect(client.sync(named(sync - 4)));
+    expect(await failure(client.append(named(append)))).toMatchObject(tooLarge(append));
+    expect(await failure(collect(client.sync(named(sync))))).toMatchObject(tooLarge(sync));
+    const call = client.import();
+    call.write(Buffer.alloc(batch + 1));
+    expect(await failure(collect(call))).toMatchObject(tooLarge(batch));
+    await kit.idle();
+  });
+
+  test.each([
+    ['empty messages', [0x22, 0]],
+    ['one field again and again', [0x0a, 0]],
+    ['fields that nobody knows', [0x78, 0]],
+  ])('is refused for its number of fields: %s', async (_, field) => {
+    await using kit = await startKit({
+      async *import(requests) {
+        yield create(ImportResponseSchema, { added: await counted(requests) });
+      },
+    });
+    using client = new KitClient(kit.server.address);
+    const tooLarge = {
+      code: status.INVALID_ARGUMENT,
+      reason: 'TOO_LARGE',
+      metadata: { limit_fields: String(MAX_REQUEST_FIELDS) },
+    };
+    const many = Buffer.alloc(MAX_REQUEST_FIELDS * 2, Buffer.from(field));
+    await client.append(many);
+    const tooMany = Buffer.concat([many, Buffer.from(field)]);
+    expect(await failure(client.append(tooMany))).toMatchObject(tooLarge);
+    // The same within one run of a batch: the run itself is a field as well.
+    const call = client.import();
+    const length = new BinaryWriter().uint32(many.length).finish();
+    call.write(Buffer.concat([Buffer.from([0x0a]), length, many]));
+    expect(await failure(collect(call))).toMatchObject(tooLarge);
   });
 });
 

@@ -66,6 +66,9 @@ const UNUSED: Handlers<typeof HistoryService> = {
   },
 };
 
+/** Bytes of one request of each method. */
+export const REQUEST_BYTES = { sync: 16 << 10, append: 1 << 20, import: 3 << 20 };
+
 /** Starts the kit's server on ports of the system's choice. */
 export async function startKit(handlers: FakeHandlers, options: KitOptions = {}): Promise<Kit> {
   const logged: Record<string, unknown>[] = [];
@@ -76,7 +79,7 @@ export async function startKit(handlers: FakeHandlers, options: KitOptions = {})
     listen: options.listen ?? anyPort,
     metricsListen: anyPort,
     log,
-    implementations: [implement(HistoryService, { ...UNUSED, ...handlers })],
+    implementations: [implement(HistoryService, { ...UNUSED, ...handlers }, REQUEST_BYTES)],
     check: options.check ?? (async () => {}),
     metrics,
     limits: options.limits ?? {},

@@ -25,17 +25,21 @@ await runMain(async (env) => {
     log: createLogger('kit', config.LOG_LEVEL),
     check: async () => {},
     implementations: [
-      implement(HistoryService, {
-        append: async () => {
-          throw invalidArgument('MISSING_FIELD', 'user', 'is required');
+      implement(
+        HistoryService,
+        {
+          append: async () => {
+            throw invalidArgument('MISSING_FIELD', 'user', 'is required');
+          },
+          async *sync() {
+            yield create(SyncResponseSchema);
+          },
+          async *import(requests) {
+            for await (const _ of requests) yield create(ImportResponseSchema);
+          },
         },
-        async *sync() {
-          yield create(SyncResponseSchema);
-        },
-        async *import(requests) {
-          for await (const _ of requests) yield create(ImportResponseSchema);
-        },
-      }),
+        { sync: 1_000, append: 1_000, import: 1_000 },
+      ),
     ],
   });
 });
