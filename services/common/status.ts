@@ -7,7 +7,7 @@ import {
   ErrorInfoSchema,
 } from '../../clients/gen/google/rpc/error_details_pb.ts';
 import { StatusSchema } from '../../clients/gen/google/rpc/status_pb.ts';
-import { Code, ServiceError } from './errors.ts';
+import { Code, type Reason, ServiceError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
 /** `domain` of every ErrorInfo. */
@@ -20,12 +20,23 @@ const DOMAIN = 'backscroll';
 const MAX_TEXT_LENGTH = 512;
 const MAX_FIELDS = 8;
 
+/** Failures of the store: the caller learns that it failed, and the log why. */
+const LOGGED: Partial<Record<Reason, 'warn' | 'error'>> = {
+  STORE_UNAVAILABLE: 'warn',
+  DAMAGED: 'error',
+};
+
 /**
  * Turns whatever was thrown into the error that the caller sees. What is no `ServiceError` becomes
- * INTERNAL with a new id, under which the log has the rest.
+ * INTERNAL with a new id, under which the log has the rest; failures of the store are logged as well.
  */
 export function toServiceError(thrown: unknown, log: Logger): ServiceError {
-  if (thrown instanceof ServiceError) return thrown;
+  if (thrown instanceof ServiceError) {
+    const { reason } = thrown;
+    const level = LOGGED[reason];
+    if (level) log[level]({ reason, fault: describeFault(thrown) }, 'the store failed a call');
+    return thrown;
+  }
   const errorId = randomUUID();
   log.error({ errorId, fault: describeFault(thrown) }, 'a fault of the service');
   const metadata = { error_id: errorId };

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { status } from '@grpc/grpc-js';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { BackscrollError } from '../../clients/errors.ts';
 import {
@@ -10,7 +11,7 @@ import {
   ImportResponseSchema,
   SyncRequestSchema,
 } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
-import { invalidArgument, notFound } from '../../services/common/errors.ts';
+import { dataLoss, invalidArgument, notFound, unavailable } from '../../services/common/errors.ts';
 import { MAX_REQUEST_FIELDS } from '../../services/common/limits.ts';
 import { bytesOf, collect, KitClient, REQUEST_BYTES, startKit } from './kit-harness.ts';
 
@@ -95,6 +96,25 @@ describe('an error that a handler throws', () => {
     expect(id).toMatch(/^[\da-f-]{36}$/);
     const line = kit.logged.find(({ errorId }) => errorId === id);
     expect(line).toMatchObject({ fault: { message: 'secret', cause: { message: 'deeper' } } });
+  });
+
+  test.each([
+    ['warn', unavailable('STORE_UNAVAILABLE', 'gone', { cause: new Error('ECONNREFUSED') })],
+    ['error', dataLoss('DAMAGED', 'damaged', { cause: new Error('ECONNREFUSED') })],
+  ])('is logged as %s, with its cause, where the store failed', async (level, thrown) => {
+    await using kit = await startKit({
+      append: async () => {
+        throw thrown;
+      },
+    });
+    using client = new KitClient(kit.server.address);
+    const error = await failure(client.append(APPEND));
+    expect(error).toMatchObject({ reason: thrown.reason, message: thrown.message, metadata: {} });
+    const line = kit.logged.find(({ reason, fault }) => reason === thrown.reason && fault);
+    expect(line).toMatchObject({
+      level: pino.levels.values[level],
+      fault: { message: thrown.message, cause: { message: 'ECONNREFUSED' } },
+    });
   });
 
   test('however long, fits its trailers', async () => {
