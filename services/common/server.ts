@@ -1,6 +1,6 @@
 import { setDefaultHighWaterMark } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import { type Authenticate, trustEveryCaller } from './caller.ts';
 import { formatAddress, type ListenAddress } from './config.ts';
 import { Health, type HealthCheck } from './health.ts';
@@ -55,6 +55,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const inFlight = new CallsInFlight(limits.maxCalls);
   // grpc-js makes the streams of calls itself, and gives no other handle on how far they read ahead.
   setDefaultHighWaterMark(true, limits.readAheadMessages);
+  // It writes past the log, and what clients sent; its errors come back from its calls anyway.
+  setLogVerbosity(logVerbosity.NONE);
 
   await using stack = new AsyncDisposableStack();
   stack.use(parts.holds);

@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import { connect } from 'node:http2';
+import { status } from '@grpc/grpc-js';
 import { describe, expect, test, vi } from 'vitest';
 import { ImportRequestSchema } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { TestProcess } from '../support/processes.ts';
@@ -20,6 +22,24 @@ describe('the process of a service', () => {
     expect(await addressOf(service)).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
     expect(await service.kill(signal)).toEqual({ code: 0, signal: null });
     expect(service.stderr).toBe('');
+  });
+
+  test("writes nothing past its log, also of what grpc-js doesn't take", async () => {
+    await using service = new TestProcess([MAIN]);
+    const session = connect(`http://${await addressOf(service)}`);
+    const call = session.request({
+      ':method': 'POST',
+      ':path': '/backscroll.history.v1.HistoryService/Append',
+      'content-type': 'application/grpc',
+      'x-request-id': 'schl\u00fcssel',
+    });
+    call.end(Buffer.alloc(5)); // a frame with an empty message
+    const [headers] = await once(call, 'response');
+    expect(headers['grpc-status']).toBe(String(status.INVALID_ARGUMENT));
+    session.destroy();
+    expect(await service.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(service.stderr).toBe('');
+    for (const line of service.stdout.trim().split('\n')) JSON.parse(line);
   });
 
   test('ends at once on a second signal', async () => {
