@@ -65,12 +65,15 @@ export async function* batchesOf(
 }
 
 /**
- * Where the message came from that a refusal of a batch names by its field, such as
- * `runs[3].messages[17].id`.
+ * What a refusal of a batch names by a field such as `runs[3].messages[17].id`, as the user knows it:
+ * the origin of the message, and the field in it. Undefined where it names no run.
  */
-export function originOf(batch: Batch, field: string): string | undefined {
-  const [, run, message] = /^runs\[(\d+)\](?:\.messages\[(\d+)\])?/.exec(field) ?? [];
-  return run === undefined ? undefined : batch.runs[Number(run)]?.origins[Number(message ?? 0)];
+export function placeOf(batch: Batch, field: string): string | undefined {
+  const [path, run, message = 0] = /^runs\[(\d+)\](?:\.messages\[(\d+)\])?\.?/.exec(field) ?? [];
+  const origin = batch.runs[Number(run)]?.origins[Number(message)];
+  if (path === undefined || origin === undefined) return undefined;
+  const inMessage = field.slice(path.length);
+  return inMessage === '' ? origin : `${origin}: ${inMessage}`;
 }
 
 function isSame(a: Conversation | undefined, b: Conversation): boolean {

@@ -155,8 +155,12 @@ describe('import and export', () => {
     const [one, two] = lines('refused');
     const refused = await withInput(input(one, { ...two, sender: 'b\u0007' }), 'import', '-');
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toContain('standard input:2: ');
+    expect(refused.stderr).toContain('standard input:2: sender: ');
     expect(refused.stderr).toContain('INVALID_FIELD');
+
+    const other = await withInput(input(one, { ...one, text: 'another' }), 'import', '-');
+    expect(other.code).toBe(1);
+    expect(other.stderr).toContain('standard input:2: id: was used before');
   });
 
   it('ends quietly when its reader has seen enough', async () => {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BackscrollError } from '../../errors.ts';
-import { type Batch, batchesOf, type ImportLine, originOf } from '../batches.ts';
+import { type Batch, batchesOf, type ImportLine, placeOf } from '../batches.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import { CliError, failureOf, usage } from '../exit.ts';
 import { linesOf, readInput } from '../lines.ts';
@@ -131,12 +131,12 @@ async function* keep(
   }
 }
 
-/** A refusal of a message, with the file and line that it came from. */
+/** A refusal of a message, with the file and line that it came from, and the field at fault. */
 function placed(error: unknown, refused: Batch | undefined): unknown {
   if (!(error instanceof BackscrollError) || refused === undefined) return error;
   const [fault] = error.fields;
-  const origin = fault && originOf(refused, fault.field);
-  if (fault === undefined || origin === undefined) return error;
+  const place = fault && placeOf(refused, fault.field);
+  if (fault === undefined || place === undefined) return error;
   const { exitCode } = failureOf(error, undefined);
-  return new CliError(exitCode, `${origin}: ${fault.description} (${error.reason})`);
+  return new CliError(exitCode, `${place}: ${fault.description} (${error.reason})`);
 }

@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { type Batch, batchesOf, type ImportLine, originOf } from '../../../clients/cli/batches.ts';
+import { type Batch, batchesOf, type ImportLine, placeOf } from '../../../clients/cli/batches.ts';
 import { MessageSchema } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 
 const line = (group: string, number: number, text = ''): ImportLine => ({
@@ -58,10 +58,11 @@ describe('batchesOf', () => {
     expect(idsOf(heavy)).toEqual(numbers.slice(0, 25).map(String));
   });
 
-  it('finds the line that a refusal names', async () => {
+  it('finds the line and the field that a refusal names', async () => {
     const [batch] = await batched([line('a', 1), line('b', 2), line('b', 3)]);
-    expect(originOf(batch!, 'runs[1].messages[1].id')).toBe('file:3');
-    expect(originOf(batch!, 'runs[1].group')).toBe('file:2');
-    expect(originOf(batch!, 'runs')).toBe(undefined);
+    expect(placeOf(batch!, 'runs[1].messages[1].content.text')).toBe('file:3: content.text');
+    expect(placeOf(batch!, 'runs[1].messages[1]')).toBe('file:3');
+    expect(placeOf(batch!, 'runs[1].group')).toBe('file:2: group');
+    expect(placeOf(batch!, 'runs')).toBe(undefined);
   });
 });
