@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tells a test that hangs from one on a busy machine; no test asserts a duration. */
-const patience = { testTimeout: 300_000, hookTimeout: 300_000 };
+const patience = { testTimeout: 600_000, hookTimeout: 300_000 };
 
 /** Real engines for the suites that need them, started once a run. */
 const engines = { globalSetup: './test/support/global-setup.ts' };

@@ -20,12 +20,11 @@ describe.each(Object.entries(worlds))('%s', (name, start) => {
     await using world = await start();
     let hits = 0;
     for (let round = 0; round < rounds; round++) {
-      const survived = await survive(world, random, kills);
-      for (const kill of survived.kills) {
+      const checked = await survive(world, random, kills, (kill) => {
         console.log(`  ${name}: ${describeKill(kill)}`);
         if (Object.keys(kill.inFlight).length > 0) hits++;
-      }
-      console.log(`  ${name}: checked ${survived.checked}`);
+      });
+      console.log(`  ${name}: checked ${checked}`);
     }
     const { faults } = await world.storm.recheck(AbortSignal.timeout(60_000));
     expect(faults).toEqual([]);

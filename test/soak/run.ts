@@ -47,13 +47,14 @@ try {
 
 async function soakRound(world: World): Promise<void> {
   const { storm, service } = world;
-  const round = await survive(world, random, random.between(1, 6));
+  const checked = await survive(world, random, random.between(1, 6), (kill) => {
+    kills.push(kill);
+    say(storm.name, describeKill(kill));
+  });
   rounds++;
-  kills.push(...round.kills);
-  for (const kill of round.kills) say(storm.name, describeKill(kill));
   const bytes = service.peakMemoryBytes();
   peakBytes = Math.max(peakBytes, bytes);
-  say(storm.name, `checked ${round.checked}; service at most ${mebibytes(bytes)}; nothing held`);
+  say(storm.name, `checked ${checked}; service at most ${mebibytes(bytes)}; nothing held`);
   if (bytes > memoryLimitBytes) throw new Error(`${storm.name}: the service took ${bytes} bytes`);
 }
 

@@ -45,20 +45,20 @@ export interface Kill {
   readonly inFlight: Partial<Record<CallKind, number>>;
 }
 
-/** A round that was survived. */
-export interface Round {
-  readonly kills: Kill[];
-  readonly checked: string;
-}
-
 /** Longest that a round may take, in milliseconds: what takes longer hangs. */
-const roundLimitMs = 180_000;
+const roundLimitMs = 240_000;
 
 /**
  * One round: work, `kills` kills in the middle of it, an end, and a check of everything that was
- * promised. Throws with all faults where a promise was broken, and where something hangs.
+ * promised. Resolves to what was checked; throws with all faults where a promise was broken, and where
+ * something hangs.
  */
-export async function rageRound(storm: Storm, random: Random, kills: number): Promise<Round> {
+export async function rageRound(
+  storm: Storm,
+  random: Random,
+  kills: number,
+  onKill: (kill: Kill) => void = () => {},
+): Promise<string> {
   const limit = new AbortController();
   const timer = setTimeout(() => {
     const inFlight = JSON.stringify(storm.activity.inFlight());
@@ -70,7 +70,9 @@ export async function rageRound(storm: Storm, random: Random, kills: number): Pr
     const done: Kill[] = [];
     const strikes = async () => {
       while (done.length < kills) {
-        done.push(await strike(storm, random, done.length === 0, limit.signal));
+        const kill = await strike(storm, random, done.length === 0, limit.signal);
+        done.push(kill);
+        onKill(kill);
       }
     };
     try {
@@ -81,7 +83,7 @@ export async function rageRound(storm: Storm, random: Random, kills: number): Pr
     await work;
     const { faults, checked } = await storm.check(limit.signal);
     if (faults.length > 0) throw new Error(`${storm.name}: ${describe(faults, done)}`);
-    return { kills: done, checked };
+    return checked;
   } finally {
     clearTimeout(timer);
   }

@@ -8,7 +8,7 @@ import { migrate } from '../migrate.ts';
 import type { Random } from '../random.ts';
 import { BackupStorm } from './backup-storm.ts';
 import { HistoryStorm } from './history-storm.ts';
-import { type Round, rageRound, type Storm } from './storm.ts';
+import { type Kill, rageRound, type Storm } from './storm.ts';
 import { engineVictim, ServiceVictim } from './victims.ts';
 
 /** A storm with the real processes that it rages on. Disposing it ends them and removes their data. */
@@ -32,12 +32,17 @@ const heldMs = 10_000;
  * One round in a world: `rageRound`, and then nothing may be held by the service any more. What it
  * throws tells what the service said last.
  */
-export async function survive(world: World, random: Random, kills: number): Promise<Round> {
+export async function survive(
+  world: World,
+  random: Random,
+  kills: number,
+  onKill: (kill: Kill) => void,
+): Promise<string> {
   const { storm, service } = world;
   try {
-    const round = await rageRound(storm, random, kills);
+    const checked = await rageRound(storm, random, kills, onKill);
     await untilNothingHeld(service.metrics, AbortSignal.timeout(heldMs));
-    return round;
+    return checked;
   } catch (error) {
     throw new Error(`${storm.name} broke; ${service.name} said:\n${service.lastWords()}`, {
       cause: error,
