@@ -22,6 +22,9 @@ const CHUNK_BYTES = 256 * 1024;
 
 const NEWLINE = 0x0a;
 
+/** U+FEFF in UTF-8, which some programs put before a text. */
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
 /**
  * The bytes of a file, unpacked where its name ends in `.gz`; of standard input for `-`. `onRead` is
  * told how many bytes of the file were read so far; `signal` ends the wait for more.
@@ -41,8 +44,9 @@ export async function* readInput(
       yield chunk as Buffer;
     }
   } catch (error) {
-    const damaged = (error as NodeJS.ErrnoException).code?.startsWith('Z_');
-    throw damaged ? usage(`${path}: not a complete gzip file`) : error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code?.startsWith('Z_')) throw usage(`${path}: not a complete gzip file`);
+    throw code === 'EISDIR' ? usage(`${path} is a directory`) : error;
   } finally {
     file.destroy();
   }
@@ -55,8 +59,8 @@ function unpacked(file: Readable): Gunzip {
 }
 
 /**
- * Cuts an input into lines, at line feeds alone: other separators of lines (U+2028) are text. Yields
- * the lines of one chunk together. The input's name stands in the message where a line is not UTF-8,
+ * Cuts an input into lines, at line feeds alone: other separators of lines (U+2028) are text. A byte
+ * order mark before the first line is left out. Yields the lines of one chunk together. The input's name stands in the message where a line is not UTF-8,
  * or longer than 4 MiB.
  */
 export async function* linesOf(
@@ -67,10 +71,13 @@ export async function* linesOf(
   let begunBytes = 0;
   let number = 0;
   const cut = (end: Buffer): Line => {
-    const bytes = begun.length > 0 ? Buffer.concat([...begun, end]) : end;
+    let bytes = begun.length > 0 ? Buffer.concat([...begun, end]) : end;
     begun = [];
     begunBytes = 0;
     number += 1;
+    if (number === 1 && startsWith(bytes, BYTE_ORDER_MARK)) {
+      bytes = bytes.subarray(BYTE_ORDER_MARK.length);
+    }
     if (!isUtf8(bytes)) throw usage(`${name}:${number}: not UTF-8`);
     return { text: bytes.toString(), number, sizeBytes: bytes.length };
   };
@@ -89,4 +96,8 @@ export async function* linesOf(
     if (lines.length > 0) yield lines;
   }
   if (begun.length > 0) yield [cut(Buffer.alloc(0))];
+}
+
+function startsWith(bytes: Buffer, head: Buffer): boolean {
+  return bytes.subarray(0, head.length).equals(head);
 }

@@ -20,7 +20,9 @@ async function all(input: AsyncIterable<Buffer>) {
 
 describe('linesOf', () => {
   it('cuts at line feeds alone, wherever the pieces end', async () => {
-    const text = fc.array(fc.string({ unit: 'binary' }).map((line) => line.replaceAll('\n', '')));
+    const text = fc.array(
+      fc.string({ unit: 'binary' }).map((line) => line.replaceAll(/[\n\ufeff]/g, '')),
+    );
     await fc.assert(
       fc.asyncProperty(text, fc.integer({ min: 1, max: 9 }), async (given, pieceBytes) => {
         const bytes = Buffer.from(given.map((line) => `${line}\n`).join(''));
@@ -40,6 +42,12 @@ describe('linesOf', () => {
       '',
       'last',
     ]);
+  });
+
+  it('leaves out a byte order mark at the very beginning, and keeps any other', async () => {
+    const lines = await all(inPieces(Buffer.from('\ufeffone\n\ufefftwo\n'), 2));
+    expect(lines.map(({ text }) => text)).toEqual(['one', '\ufefftwo']);
+    expect((await all(inPieces(Buffer.from('\ufeff\ufeff'), 9)))[0]?.text).toBe('\ufeff');
   });
 
   it('names the line that is not UTF-8, or without end', async () => {
@@ -68,6 +76,8 @@ describe('readInput', () => {
       writeFileSync(file, packed.subarray(0, -4));
       await expect(all(readInput(file, { signal }))).rejects.toThrow('not a complete gzip file');
       await expect(all(readInput(`${file}.gz`, { signal }))).rejects.toThrow('ENOENT');
+      const directory = all(readInput(folder, { signal }));
+      await expect(directory).rejects.toThrow(`${folder} is a directory`);
     } finally {
       rmSync(folder, { recursive: true });
     }
