@@ -8,6 +8,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { BackscrollError } from '../../../clients/errors.ts';
 import {
   type AppendRequest,
   type AppendResponse,
@@ -254,6 +255,44 @@ describe('import', () => {
     await expect(importing).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
     expect(answered).toEqual([1n]);
     expect(closed).toBe(true);
+  });
+
+  it('never takes a stream for complete that ended well before all answers', async () => {
+    const seen: string[] = [];
+    const { client } = await clientOf({
+      import: (call: Importing) => {
+        call.once('data', (request: ImportRequest) => {
+          seen.push(idOf(request));
+          if (seen.length === 1) call.write(create(ImportResponseSchema, { batch: 1n }));
+          call.end();
+        });
+      },
+    });
+    const abort = new AbortController();
+    const answered: bigint[] = [];
+    const importing = (async () => {
+      const batches = ['b1', 'b2'].map(batch);
+      for await (const answer of client.import(batches, { signal: abort.signal })) {
+        answered.push(answer.batch);
+      }
+    })();
+    // The second one is tried again, until its caller has had enough.
+    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(2));
+    abort.abort();
+    await expect(importing).rejects.toBeInstanceOf(BackscrollError);
+    expect(answered).toEqual([1n]);
+    expect(new Set(seen.slice(1))).toEqual(new Set(['b2']));
+  });
+
+  it('fails with CUT_OFF where streams end well without any answer', async () => {
+    const { client } = await clientOf({
+      import: (call: Importing) => void call.once('data', () => call.end()),
+    });
+    const answers = client.import([batch('b1')])[Symbol.asyncIterator]();
+    await expect(answers.next()).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      reason: 'CUT_OFF',
+    });
   });
 
   it('gives up when no try brings an answer', async () => {
