@@ -49,7 +49,7 @@ const refusals: Refusal[] = [
   ['a long label', { label: `${name}b` }, [], invalid, 'TOO_LARGE', 'start.label'],
   ['a long upload id', { uploadId: 'é'.repeat(65) }, [], invalid, 'TOO_LARGE', 'start.upload_id'],
   ['no size', { sizeBytes: 0n }, [], invalid, 'MISSING_FIELD', 'start.size_bytes'],
-  ['65 GiB', { sizeBytes: 65n << 30n }, [], invalid, 'INVALID_FIELD', 'start.size_bytes'],
+  ['65 GiB', { sizeBytes: 65n << 30n }, [], invalid, 'TOO_LARGE', 'start.size_bytes'],
   ['a short SHA-256', { sha256: Buffer.alloc(31) }, [], invalid, 'INVALID_FIELD', 'start.sha256'],
   ['an unknown mode', { mode: 9 as UploadMode }, [], invalid, 'INVALID_FIELD', 'start.mode'],
   ['a page size', { pageSizeBytes: 4096 }, [], invalid, 'INVALID_FIELD', 'start.page_size_bytes'],

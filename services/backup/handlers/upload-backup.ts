@@ -71,13 +71,10 @@ function parseStart(caller: Caller, first: IteratorResult<UploadBackupRequest>):
   checkText('start.upload_id', start.uploadId, UPLOAD_ID_BYTES);
   checkText('start.label', start.label, LABEL_BYTES);
   checkMode(start);
-  if (start.sizeBytes === 0n) {
-    throw invalidArgument('MISSING_FIELD', 'start.size_bytes', 'is required: no database is empty');
-  }
   return {
     ...name,
     uploadId: start.uploadId || randomUUIDv7(),
-    sizeBytes: parseCount('start.size_bytes', start.sizeBytes, LARGEST_FILE_BYTES),
+    sizeBytes: parseSize('start.size_bytes', start.sizeBytes),
     sha256: parseSha256(start.sha256),
     databaseCreatedAtMs: parseTime('start.database_created_at_ms', start.databaseCreatedAtMs),
     label: start.label,
@@ -98,6 +95,14 @@ function checkMode(start: UploadStart): void {
   if (start.pageSizeBytes !== 0) {
     throw invalidArgument('INVALID_FIELD', 'start.page_size_bytes', 'must be 0 in a plain upload');
   }
+}
+
+function parseSize(field: string, sizeBytes: bigint): number {
+  if (sizeBytes === 0n) {
+    throw invalidArgument('MISSING_FIELD', field, 'is required: no database is empty');
+  }
+  if (sizeBytes <= BigInt(LARGEST_FILE_BYTES)) return Number(sizeBytes);
+  throw invalidArgument('TOO_LARGE', field, `must be at most ${LARGEST_FILE_BYTES}`);
 }
 
 function parseSha256(sha256: Uint8Array): Buffer | undefined {
