@@ -66,6 +66,7 @@ const refusals: Refusal[] = [
     'NOT_A_DATABASE',
     'data',
   ],
+  ['an empty part', {}, [data(Buffer.of())], invalid, 'INVALID_FIELD', 'data'],
   [
     'a part of 1 MiB and more',
     {},

@@ -125,6 +125,8 @@ function parseData({ part }: UploadBackupRequest): Uint8Array {
       'only data may follow the start of a plain upload',
     );
   }
+  // A stream of nothing but these would go on for ever.
+  if (part.value.length === 0) throw invalidArgument('INVALID_FIELD', 'data', 'must not be empty');
   if (part.value.length > DATA_PART_BYTES) {
     throw invalidArgument('TOO_LARGE', 'data', `must be at most ${DATA_PART_BYTES} bytes`);
   }
