@@ -1,5 +1,6 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
-import { listenSetting, readConfig } from '../common/config.ts';
+import { listenSetting, readConfig, readValue } from '../common/config.ts';
 
 /** Where the backups are kept. */
 export type StoreSetting =
@@ -15,6 +16,10 @@ export type StoreSetting =
 const STORE_FORMS =
   'must be file:PATH, or s3+http://HOST:PORT/BUCKET or s3+https://… without a user and password';
 
+const BUCKET_FORM =
+  'must name a bucket of 3 to 63 lower case letters, digits, dots and hyphens, with a letter or ' +
+  'digit at both ends and beside each dot';
+
 const SETTINGS = {
   BACKUP_LISTEN: listenSetting('127.0.0.1:50052'),
   BACKUP_METRICS_LISTEN: listenSetting('127.0.0.1:9465'),
@@ -23,8 +28,8 @@ const SETTINGS = {
     .default('file:./data/backups')
     .transform((text, context) => {
       const setting = parseStore(text);
-      if (setting !== undefined) return setting;
-      context.issues.push({ code: 'custom', input: text, message: STORE_FORMS });
+      if (typeof setting !== 'string') return setting;
+      context.issues.push({ code: 'custom', input: text, message: setting });
       return z.NEVER;
     }),
 };
@@ -38,21 +43,29 @@ export type BackupConfig = ReturnType<typeof readBackupConfig>;
  * @throws ConfigError with all faults at once
  */
 export function readBackupConfig(env: NodeJS.ProcessEnv) {
-  const toMinio = env.BACKUP_STORE_URL?.startsWith('s3+') ?? false;
+  const store = readValue('BACKUP_STORE_URL', env);
+  const toMinio = 'value' in store && store.value?.startsWith('s3+');
   const error = 'is required, because BACKUP_STORE_URL names a MinIO';
   const secret = toMinio ? z.string({ error }) : z.string().default('');
   return readConfig({ ...SETTINGS, MINIO_ACCESS_KEY: secret, MINIO_SECRET_KEY: secret }, env);
 }
 
-function parseStore(text: string): StoreSetting | undefined {
+/** What the text names, or what is wrong with it. */
+function parseStore(text: string): StoreSetting | string {
   if (text.startsWith('file:')) {
     const path = text.slice('file:'.length).replace(/^\/\/\//, '/');
-    return path === '' || path.startsWith('//') ? undefined : { kind: 'folder', path };
+    return path === '' || path.startsWith('//') ? STORE_FORMS : { kind: 'folder', path };
   }
-  const form = /^s3\+(https?):\/\/(\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?\/([a-z\d.-]{3,63})$/;
+  const form = /^s3\+(https?):\/\/(\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?\/([^/]+)$/;
   const [, scheme, host = '', given, bucket = ''] = form.exec(text) ?? [];
   const tls = scheme === 'https';
   const port = Number(given ?? (tls ? 443 : 80));
-  if (scheme === undefined || port > 65_535) return undefined;
+  if (scheme === undefined || port > 65_535) return STORE_FORMS;
+  if (!isBucketName(bucket)) return BUCKET_FORM;
   return { kind: 'minio', endPoint: host.replace(/^\[|\]$/g, ''), port, tls, bucket };
+}
+
+function isBucketName(text: string): boolean {
+  const label = '[a-z\\d](?:[a-z\\d-]*[a-z\\d])?';
+  return new RegExp(`^(?=.{3,63}$)${label}(?:\\.${label})*$`).test(text) && isIP(text) === 0;
 }

@@ -82,7 +82,11 @@ export function readConfig<S extends Settings>(settings: S, env: NodeJS.ProcessE
   return values as Config<S>;
 }
 
-function readValue(name: string, env: NodeJS.ProcessEnv): { value?: string } | { fault: string } {
+/** The text of one setting, from its variable or its file; `undefined` where it is absent. */
+export function readValue(
+  name: string,
+  env: NodeJS.ProcessEnv,
+): { value?: string } | { fault: string } {
   const value = env[name] || undefined;
   const path = env[`${name}_FILE`] || undefined;
   if (path === undefined) return value === undefined ? {} : { value };

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { type Config, listenSetting, readConfig } from '../common/config.ts';
 
@@ -7,8 +8,9 @@ const SETTINGS = {
   HISTORY_DATABASE_URL: z
     .string()
     .default('sqlite:./data/history.db')
-    .refine((url) => /^sqlite:./.test(url) || isMysqlUrl(url), {
-      error: 'must be sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE',
+    .superRefine((url, context) => {
+      const message = databaseFault(url);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
     }),
 };
 
@@ -20,7 +22,30 @@ export function readHistoryConfig(env: NodeJS.ProcessEnv): HistoryConfig {
   return readConfig(SETTINGS, env);
 }
 
-function isMysqlUrl(text: string): boolean {
+function databaseFault(text: string): string | undefined {
+  if (/^sqlite:./.test(text)) {
+    const isFolder = isDirectory(text.slice('sqlite:'.length));
+    return isFolder ? 'names a folder: must be sqlite:PATH with the path of a file' : undefined;
+  }
   const url = URL.parse(text);
-  return url?.protocol === 'mysql:' && url.hostname !== '' && url.pathname.length > 1;
+  if (url?.protocol !== 'mysql:' || url.hostname === '' || url.pathname.length < 2) {
+    return 'must be sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE, %-escaped';
+  }
+  // The driver would take its options from there, also such that print passwords.
+  if (url.search !== '' || url.hash !== '')
+    return 'must end with the database: escape ? as %3F, # as %23';
+  try {
+    decodeURIComponent(`${url.username}${url.password}${url.hostname}${url.pathname}`);
+  } catch {
+    return 'has a % that escapes nothing: escape it as %25';
+  }
+  return undefined;
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // absent, or out of reach: opening it tells
+  }
 }

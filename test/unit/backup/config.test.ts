@@ -1,6 +1,14 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { readBackupConfig } from '../../../services/backup/config.ts';
 import { ConfigError } from '../../../services/common/config.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'backscroll-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const urlFile = join(folder, 'url');
+writeFileSync(urlFile, 's3+http://minio:9000/backups\n');
 
 const keys = { MINIO_ACCESS_KEY: 'key', MINIO_SECRET_KEY: 'secret' };
 const storeOf = (url: string) =>
@@ -40,7 +48,6 @@ describe('the configuration of the backup service', () => {
     's3+http://minio:9000',
     's3+http://minio:9000/',
     's3+http://minio:99999/backups',
-    's3+http://minio:9000/Backups',
     's3+http://minio:9000/a/b',
     's3+http://user:password@minio:9000/backups',
     'http://minio:9000/backups',
@@ -48,9 +55,33 @@ describe('the configuration of the backup service', () => {
     expect(() => storeOf(url)).toThrow(/BACKUP_STORE_URL: must be file:PATH/);
   });
 
-  it('wants the secrets of a bucket, and tells all that is wrong', () => {
+  it.each([
+    'Backups',
+    'ab',
+    'a'.repeat(64),
+    'a_b',
+    '-ab',
+    'ab-',
+    'a..b',
+    'a.-b',
+    '10.0.0.1',
+    'a?b',
+  ])('refuses the bucket %s', (bucket) => {
+    expect(() => storeOf(`s3+http://minio:9000/${bucket}`)).toThrow(
+      /must name a bucket of 3 to 63/,
+    );
+  });
+
+  it.each(['abc', 'a'.repeat(63), 'my.back-ups', '1--2'])('takes the bucket %s', (bucket) => {
+    expect(storeOf(`s3+http://minio:9000/${bucket}`)).toMatchObject({ bucket });
+  });
+
+  it.each([
+    ['named by a variable', { BACKUP_STORE_URL: 's3+http://minio:9000/backups' }],
+    ['named by a file', { BACKUP_STORE_URL_FILE: urlFile }],
+  ])('wants the secrets of a bucket %s, and tells all that is wrong', (_, url) => {
     try {
-      readBackupConfig({ BACKUP_STORE_URL: 's3+http://minio:9000/backups', LOG_LEVEL: 'loud' });
+      readBackupConfig({ ...url, LOG_LEVEL: 'loud' });
       expect.unreachable();
     } catch (error) {
       expect(error).toBeInstanceOf(ConfigError);
