@@ -1,10 +1,10 @@
-import { setFlagsFromString } from 'node:v8';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
 import { Metrics } from '../common/metrics.ts';
 import { implement } from '../common/rpc.ts';
 import { type RunningServer, startServer } from '../common/server.ts';
+import { blame } from '../common/start-error.ts';
 import type { BackupConfig } from './config.ts';
 import { createContext } from './context.ts';
 import { backupAge } from './handlers/backup-age.ts';
@@ -14,17 +14,13 @@ import { uploadBackup } from './handlers/upload-backup.ts';
 import { REQUEST_BYTES } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
 
-// Transfers' bytes are kept outside of V8's heap, yet count when it decides to collect. Around so small
-// a heap that would be every 6 MiB, at a third of the processor; with this it is every 20 MiB.
-setFlagsFromString('--heap-growing-percent=200');
-
 /**
  * Starts the backup service. It also starts while its store is gone: health then says so.
  *
- * @throws the system's error when it can't listen, or its folder can't be made
+ * @throws StartError when it can't listen, or its folder can't be made
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
-  const { store } = await createContext(config);
+  const { store } = await blame('BACKUP_STORE_URL', () => createContext(config));
   const handlers: Handlers<typeof BackupService> = {
     uploadBackup: (requests, call) => uploadBackup(store, requests, call),
     downloadBackup: (request, call) => downloadBackup(store, request, call),
@@ -32,6 +28,7 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     backupAge: (request, call) => backupAge(store, request, call),
   };
   return await startServer({
+    prefix: 'BACKUP',
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, inject, it } from 'vitest';
+import { BackupClient } from '../../clients/backup-client.ts';
+import { madeDatabase } from '../contract/backup/transfers.ts';
+import { freshBucket } from '../support/databases.ts';
+import { startService } from '../support/processes.ts';
+import { Random } from '../support/random.ts';
+
+const mebibyte = 2 ** 20;
+/** Larger than all that the service may hold; the corpus suite takes 1 GiB. */
+const blocks = 300;
+const limitBytes = 256 * mebibyte;
+
+// Memory is read from the kernel's account, which Linux alone gives.
+describe.runIf(process.platform === 'linux')('the memory of the backup service', () => {
+  it.each(['folder', 'minio'])(
+    'does not grow with the file, on a %s',
+    { timeout: 180_000 },
+    async (engine) => {
+      await using stack = new AsyncDisposableStack();
+      const service = stack.use(await startService('backup', await environment(engine, stack)));
+      const client = stack.use(new BackupClient(service.address));
+      const sent = createHash('sha256');
+      const stream = async function* () {
+        for (const block of largeDatabase()) {
+          sent.update(block);
+          yield block;
+        }
+      };
+      const source = { sizeBytes: blocks * mebibyte, stream };
+      const { backup } = await client.upload(source, { user: 'large' });
+      expect(Number(backup.storedBytes)).toBeGreaterThan(source.sizeBytes / 4);
+
+      const received = createHash('sha256');
+      for await (const part of await client.download({ user: 'large' })) received.update(part);
+      expect(received.digest('hex')).toBe(sent.digest('hex'));
+      expect(service.process.peakMemoryBytes()).toBeLessThan(limitBytes);
+    },
+  );
+});
+
+/** A database in blocks of 1 MiB, all different, of which a third does not compress. */
+function* largeDatabase(): Generator<Buffer> {
+  const random = new Random(1);
+  const noise = Buffer.from(random.bytes(mebibyte));
+  for (let block = 0; block < blocks; block++) {
+    const pages = madeDatabase(256, 4096, block);
+    for (let page = 0; page < 256; page++) {
+      const from = random.between(0, mebibyte - 1_400);
+      noise.copy(pages, page * 4096 + 512, from, from + 1_400);
+    }
+    yield pages;
+  }
+}
+
+async function environment(
+  engine: string,
+  stack: AsyncDisposableStack,
+): Promise<Record<string, string>> {
+  if (engine === 'folder') {
+    const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'backup-memory-')));
+    return { BACKUP_STORE_URL: `file:${folder.path}` };
+  }
+  const { url, accessKey, secretKey } = stack.use(await freshBucket(inject('minioUrl')));
+  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
+}
