@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { run, works } from '../support/command.ts';
 import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 import { type Exit, startService, TestProcess, type TestService } from '../support/processes.ts';
 
@@ -46,6 +47,19 @@ async function withInput(input: string | Buffer, ...args: string[]) {
 async function ended(process: TestProcess) {
   const { code }: Exit = await process.exited;
   return { code, stdout: process.stdout, stderr: process.stderr };
+}
+
+/** Whether there is a `script` as util-linux has it: other systems' take other arguments. */
+const hasScript = await works('script', '--version');
+
+/** What `backscroll` shows on a terminal of its own; fails where its exit code is not 0. */
+function onTerminal(env: Record<string, string>, ...args: string[]): Promise<string> {
+  const { NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS, ...rest } = process.env;
+  const command = [process.execPath, 'clients/cli/main.ts', ...args].map((word) => `'${word}'`);
+  const services = { BACKSCROLL_HISTORY: history.address, BACKSCROLL_BACKUP: backup.address };
+  return run('script', ['--quiet', '--return', '--command', command.join(' '), '/dev/null'], {
+    env: { ...rest, ...services, TERM: 'xterm-256color', ...env },
+  });
 }
 
 const linesOf = (text: string) => text.split('\n').filter(Boolean);
@@ -281,6 +295,21 @@ describe('usage', () => {
     expect(result.code).toBe(code);
     expect(result.stdout).toBe('');
     expect(result.stderr).toContain(said);
+  });
+
+  it.skipIf(!hasScript)('shows colours and bars on a terminal (by `script`)', async () => {
+    const sync = ['sync', '--user', 'alice', '--peer', 'bob'];
+    const coloured = await onTerminal({}, ...sync);
+    expect(coloured).toContain('\u001b[2m1 ');
+    expect(coloured).toContain(' \u001b[1malice\u001b[22m: Hello, Bob');
+    const plain = await onTerminal({ NO_COLOR: '1' }, ...sync);
+    expect(plain).not.toContain('\u001b');
+    expect(plain).toMatch(/1 \S+Z alice: Hello, Bob/);
+
+    const upload = ['backup', 'upload', 'examples/app.db', '--user', 'terminal'];
+    const shown = await onTerminal({}, ...upload);
+    expect(shown).toMatch(/Uploading .* 100% (\S+ KiB) of \1/);
+    expect(shown).toMatch(/Backup \d+: /);
   });
 
   it('shows no colours and no bars where no terminal is', async () => {
