@@ -68,6 +68,9 @@ export const COMMIT_ATTEMPTS = 16;
 /** Newest heads that are looked through for one that counts, at once. */
 export const HEADS_AT_ONCE = 16;
 
+/** Objects that one listing of the store asks for: as many as MinIO gives. */
+export const LISTED_AT_ONCE = 1000;
+
 /** Backups of a page of a list, unless the request says otherwise. */
 export const LIST_PAGE = 100;
 

@@ -3,6 +3,7 @@ import { INDEX_CACHE_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { keys } from './keys.ts';
+import { lostPacks } from './lost-packs.ts';
 import type { Segment } from './map.ts';
 import type { MapBuilder, StoredMap } from './map-file.ts';
 import { type PackIndex, readPackIndex } from './pack.ts';
@@ -22,16 +23,36 @@ export class Base {
   readonly #prefix: string;
   readonly #map: StoredMap;
   readonly #signal: AbortSignal;
-  #damaged = false;
+  readonly #lost: ReadonlySet<number>;
+  #damaged: boolean;
   readonly #indexes = new Map<number, { index: PackIndex | undefined; bytes: number }>();
   #indexBytes = 0;
   #segment: { number: number; segment: Segment | undefined } | undefined;
 
-  constructor(store: BackupStore, prefix: string, map: StoredMap, signal: AbortSignal) {
+  private constructor(
+    store: BackupStore,
+    prefix: string,
+    map: StoredMap,
+    lost: ReadonlySet<number>,
+    signal: AbortSignal,
+  ) {
     this.#store = store;
     this.#prefix = prefix;
     this.#map = map;
+    this.#lost = lost;
+    this.#damaged = lost.size > 0;
     this.#signal = signal;
+  }
+
+  /** Opens what a map tells of, and looks for packs that are lost (see `lostPacks`). */
+  static async open(
+    store: BackupStore,
+    prefix: string,
+    map: StoredMap,
+    signal: AbortSignal,
+  ): Promise<Base> {
+    const lost = await lostPacks(store, prefix, map.tables.packs, signal);
+    return new Base(store, prefix, map, lost, signal);
   }
 
   /** Key of the base's map. */
@@ -56,9 +77,14 @@ export class Base {
     return this.#segment.segment;
   }
 
-  /** Digest of a page of a segment, counted from its first; undefined where it can't be known. */
+  /** Whether a page of a segment, counted from its first, is in a pack that is not lost. */
+  holds(segment: Segment, page: number): boolean {
+    if (page >= segment.pages) return false;
+    return !this.#lost.has(this.#map.tables.frames[segment.frames[page]!]!.pack);
+  }
+
+  /** Digest of a page that the base holds; undefined where it can't be known. */
   async pageDigest(segment: Segment, page: number): Promise<Buffer | undefined> {
-    if (page >= segment.pages) return undefined;
     const place = this.#map.tables.frames[segment.frames[page]!]!;
     const index = this.#indexes.get(place.pack)?.index ?? (await this.#loadIndex(place.pack));
     const at = segment.positions[page]! * DIGEST_BYTES;

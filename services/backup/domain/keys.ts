@@ -29,6 +29,9 @@ export const keys = {
   map: (prefix: string, root: Uint8Array, generation: number) =>
     `${prefix}maps/${hex(root)}/${reversed(generation)}`,
 
+  /** Prefix of the packs. */
+  packs: (prefix: string) => `${prefix}packs/`,
+
   /** A pack. */
   pack: (prefix: string, id: string) => `${prefix}packs/${id}`,
 };

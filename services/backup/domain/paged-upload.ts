@@ -11,6 +11,7 @@ import { Base, type PagePlace } from './base.ts';
 import { DamageError } from './coding.ts';
 import { commit } from './commit.ts';
 import { type DatabaseName, keys, numberInKey } from './keys.ts';
+import { lostPacks } from './lost-packs.ts';
 import { extentBytes, pagesPerExtent, SEGMENT_EXTENTS, Segment } from './map.ts';
 import { findMap, MapBuilder, StoredMap } from './map-file.ts';
 import { PageWriter } from './page-writer.ts';
@@ -129,18 +130,24 @@ export class PagedUpload implements AsyncDisposable {
     return this.#writer[Symbol.asyncDispose]();
   }
 
-  /** Stores the map, unless one of the same root is there: that is as complete. */
+  /** Stores the map, unless a sound one of the same root is there: that is as complete. */
   async #storeMap(root: Buffer): Promise<number> {
     const { store, backups, signal } = this.#context;
     const found = await findMap(store, backups.prefix, root, signal);
-    const unsound = found !== undefined && found.key === this.#base?.key && this.#base.damaged;
-    if (found !== undefined && !unsound && (await openMap(store, found, signal)) !== undefined) {
-      return 0;
-    }
+    if (found !== undefined && (await this.#isSound(found))) return 0;
     const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
     const bytes = this.#map.finish(root);
     const key = keys.map(backups.prefix, root, generation);
     return (await store.put(key, bytes, signal)) === 'created' ? bytes.length : 0;
+  }
+
+  /** Whether a stored map and all packs that it tells of are there, as far as was seen. */
+  async #isSound(object: StoredObject): Promise<boolean> {
+    if (object.key === this.#base?.key) return !this.#base.damaged;
+    const { store, backups, signal } = this.#context;
+    const map = await openMap(store, object, signal);
+    if (map === undefined) return false;
+    return (await lostPacks(store, backups.prefix, map.tables.packs, signal)).size === 0;
   }
 
   async #takeExtent(bytes: Uint8Array): Promise<void> {
@@ -170,10 +177,11 @@ export class PagedUpload implements AsyncDisposable {
     for (let at = 0; at * DIGEST_BYTES < digests.length; at++) {
       const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
       const page = first + at;
-      const adopted = base !== undefined && (same || (await this.#hasPage(base, page, digest)));
-      const place = adopted
-        ? this.#adopt!(base, page)
-        : await this.#writer.add(firstInFile + at, this.#pageOf(bytes, at), digest);
+      const held = base !== undefined && this.#base!.holds(base, page);
+      const place =
+        held && (same || (await this.#hasPage(base, page, digest)))
+          ? this.#adopt!(base, page)
+          : await this.#writer.add(firstInFile + at, this.#pageOf(bytes, at), digest);
       this.#segment.frames[page] = place.frame;
       this.#segment.positions[page] = place.position;
     }
@@ -205,7 +213,7 @@ async function openBase(context: UploadContext, pageSizeBytes: number): Promise<
   if (head === undefined || head.pageSizeBytes !== pageSizeBytes) return undefined;
   const object = await findMap(store, backups.prefix, Buffer.from(head.root, 'hex'), signal);
   const map = object && (await openMap(store, object, signal));
-  return map && new Base(store, backups.prefix, map, signal);
+  return map && Base.open(store, backups.prefix, map, signal);
 }
 
 /** Opens a map; undefined where it is damaged. */

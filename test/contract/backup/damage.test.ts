@@ -49,6 +49,31 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
     expect((await download(store)).file.equals(file)).toBe(true);
   });
 
+  it.each(['gone', 'short', 'empty'])('is stored anew where a pack is %s', async (how) => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const first = madeDatabase(100);
+    const second = Buffer.from(first);
+    for (const page of [3, 50, 99]) writePage(second, page, 4096, 9);
+    const other = madeDatabase(100, 4096, 7);
+    for (const file of [first, second, other]) await upload(store, file);
+    const packs = (await store.inner.list('u/', { limit: 1_000 }, never))
+      .filter(({ key }) => key.includes('/packs/'))
+      .map(({ key, sizeBytes }) => ({ key, left: how === 'short' ? sizeBytes - 1 : 0 }));
+    expect(packs).toHaveLength(3);
+
+    for (const { key, left } of packs) {
+      store.cut.set(key, how === 'gone' ? undefined : left);
+      // One of these is the newest backup, the others' maps are found by their roots.
+      for (const file of [other, first, second, other, other]) {
+        const { backup } = await upload(store, file);
+        expect((await download(store, { number: backup.number })).file.equals(file)).toBe(true);
+      }
+      expect((await upload(store, other)).unchanged).toBe(true);
+    }
+    expect((await download(store, { number: 1n })).file.equals(first)).toBe(true);
+  });
+
   it('does not count where it is a head', async () => {
     await using stack = new AsyncDisposableStack();
     const store = new DamagingStore(await open(stack));
@@ -86,17 +111,19 @@ describe.each(engines)('numbers of deleted backups: %s', (_name, open) => {
   });
 });
 
-/** A store that gives one byte of one object back changed. */
+/** A store that gives one byte of one object back changed, and others cut short. */
 class DamagingStore implements BackupStore {
   readonly inner: BackupStore;
   damage: { key: string; at: number } | undefined;
+  /** By their keys, how many bytes are left of objects; undefined where the whole object is gone. */
+  readonly cut = new Map<string, number | undefined>();
 
   constructor(inner: BackupStore) {
     this.inner = inner;
   }
 
   async get(key: string, range: ByteRange | undefined, signal: AbortSignal) {
-    const bytes = await this.inner.get(key, range, signal);
+    const bytes = await this.#getCut(key, range, signal);
     const at = (this.damage?.at ?? 0) - (range?.offset ?? 0);
     if (bytes !== undefined && key === this.damage?.key && at >= 0 && at < bytes.length) {
       bytes[at]! ^= 1;
@@ -106,9 +133,25 @@ class DamagingStore implements BackupStore {
 
   readonly requestsInFlight = 0;
   put: BackupStore['put'] = (...of) => this.inner.put(...of);
-  list: BackupStore['list'] = (...of) => this.inner.list(...of);
   nowMs: BackupStore['nowMs'] = (...of) => this.inner.nowMs(...of);
   check: BackupStore['check'] = (...of) => this.inner.check(...of);
 
+  async list(...of: Parameters<BackupStore['list']>) {
+    const objects = await this.inner.list(...of);
+    return objects.flatMap((object) => {
+      if (!this.cut.has(object.key)) return [object];
+      const sizeBytes = this.cut.get(object.key);
+      return sizeBytes === undefined ? [] : [{ ...object, sizeBytes }];
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #getCut(key: string, range: ByteRange | undefined, signal: AbortSignal) {
+    const bytes = await this.inner.get(key, range, signal);
+    if (!this.cut.has(key)) return bytes;
+    const left = this.cut.get(key);
+    if (left === undefined) return undefined;
+    return bytes?.subarray(0, Math.max(0, left - (range?.offset ?? 0)));
+  }
 }
