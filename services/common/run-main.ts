@@ -1,5 +1,6 @@
 import process from 'node:process';
 import { ConfigError } from './config.ts';
+import { StartError } from './start-error.ts';
 
 /** What `runMain` runs: a service that listens, or several. */
 export interface Running {
@@ -24,13 +25,18 @@ export async function runMain(start: (env: NodeJS.ProcessEnv) => Promise<Running
     await running.stop();
     process.exit(0);
   } catch (error) {
-    if (error instanceof ConfigError) {
-      for (const fault of error.faults) console.error(fault);
-      process.exit(EXIT_CONFIG);
-    }
-    console.error(error);
-    process.exit(EXIT_FAILED);
+    process.exit(report(error));
   }
+}
+
+/** Prints why a process ends, in one line for each thing that its operator can mend, and gives its exit code. */
+export function report(error: unknown): number {
+  if (error instanceof ConfigError) {
+    for (const fault of error.faults) console.error(fault);
+    return EXIT_CONFIG;
+  }
+  console.error(error instanceof StartError ? error.message : error);
+  return EXIT_FAILED;
 }
 
 function signalled(): Promise<void> {

@@ -11,9 +11,12 @@ import { Metrics } from './metrics.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { addReflection } from './reflection.ts';
 import type { Implementation } from './rpc.ts';
+import { blame, StartError } from './start-error.ts';
 
 /** What a server is made of. */
 export interface ServerParts {
+  /** What its variables begin with: `HISTORY` of `HISTORY_LISTEN`. */
+  readonly prefix: string;
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;
   readonly log: Logger;
@@ -45,7 +48,7 @@ export interface RunningServer extends AsyncDisposable {
  * Starts a gRPC server with health, reflection and metrics, and logs `listening` with its
  * addresses. It also starts while the check fails: health then says so.
  *
- * @throws the system's error when it can't listen
+ * @throws StartError when it can't listen
  */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { log, implementations } = parts;
@@ -73,9 +76,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   health.addTo(server);
   stack.defer(() => health.stop());
 
-  const metricsServer = stack.use(await serveMetrics(metrics.registry, parts.metricsListen));
+  const metricsServer = await blame(`${parts.prefix}_METRICS_LISTEN`, () =>
+    serveMetrics(metrics.registry, parts.metricsListen),
+  );
+  stack.use(metricsServer);
   await health.start();
-  const address = await bind(server, parts.listen);
+  const address = await bind(server, `${parts.prefix}_LISTEN`, parts.listen);
   log.info({ address, metrics: metricsServer.address }, 'listening');
 
   const resources = stack.move();
@@ -101,13 +107,19 @@ function serverOptions(limits: CallLimits) {
   };
 }
 
-function bind(server: Server, listen: ListenAddress): Promise<string> {
+/** @throws StartError, which begins with `variable` */
+function bind(server: Server, variable: string, listen: ListenAddress): Promise<string> {
   return new Promise((resolve, reject) => {
     server.bindAsync(formatAddress(listen), ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(error);
+      if (error) reject(new StartError(`${variable}: ${reasonOf(error)}`, { cause: error }));
       else resolve(formatAddress({ host: listen.host, port }));
     });
   });
+}
+
+/** grpc-js puts the system's words in brackets, behind words of its own. */
+function reasonOf({ message }: Error): string {
+  return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
 async function drain(

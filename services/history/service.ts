@@ -4,6 +4,7 @@ import { createLogger } from '../common/logger.ts';
 import { Metrics } from '../common/metrics.ts';
 import { implement } from '../common/rpc.ts';
 import { type RunningServer, startServer } from '../common/server.ts';
+import { blame } from '../common/start-error.ts';
 import type { HistoryConfig } from './config.ts';
 import { HistoryContext } from './context.ts';
 import { append } from './handlers/append.ts';
@@ -14,17 +15,23 @@ import { REQUEST_BYTES } from './limits.ts';
 /**
  * Starts the history service. An embedded database gets its schema here; with a server of its own
  * the service starts whatever state it is in, and its health tells whether it can work.
+ *
+ * @throws StartError when it can't listen, or can't open the embedded database
  */
 export async function startHistory(config: HistoryConfig): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack();
-  const context = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
-  if (context.embedded) await context.migrate();
+  const context = await blame('HISTORY_DATABASE_URL', async () => {
+    const opened = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
+    if (opened.embedded) await opened.migrate();
+    return opened;
+  });
   return await startServer({
+    prefix: 'HISTORY',
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log: createLogger('history', config.LOG_LEVEL),
     implementations: [implementation(context)],
-    check: () => context.check(),
+    check: (signal) => context.check(signal),
     metrics: metricsOf(context),
     holds: stack.move(),
   });

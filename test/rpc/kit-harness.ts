@@ -76,6 +76,7 @@ export async function startKit(handlers: FakeHandlers, options: KitOptions = {})
   const metrics = new Metrics();
   const anyPort = { host: '127.0.0.1', port: 0 };
   const server = await startServer({
+    prefix: 'KIT',
     listen: options.listen ?? anyPort,
     metricsListen: anyPort,
     log,

@@ -20,6 +20,7 @@ const SETTINGS = {
 await runMain(async (env) => {
   const config = readConfig(SETTINGS, env);
   return startServer({
+    prefix: 'KIT',
     listen: config.KIT_LISTEN,
     metricsListen: config.KIT_METRICS_LISTEN,
     log: createLogger('kit', config.LOG_LEVEL),

@@ -69,11 +69,17 @@ describe('the process of a service', () => {
     ]);
   });
 
-  test('ends with 1 when it can not listen', async () => {
-    await using first = new TestProcess([MAIN]);
-    const taken = await addressOf(first);
-    await using second = new TestProcess([MAIN], { KIT_LISTEN: taken });
-    expect(await second.exited).toEqual({ code: 1, signal: null });
-    expect(second.stderr).toContain('EADDRINUSE');
-  });
+  test.each(['KIT_LISTEN', 'KIT_METRICS_LISTEN'])(
+    'says in one line that it can not listen at %s, and ends with 1',
+    async (variable) => {
+      await using first = new TestProcess([MAIN]);
+      const taken = await addressOf(first);
+      await using second = new TestProcess([MAIN], { [variable]: taken });
+      expect(await second.exited).toEqual({ code: 1, signal: null });
+      expect(second.stdout).not.toContain('listening');
+      expect(second.stderr).toBe(
+        `${variable}: listen EADDRINUSE: address already in use ${taken}\n`,
+      );
+    },
+  );
 });

@@ -1,22 +1,27 @@
 import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { expect, inject, it, vi } from 'vitest';
 import { BackupClient, HistoryClient } from '../../clients/index.ts';
 import { TestProcess } from '../support/processes.ts';
 
 const free = '127.0.0.1:0';
 
-/** Both services in one process, as `npm start` runs them, with their data in `folder`. */
-async function startBoth(folder: string) {
-  const both = new TestProcess(['services/main.ts'], {
+/** Settings of both services: free ports, and stores in `folder`. */
+function storesIn(folder: string) {
+  return {
     HISTORY_LISTEN: free,
     BACKUP_LISTEN: free,
     HISTORY_METRICS_LISTEN: free,
     BACKUP_METRICS_LISTEN: free,
     HISTORY_DATABASE_URL: `sqlite:${join(folder, 'data', 'history.db')}`,
     BACKUP_STORE_URL: `file:${join(folder, 'data', 'backups')}`,
-  });
+  };
+}
+
+/** Both services in one process, as `npm start` runs them, with their data in `folder`. */
+async function startBoth(folder: string) {
+  const both = new TestProcess(['services/main.ts'], storesIn(folder));
   await vi.waitFor(() => expect(both.stdout).toContain('Ctrl-C'), { timeout: 30_000 });
   const address = (name: string) => new RegExp(`^ +${name} +(\\S+)$`, 'm').exec(both.stdout)?.[1];
   return { both, history: address('history') ?? '', backup: address('backup') ?? '' };
@@ -49,6 +54,39 @@ it('ends cleanly on Ctrl-C, and a second start finds the data', async () => {
     expect((await backup.age({ user: 'alice' })).newestNumber).toBe(1n);
   }
   expect(await secondProcess.kill('SIGINT')).toEqual({ code: 0, signal: null });
+});
+
+it.each([
+  ['main', 'HISTORY_DATABASE_URL', 'sqlite:package.json', 'package.json is no SQLite database'],
+  ['main', 'HISTORY_DATABASE_URL', 'sqlite:package.json/x', 'EEXIST: file already exists, mkdir'],
+  ['main', 'BACKUP_STORE_URL', 'file:package.json/x', 'ENOTDIR: not a directory'],
+  [
+    'history/migrate',
+    'HISTORY_DATABASE_URL',
+    'sqlite:package.json',
+    'package.json is no SQLite database',
+  ],
+])('services/%s.ts says in one line what is wrong with %s=%s', async (main, name, url, words) => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'backscroll-start-'));
+  await using service = new TestProcess([`services/${main}.ts`], {
+    ...storesIn(folder.path),
+    [name]: url,
+  });
+  expect(await service.exited).toEqual({ code: 1, signal: null });
+  expect(service.stderr.trimEnd().split('\n')).toEqual([
+    expect.stringMatching(`^${name}: ${words}`),
+  ]);
+});
+
+it('says in one line that MySQL refuses the password', async () => {
+  const url = new URL('/backscroll', inject('mysqlUrl'));
+  url.username = 'nobody';
+  url.password = 'wrong';
+  await using migrate = new TestProcess(['services/history/migrate.ts'], {
+    HISTORY_DATABASE_URL: url.href,
+  });
+  expect(await migrate.exited).toEqual({ code: 1, signal: null });
+  expect(migrate.stderr).toMatch(/^HISTORY_DATABASE_URL: Access denied for user 'nobody'.*\n$/);
 });
 
 it('tells the faults of both configurations at once, a line each', async () => {
