@@ -66,7 +66,7 @@ export class Backups {
     const objects = await this.#store.list(key, { limit: 1 }, signal);
     const bytes = objects[0] && (await this.#store.get(key, undefined, signal));
     if (bytes === undefined) return undefined;
-    const kept = describe(objects[0]!, decodeHead(bytes));
+    const kept = this.#describe(objects[0]!, decodeHead(bytes));
     return kept.head.deleted ? undefined : kept;
   }
 
@@ -100,19 +100,23 @@ export class Backups {
     const bytes = await this.#store.get(object.key, undefined, signal);
     if (bytes === undefined) return undefined;
     try {
-      return describe(object, decodeHead(bytes));
+      return this.#describe(object, decodeHead(bytes));
     } catch (error) {
       if (!(error instanceof DamageError)) throw error;
       this.#onDamage(object.key, error);
       return undefined;
     }
   }
-}
 
-function describe(object: StoredObject, head: Head): KeptBackup {
-  return {
-    head,
-    createdAtMs: object.storedAtMs,
-    storedBytes: head.storedBytes + object.sizeBytes,
-  };
+  /** Throws DamageError where the head is whole, but that of another key. */
+  #describe(object: StoredObject, head: Head): KeptBackup {
+    if (keys.database(head) !== this.prefix || head.number !== numberInKey(object.key)) {
+      throw new DamageError('head of another backup');
+    }
+    return {
+      head,
+      createdAtMs: object.storedAtMs,
+      storedBytes: head.storedBytes + object.sizeBytes,
+    };
+  }
 }

@@ -90,6 +90,31 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 });
 
+describe.each(engines)('a head under the key of another: %s', (_name, open) => {
+  it.each([
+    ['of the same database', {}],
+    ['of another database', { database: 'other' }],
+    ['of another user', { user: 'bob' }],
+  ])('is damaged where it is one %s', async (_whose, origin) => {
+    await using stack = new AsyncDisposableStack();
+    const store = await open(stack);
+    const file = madeDatabase(10);
+    const name = { user: 'alice', database: 'backup.db' };
+    await upload(store, file, name);
+    for (let uploads = 0; uploads < 2; uploads++) await upload(store, file, { ...name, ...origin });
+    const from = keys.database({ ...name, ...origin });
+    const misplaced = await store.get(keys.head(from, 2), undefined, never);
+    await store.put(keys.head(keys.database(name), 9), misplaced!, never);
+
+    await expect(download(store, { number: 9n })).rejects.toMatchObject({ reason: 'DAMAGED' });
+    const numbers = (await list(store)).backups.map(({ number }) => number);
+    expect(numbers).not.toContain(9n);
+    expect(numbers).toContain(1n);
+    expect((await age(store)).newestNumber).toBe(numbers[0]);
+    expect((await upload(store, file)).backup.number).toBe(10n);
+  });
+});
+
 describe.each(engines)('numbers of deleted backups: %s', (_name, open) => {
   it('are not used again', async () => {
     await using stack = new AsyncDisposableStack();
