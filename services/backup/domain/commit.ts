@@ -2,6 +2,7 @@ import { aborted } from '../../common/errors.ts';
 import { COMMIT_ATTEMPTS, UPLOADS_REMEMBERED } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
+import { DamageError } from './coding.ts';
 import { encodeHead, type Head, numberOfUpload, uploadsUntil } from './head.ts';
 import { keys } from './keys.ts';
 
@@ -40,7 +41,10 @@ export async function commit(
   throw aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
 }
 
-/** The backup that an upload made, among the newest UPLOADS_REMEMBERED; undefined where it made none. */
+/**
+ * The backup that an upload made, among the newest UPLOADS_REMEMBERED; undefined where it made none,
+ * or none whose head can be read: such a file is stored anew.
+ */
 export async function findUpload(
   backups: Backups,
   newest: Newest,
@@ -48,7 +52,13 @@ export async function findUpload(
   signal: AbortSignal,
 ): Promise<KeptBackup | undefined> {
   const number = newest.highest && numberOfUpload(newest.highest, uploadId);
-  return number === undefined ? undefined : backups.numbered(number, signal);
+  if (number === undefined) return undefined;
+  try {
+    return await backups.numbered(number, signal);
+  } catch (error) {
+    if (error instanceof DamageError) return undefined;
+    throw error;
+  }
 }
 
 async function mustFind(

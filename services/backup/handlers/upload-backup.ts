@@ -16,11 +16,23 @@ import type { UploadDeclaration, UploadOutcome } from '../domain/paged-upload.ts
 import { Upload } from '../domain/upload.ts';
 import { DATA_PART_BYTES, LABEL_BYTES, PROGRESS_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
-import { openBackups, toBackup } from './answers.ts';
+import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
 import { checkText, parseCount, parseDatabase } from './requests.ts';
 
 /** Answers UploadBackup, for plain clients. */
 export async function* uploadBackup(
+  store: BackupStore,
+  requests: AsyncIterable<UploadBackupRequest>,
+  call: CallContext,
+): AsyncGenerator<UploadBackupResponse> {
+  try {
+    yield* receive(store, requests, call);
+  } catch (error) {
+    throw damageAsDataLoss(error);
+  }
+}
+
+async function* receive(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,

@@ -88,6 +88,23 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
     await expect(download(store, { number: 2n })).rejects.toMatchObject({ reason: 'DAMAGED' });
     expect((await upload(store, file)).backup.number).toBe(3n);
   });
+
+  it('is stored anew where it is the head of the upload that comes again', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(10);
+    await upload(store, file, { uploadId: 'one' });
+    await upload(store, file, { uploadId: 'two' });
+    const prefix = keys.database({ user: 'alice', database: 'backup.db' });
+    store.damage = { key: keys.head(prefix, 1), at: 60 };
+    const again = await upload(store, file, { uploadId: 'one' });
+    expect(again).toMatchObject({ repeated: false, backup: { number: 3n } });
+    expect((await download(store)).file.equals(file)).toBe(true);
+    expect(await upload(store, file, { uploadId: 'one' })).toMatchObject({
+      repeated: true,
+      backup: { number: 3n },
+    });
+  });
 });
 
 describe.each(engines)('a head under the key of another: %s', (_name, open) => {
