@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   type DownloadBackupRequest,
   type DownloadBackupResponse,
@@ -17,7 +18,7 @@ export async function* downloadBackup(
   store: BackupStore,
   request: DownloadBackupRequest,
   { caller, signal, log }: CallContext,
-): AsyncGenerator<DownloadBackupResponse> {
+): AsyncGenerator<DownloadBackupResponse | Uint8Array> {
   const name = parseDatabase(caller, request);
   const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
   const backups = openBackups(store, name, log);
@@ -25,9 +26,10 @@ export async function* downloadBackup(
     const backup = await findBackup(backups, number, signal);
     const { head } = backup;
     const offset = parseCount('offset_bytes', request.offsetBytes, head.sizeBytes);
-    yield answer({ case: 'backup', value: toBackup(backup) });
+    const part = { case: 'backup' as const, value: toBackup(backup) };
+    yield create(DownloadBackupResponseSchema, { part });
     for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
-      yield answer({ case: 'data', value: data });
+      yield encodeData(data);
     }
   } catch (error) {
     throw damageAsDataLoss(error);
@@ -45,10 +47,10 @@ async function findBackup(
   throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
 }
 
-type Answer = NonNullable<
-  Parameters<typeof create<typeof DownloadBackupResponseSchema>>[1]
->['part'];
+const DATA_TAG = (DownloadBackupResponseSchema.field.data.number << 3) | WireType.LengthDelimited;
 
-function answer(part: NonNullable<Answer>): DownloadBackupResponse {
-  return create(DownloadBackupResponseSchema, { part });
+/** A message of data in its encoded form, with one copy of the bytes instead of two. */
+function encodeData(data: Buffer): Uint8Array {
+  const start = new BinaryWriter().uint32(DATA_TAG).uint32(data.length).finish();
+  return Buffer.concat([start, data]);
 }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   type Backup,
   BackupAgeRequestSchema,
   DownloadBackupRequestSchema,
+  DownloadBackupResponseSchema,
   ListBackupsRequestSchema,
   type UploadBackupRequest,
   UploadBackupRequestSchema,
@@ -75,9 +76,11 @@ export async function download(
   const message = create(DownloadBackupRequestSchema, { user: 'alice', ...request });
   let backup: Backup | undefined;
   const parts: Uint8Array[] = [];
-  for await (const { part } of downloadBackup(store, message, callContext())) {
+  for await (const answer of downloadBackup(store, message, callContext())) {
+    const { part } =
+      answer instanceof Uint8Array ? fromBinary(DownloadBackupResponseSchema, answer) : answer;
     if (part.case === 'backup') backup = part.value;
-    if (part.case === 'data') parts.push(Buffer.from(part.value));
+    if (part.case === 'data') parts.push(part.value);
   }
   if (backup === undefined) throw new Error('no description');
   return { backup, file: Buffer.concat(parts) };
