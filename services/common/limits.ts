@@ -13,6 +13,8 @@ export interface CallLimits {
   writeAheadBytes: number;
   /** Requests of one stream that are read before its handler asks for them. */
   readAheadMessages: number;
+  /** How long a stream may wait for its first request, in milliseconds. */
+  firstRequestMs: number;
   /** How long a stream may wait for the client to send, in milliseconds. */
   readIdleMs: number;
   /** How long a stream may wait for the client to read, in milliseconds. */
@@ -36,6 +38,8 @@ export const CALL_LIMITS: CallLimits = {
   writeAheadBytes: 512 << 10,
   // Enough to decode one while the next arrives. It bounds what a slow handler holds.
   readAheadMessages: 4,
+  // Whoever opens a stream has something to send; one that is only held open takes the place of a call.
+  firstRequestMs: 10_000,
   // A client that reads a slow disk or hashes a large file is alive; five silent minutes are not.
   readIdleMs: 300_000,
   // A phone that lost its network for a moment goes on reading; after a minute it begins again.

@@ -153,11 +153,8 @@ class Rpc {
     handler: StreamHandler,
   ): Promise<void> {
     const error = await this.#run(call, (context) => {
-      const requests = new RequestReader(
-        call,
-        context.signal,
-        this.#runtime.limits.readIdleMs,
-        (bytes) => this.#decode(bytes),
+      const requests = new RequestReader(call, context.signal, this.#runtime.limits, (bytes) =>
+        this.#decode(bytes),
       );
       return this.#writeAll(call, handler(requests, context), context.signal);
     });

@@ -1,5 +1,6 @@
 import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js';
 import { Code, ServiceError } from './errors.ts';
+import type { CallLimits } from './limits.ts';
 
 /** Requests and answers are encoded and decoded by `rpc`; grpc-js sees bytes alone. */
 export type BytesIn = ServerDuplexStream<Buffer, Buffer>;
@@ -11,30 +12,28 @@ export type BytesOut = BytesIn | ServerWritableStream<Buffer, Buffer>;
  */
 class Bell {
   readonly #signal: AbortSignal;
-  readonly #idleMs: number;
   #ring = () => {};
 
-  constructor(signal: AbortSignal, idleMs: number) {
+  constructor(signal: AbortSignal) {
     this.#signal = signal;
-    this.#idleMs = idleMs;
   }
 
   ring(): void {
     this.#ring();
   }
 
-  async wait(forWhat: string): Promise<void> {
+  async wait(forWhat: string, idleMs: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const abort = () => reject(this.#signal.reason);
     const idle = () =>
       reject(
         new ServiceError(Code.DEADLINE_EXCEEDED, 'IDLE', `waited for the client to ${forWhat}`, {
-          metadata: { limit_ms: String(this.#idleMs) },
+          metadata: { limit_ms: String(idleMs) },
         }),
       );
     this.#ring = resolve;
     this.#signal.addEventListener('abort', abort);
-    const timer = setTimeout(idle, this.#idleMs);
+    const timer = setTimeout(idle, idleMs);
     try {
       this.#signal.throwIfAborted();
       await promise;
@@ -53,6 +52,7 @@ export class AnswerWriter {
   readonly #call: BytesOut;
   readonly #signal: AbortSignal;
   readonly #aheadBytes: number;
+  readonly #idleMs: number;
   readonly #bell: Bell;
   #queuedBytes = 0;
 
@@ -60,7 +60,8 @@ export class AnswerWriter {
     this.#call = call;
     this.#signal = signal;
     this.#aheadBytes = aheadBytes;
-    this.#bell = new Bell(signal, idleMs);
+    this.#idleMs = idleMs;
+    this.#bell = new Bell(signal);
   }
 
   /**
@@ -75,9 +76,11 @@ export class AnswerWriter {
       this.#queuedBytes -= bytes.length;
       this.#bell.ring();
     });
-    while (this.#queuedBytes > this.#aheadBytes) await this.#bell.wait('read');
+    while (this.#queuedBytes > this.#aheadBytes) await this.#bell.wait('read', this.#idleMs);
   }
 }
+
+type ReadLimits = Pick<CallLimits, 'firstRequestMs' | 'readIdleMs'>;
 
 /**
  * The requests of a stream, read as they are asked for (and a few ahead). Unlike the stream's own
@@ -88,19 +91,22 @@ export class RequestReader<Request> implements AsyncIterableIterator<Request, un
   readonly #call: BytesIn;
   readonly #signal: AbortSignal;
   readonly #decode: (bytes: Buffer) => Request;
+  readonly #limits: ReadLimits;
   readonly #bell: Bell;
+  #begun = false;
   #ended = false;
 
   constructor(
     call: BytesIn,
     signal: AbortSignal,
-    idleMs: number,
+    limits: ReadLimits,
     decode: (bytes: Buffer) => Request,
   ) {
     this.#call = call;
     this.#signal = signal;
     this.#decode = decode;
-    this.#bell = new Bell(signal, idleMs);
+    this.#limits = limits;
+    this.#bell = new Bell(signal);
     call.on('readable', () => this.#bell.ring());
     call.once('end', () => {
       this.#ended = true;
@@ -114,8 +120,12 @@ export class RequestReader<Request> implements AsyncIterableIterator<Request, un
       this.#signal.throwIfAborted();
       if (this.#ended) return { done: true, value: undefined };
       const bytes: Buffer | null = this.#call.read();
-      if (bytes !== null) return { done: false, value: this.#decode(bytes) };
-      await this.#bell.wait('send');
+      if (bytes !== null) {
+        this.#begun = true;
+        return { done: false, value: this.#decode(bytes) };
+      }
+      const { firstRequestMs, readIdleMs } = this.#limits;
+      await this.#bell.wait('send', this.#begun ? readIdleMs : firstRequestMs);
     }
   }
 

@@ -205,6 +205,19 @@ describe('a stream of requests', () => {
     expect(trace.freed).toBe(1);
   });
 
+  test('that never begins is given up soon', async () => {
+    const trace = new Trace();
+    await using kit = await startKit(endless(trace), { limits: { firstRequestMs: 100 } });
+    using client = new KitClient(kit.server.address);
+    await expect(collect(client.import())).rejects.toMatchObject({
+      code: status.DEADLINE_EXCEEDED,
+      reason: 'IDLE',
+      metadata: { limit_ms: '100' },
+    });
+    await kit.idle();
+    expect(trace.freed).toBe(1);
+  });
+
   test('is read no faster than its handler asks', async () => {
     const { promise: release, resolve } = Promise.withResolvers<void>();
     let seen = 0;
