@@ -142,6 +142,18 @@ describe('requests that are refused', () => {
       invalid('INVALID_FIELD', 'messages[0].content.call.participants[1]'),
     ],
     [
+      'control characters in the names of a participant and of an answered sender',
+      withContent({
+        call: { kind: 1, outcome: 1, participants: ['alice', 'b\nob'] },
+        reply: { sender: 'b\0b' },
+      }),
+      invalid(
+        'INVALID_FIELD',
+        'messages[0].content.call.participants[1]',
+        'messages[0].content.reply.sender',
+      ),
+    ],
+    [
       'a place off the Earth',
       withContent({ location: { latitudeDeg: 90.1, longitudeDeg: Number.NaN, accuracyM: -1 } }),
       invalid(

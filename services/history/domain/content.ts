@@ -6,8 +6,9 @@ import {
   type File,
   type Location,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import { CONTENT, MESSAGE_ID_BYTES, NAME_BYTES } from '../limits.ts';
+import { CONTENT, MESSAGE_ID_BYTES } from '../limits.ts';
 import { type At, checkBytes, type Faults } from './faults.ts';
+import { checkName } from './names.ts';
 
 /** Notes what is wrong with a message's content. Texts may hold anything; the message's size bounds them. */
 export function checkContent(faults: Faults, at: At, content: Content): void {
@@ -22,7 +23,7 @@ export function checkContent(faults: Faults, at: At, content: Content): void {
   if (content.reply) {
     const { messageId, sender, excerpt } = content.reply;
     checkBytes(faults, () => `${at()}.reply.message_id`, messageId, MESSAGE_ID_BYTES);
-    checkBytes(faults, () => `${at()}.reply.sender`, sender, NAME_BYTES);
+    if (sender !== '') checkName(faults, () => `${at()}.reply.sender`, sender);
     checkBytes(faults, () => `${at()}.reply.excerpt`, excerpt, CONTENT.excerptBytes);
   }
   checkBytes(faults, () => `${at()}.thread`, content.thread, CONTENT.threadBytes);
@@ -53,7 +54,7 @@ function checkCall(faults: Faults, at: At, call: Call): void {
   for (const [index, participant] of call.participants.entries()) {
     const atParticipant = () => `${at()}.participants[${index}]`;
     if (participant === '') faults.add('INVALID_FIELD', atParticipant(), 'must not be empty');
-    checkBytes(faults, atParticipant, participant, NAME_BYTES);
+    else checkName(faults, atParticipant, participant);
   }
 }
 

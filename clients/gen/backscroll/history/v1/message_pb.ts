@@ -274,7 +274,8 @@ export type Call = Message$1<"backscroll.history.v1.Call"> & {
   durationMs: bigint;
 
   /**
-   * Users who took part besides the sender, at most 1,000, each 1 to 255 bytes of UTF-8.
+   * Users who took part besides the sender, at most 1,000, each 1 to 255 bytes of UTF-8 without
+   * control characters.
    *
    * @generated from field: repeated string participants = 4;
    */
@@ -359,7 +360,8 @@ export type Reply = Message$1<"backscroll.history.v1.Reply"> & {
   messageId: string;
 
   /**
-   * Sender of the message answered, so that it can be shown without it; at most 255 bytes. May be empty.
+   * Sender of the message answered, so that it can be shown without it; at most 255 bytes of UTF-8
+   * without control characters. May be empty.
    *
    * @generated from field: string sender = 2;
    */
