@@ -290,7 +290,8 @@ export type AppendedMessage = Message<"backscroll.history.v1.AppendedMessage"> &
   sentAtMs: bigint;
 
   /**
-   * It was stored already, by an earlier call or earlier in this one; nothing was added.
+   * It was stored already, by an earlier call or earlier in this one; nothing was added. Seldom it is
+   * this call that stored it: where the database's answer was lost, the service stores it once more.
    *
    * @generated from field: bool repeated = 4;
    */
@@ -391,14 +392,15 @@ export type ImportResponse = Message<"backscroll.history.v1.ImportResponse"> & {
   batch: bigint;
 
   /**
-   * Messages that the batch added.
+   * Messages that the batch added. Seldom fewer than it did add, even 0: see `repeated`.
    *
    * @generated from field: uint32 added = 2;
    */
   added: number;
 
   /**
-   * Messages that were stored already.
+   * Messages that were stored already. Seldom by this very batch: where the database's answer was
+   * lost, the service stores it once more.
    *
    * @generated from field: uint32 repeated = 3;
    */
