@@ -32,9 +32,11 @@ export class HistoryContext implements AsyncDisposable {
   }
 
   /** Resolves while the service can do its work. @throws an error that says what is wrong */
-  async check(): Promise<void> {
-    if (await schemaIsCurrent(this.store.schema, this.#migrations)) return;
-    throw new Error('the database schema is older than the service: run `npm run migrate`');
+  async check(signal: AbortSignal): Promise<void> {
+    if (!(await schemaIsCurrent(this.store.schema, this.#migrations))) {
+      throw new Error('the database schema is older than the service: run `npm run migrate`');
+    }
+    await this.store.check(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -99,6 +99,10 @@ export class MysqlDatabase implements AsyncDisposable {
       try {
         return await this.#once(pool, work, signal);
       } catch (error) {
+        if (isOfOldSchema(error)) {
+          const message = "The database's schema is old: run `npm run migrate`.";
+          throw unavailable('STORE_UNAVAILABLE', message, { cause: error });
+        }
         if (!isTransient(error)) throw error;
         const tired = performance.now() - beganMs > STORE.retryForMs;
         if (tired || attempt >= STORE.attempts) {
@@ -217,6 +221,12 @@ const TRANSIENT_ERRNOS = new Set([
   1317, // interrupted: shutting down as well
 ]);
 
+/** A table or column is not there (1146, 1054). */
+export function isOfOldSchema(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === 1146 || errno === 1054;
+}
+
 /** A unique key refused a row. */
 export function isDuplicate(error: unknown): boolean {
   return errnoOf(error) === 1062;
@@ -244,7 +254,7 @@ function isFatal(error: unknown): boolean {
 }
 
 function errnoOf(error: unknown): number | undefined {
-  return (error as { errno?: number }).errno;
+  return (error as { errno?: number } | undefined)?.errno;
 }
 
 function codeOf(error: unknown): string {

@@ -1,7 +1,5 @@
-import type { MysqlDatabase } from './mysql-database.ts';
+import { isOfOldSchema, type MysqlDatabase } from './mysql-database.ts';
 import type { SchemaAccess } from './store.ts';
-
-const NO_SUCH_TABLE = 1146;
 
 /** Changes of a MySQL schema, on a connection that holds a lock of the server's. */
 export class MysqlSchema implements SchemaAccess {
@@ -42,7 +40,7 @@ export class MysqlSchema implements SchemaAccess {
       );
       return rows.map(([name]) => name.toString());
     } catch (error) {
-      if ((error as { errno?: number }).errno === NO_SUCH_TABLE) return [];
+      if (isOfOldSchema((error as Error).cause)) return [];
       throw error;
     }
   }

@@ -19,6 +19,14 @@ import {
 /** Bodies up to this size come with their row; a whole read of larger ones could not be held. */
 const SMALL_BODY_BYTES = 4 * 1024;
 
+/** Every table, with the column that its keys begin with. */
+const LEADING_KEYS = {
+  conversation: 'conversation_id',
+  message: 'conversation_id',
+  member: 'conversation_id',
+  membership: 'user_name',
+} as const;
+
 /** MySQL 8.0 or newer, or what speaks like it; any number of replicas of the service over it. */
 export class MysqlStore implements HistoryStore {
   readonly schema: SchemaAccess;
@@ -34,6 +42,18 @@ export class MysqlStore implements HistoryStore {
 
   get connectionsInUse(): number {
     return this.#database.connectionsInUse;
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.#database.transaction(async (session) => {
+      // Refused where this user may not write now: the server is read only after a failover.
+      await session.query('START TRANSACTION READ WRITE', []);
+      for (const [table, key] of Object.entries(LEADING_KEYS)) {
+        signal.throwIfAborted();
+        await session.query(`SELECT 1 FROM ${table} WHERE ${key} = ? LIMIT 1`, [Buffer.alloc(16)]);
+      }
+      return { value: undefined, commit: false };
+    });
   }
 
   async append(

@@ -1,8 +1,7 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { unavailable } from '../../common/errors.ts';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { idsOf, type Known, sendersOf, settle } from './settle.ts';
+import { SqliteFile } from './sqlite-file.ts';
+import { SqliteSchema } from './sqlite-schema.ts';
 import {
   type Batch,
   type Conversation,
@@ -16,11 +15,11 @@ import {
   type StoredMessage,
 } from './store.ts';
 
-/** Another process may hold the file for one transaction; waiting for it blocks this one. */
-const BUSY_TIMEOUT_MS = 2_000;
-
 /** A name that nobody can have. */
 const NOBODY = Buffer.alloc(0);
+
+/** An id that no conversation has. */
+const NO_CONVERSATION = Buffer.alloc(16);
 
 /**
  * The embedded default: one file, no server. Its calls run to their end at once, so they need no
@@ -29,36 +28,32 @@ const NOBODY = Buffer.alloc(0);
  */
 export class SqliteStore implements HistoryStore {
   readonly schema: SchemaAccess;
-  readonly #database: DatabaseSync;
+  readonly #file: SqliteFile;
   #statements: Statements | undefined;
 
-  /** Opens a file, and makes it and its folder where they are absent. */
+  /** Opens a file, and makes it and its folder where they are absent. @throws as `SqliteFile` */
   constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.#database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-    // FULL: in WAL mode anything less may lose what was acknowledged when the power fails.
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-    this.schema = schemaOf(this.#database);
+    this.#file = new SqliteFile(path);
+    this.schema = new SqliteSchema(this.#file);
   }
 
   /** A call has ended before another can ask. */
   readonly connectionsInUse = 0;
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.standing(NO_CONVERSATION, '', signal);
+    await this.read(NO_CONVERSATION, { fromSeq: 1, toSeq: 1, newestFirst: true }, 0, signal);
+    this.#file.checkWritable();
+  }
 
   async append(
     conversation: Conversation,
     batches: readonly Batch[],
     sendersJoin: boolean,
   ): Promise<Outcome[]> {
-    return this.#guarded((statements) => {
-      this.#database.exec('BEGIN IMMEDIATE');
-      try {
-        const outcomes = appendIn(statements, conversation, batches, sendersJoin);
-        this.#database.exec('COMMIT');
-        return outcomes;
-      } finally {
-        if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      }
-    });
+    return this.#file.transaction(() =>
+      appendIn(this.#prepared(), conversation, batches, sendersJoin),
+    );
   }
 
   async standing(
@@ -67,8 +62,8 @@ export class SqliteStore implements HistoryStore {
     signal: AbortSignal,
   ): Promise<Standing | undefined> {
     signal.throwIfAborted();
-    return this.#guarded((statements) => {
-      const row = statements.standing.get(
+    return this.#file.guard(() => {
+      const row = this.#prepared().standing.get(
         user === undefined ? NOBODY : Buffer.from(user),
         conversationId,
       );
@@ -90,8 +85,9 @@ export class SqliteStore implements HistoryStore {
     signal: AbortSignal,
   ): Promise<StoredMessage[]> {
     signal.throwIfAborted();
-    return this.#guarded((statements) => {
-      const statement = range.newestFirst ? statements.readDown : statements.readUp;
+    return this.#file.guard(() => {
+      const { readDown, readUp } = this.#prepared();
+      const statement = range.newestFirst ? readDown : readUp;
       const messages: StoredMessage[] = [];
       let bytes = 0;
       for (const row of statement.iterate(conversationId, range.fromSeq, range.toSeq)) {
@@ -105,46 +101,14 @@ export class SqliteStore implements HistoryStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#database.isOpen) this.#database.close();
+    this.#file[Symbol.dispose]();
   }
 
   /** Statements are prepared at the first call, when the schema is there. */
-  #guarded<T>(work: (statements: Statements) => T): T {
-    try {
-      this.#statements ??= prepareAll(this.#database);
-      return work(this.#statements);
-    } catch (error) {
-      if (isUnavailable(error)) {
-        throw unavailable('STORE_UNAVAILABLE', 'The database is busy or gone.', { cause: error });
-      }
-      throw error;
-    }
+  #prepared(): Statements {
+    this.#statements ??= prepareAll(this.#file.database);
+    return this.#statements;
   }
-}
-
-/** Changes of the schema go in one transaction, which is the lock; what is left undone is done again. */
-function schemaOf(database: DatabaseSync): SchemaAccess {
-  return {
-    async lock() {
-      database.exec('BEGIN IMMEDIATE');
-      database.exec('CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY) STRICT');
-      return {
-        async [Symbol.asyncDispose]() {
-          database.exec('COMMIT');
-        },
-      };
-    },
-    async execute(statement) {
-      database.exec(statement);
-    },
-    async applied() {
-      const names = database.prepare('SELECT name FROM schema_migration').all();
-      return names.map(({ name }) => String(name));
-    },
-    async record(name) {
-      database.prepare('INSERT INTO schema_migration (name) VALUES (?)').run(name);
-    },
-  };
 }
 
 type MessageRow = [number, Uint8Array, number, number, number];
@@ -250,12 +214,4 @@ function findKnown(
     const [seq, sentAtMs, contentHash] = row as unknown as [bigint, bigint, Uint8Array];
     known.set(id, { seq: Number(seq), sentAtMs, contentHash: Buffer.from(contentHash) });
   }
-}
-
-/** SQLite's result codes for a file that is locked, full, unreadable or not to be opened. */
-const UNAVAILABLE_CODES = new Set([5, 6, 8, 10, 13, 14]);
-
-function isUnavailable(error: unknown): boolean {
-  const errcode = (error as { errcode?: unknown } | undefined)?.errcode;
-  return typeof errcode === 'number' && UNAVAILABLE_CODES.has(errcode & 0xff);
 }

@@ -92,16 +92,23 @@ export interface SchemaAccess {
  * Conversations and their messages in one database. Any number of processes may work on the same
  * database at once.
  *
- * Every method throws UNAVAILABLE, reason STORE_UNAVAILABLE, where the database is gone, hangs, or
- * stays too busy for as long as the store tries again by itself; a write may then have happened or
+ * Every method throws UNAVAILABLE, reason STORE_UNAVAILABLE, where the database is gone, hangs, is full
+ * or read only, has an old schema, or stays too busy for as long as the store tries again by itself; a write may then have happened or
  * not, and is safe to repeat. `signal` ends a method at once with the signal's reason; a
- * statement that runs then ends by itself, within its time.
+ * statement that runs then ends by itself, within its time. What is stored and can't be read any more
+ * is DATA_LOSS, reason DAMAGED.
  */
 export interface HistoryStore extends AsyncDisposable {
   /** Connections that calls hold at this moment; 0 where none is in flight. */
   readonly connectionsInUse: number;
 
   readonly schema: SchemaAccess;
+
+  /**
+   * Resolves where calls could be answered now, as far as a look at each table and the permission to
+   * write tell; else rejects with what is wrong. Its cost is that of one small page.
+   */
+  check(signal: AbortSignal): Promise<void>;
 
   /**
    * Stores each batch at the end of the conversation, in the order given, in one transaction that is
