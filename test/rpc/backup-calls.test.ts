@@ -152,7 +152,9 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
 
   it('is told of acceptance, progress and result', async () => {
     const large = madeDatabase(33_000);
-    const answers = await send(uploadRequests(large, { user: 'told', uploadId: 'mine' }));
+    const sha256 = createHash('sha256').update(large).digest();
+    const start = { user: 'told', uploadId: 'mine', sha256 };
+    const answers = await send(uploadRequests(large, start));
     expect(answers.map(({ part }) => part.case)).toEqual([
       'accepted',
       'progress',
@@ -161,7 +163,7 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
     ]);
     expect(answers[0]?.part.value).toMatchObject({ uploadId: 'mine', baseNumber: 0n });
     expect(answers[1]?.part.value).toMatchObject({ receivedBytes: 64n << 20n });
-    const again = await send(uploadRequests(large, { user: 'told', uploadId: 'mine' }));
+    const again = await send(uploadRequests(large, start));
     expect(again.map(({ part }) => part.case)).toEqual(['accepted', 'result']);
     expect(again[0]?.part.value).toMatchObject({ baseNumber: 1n });
     expect(again[1]?.part.value).toMatchObject({ repeated: true });

@@ -1,4 +1,4 @@
-import { aborted } from '../../common/errors.ts';
+import { aborted, alreadyExists, type ServiceError } from '../../common/errors.ts';
 import { COMMIT_ATTEMPTS, UPLOADS_REMEMBERED } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
@@ -15,7 +15,8 @@ export type HeadContent = Omit<Head, 'number' | 'deleted' | 'earlierUploads'>;
  * upload's root is complete whatever came before it. Where it was this same upload, sent twice at
  * once, that one's backup is the answer.
  *
- * @throws ServiceError ABORTED where others were quicker COMMIT_ATTEMPTS times.
+ * @throws ServiceError ABORTED where others were quicker COMMIT_ATTEMPTS times; ALREADY_EXISTS where
+ * the upload's id was used for another file.
  */
 export async function commit(
   store: BackupStore,
@@ -36,7 +37,9 @@ export async function commit(
     }
     newest = await backups.newest(signal);
     const committed = await findUpload(backups, newest, content.uploadId, signal);
-    if (committed !== undefined) return { backup: committed, repeated: true };
+    if (committed === undefined) continue;
+    checkSameRoot(committed, content);
+    return { backup: committed, repeated: true };
   }
   throw aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
 }
@@ -59,6 +62,25 @@ export async function findUpload(
     if (error instanceof DamageError) return undefined;
     throw error;
   }
+}
+
+/**
+ * Checks that a backup is of the same file as an upload with its id.
+ *
+ * @throws ServiceError ALREADY_EXISTS
+ */
+export function checkSameRoot(
+  { head }: KeptBackup,
+  { root, sizeBytes }: Pick<Head, 'root' | 'sizeBytes'>,
+): void {
+  if (head.root !== root || head.sizeBytes !== sizeBytes) throw uploadIdConflict();
+}
+
+/** An upload's id that comes again with another file is a fault of the client that must not pass. */
+export function uploadIdConflict(): ServiceError {
+  const [field, description] = ['start.upload_id', 'was used before for another file'];
+  const fields = [{ field, description }];
+  return alreadyExists('UPLOAD_ID_CONFLICT', `${field}: ${description}`, { fields });
 }
 
 async function mustFind(

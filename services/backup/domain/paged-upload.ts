@@ -9,7 +9,7 @@ import type { BackupStore, StoredObject } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
 import { Base, type PagePlace } from './base.ts';
 import { DamageError } from './coding.ts';
-import { commit } from './commit.ts';
+import { checkSameRoot, commit } from './commit.ts';
 import { type DatabaseName, keys, numberInKey } from './keys.ts';
 import { lostPacks } from './lost-packs.ts';
 import { extentBytes, pagesPerExtent, SEGMENT_EXTENTS, Segment } from './map.ts';
@@ -40,6 +40,8 @@ export interface UploadContext {
   backups: Backups;
   /** The state that the upload is compared with. */
   newest: Newest;
+  /** The backup that an upload with this id made before; undefined where there was none. */
+  committed: KeptBackup | undefined;
   signal: AbortSignal;
 }
 
@@ -110,20 +112,22 @@ export class PagedUpload implements AsyncDisposable {
     if (rest !== undefined) await this.#takeExtent(rest);
     await this.#writer.finish();
     const root = this.#root.finish();
-    const { store, backups, newest, signal } = this.#context;
-    const sameRoot = newest.backup?.head.root === root.toString('hex');
-    const unchanged = sameRoot && this.#base?.damaged === false;
-    const mapBytes = unchanged ? 0 : await this.#storeMap(root);
     const content = {
       ...this.#declared,
       sha256: this.#declared.sha256?.toString('hex') ?? '',
       root: root.toString('hex'),
       pageSizeBytes: this.#pageSizeBytes,
-      storedBytes: this.storedBytes + mapBytes,
-      unchanged,
     };
-    const committed = await commit(store, backups, newest, content, signal);
-    return { ...committed, unchanged: committed.backup.head.unchanged };
+    const { store, backups, newest, committed, signal } = this.#context;
+    if (committed !== undefined) checkSameRoot(committed, content);
+    const sameRoot = baseOf(this.#context)?.head.root === content.root;
+    const unchanged = sameRoot && this.#base?.damaged === false;
+    const mapBytes = unchanged ? 0 : await this.#storeMap(root);
+    if (committed !== undefined) return repeated(committed);
+    const storedBytes = this.storedBytes + mapBytes;
+    const head = { ...content, storedBytes, unchanged };
+    const made = await commit(store, backups, newest, head, signal);
+    return { ...made, unchanged: made.backup.head.unchanged };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -206,10 +210,26 @@ export class PagedUpload implements AsyncDisposable {
   }
 }
 
-/** The newest backup, to compare with; undefined where there is none with such pages, or it is damaged. */
+/** What an upload comes to whose backup was there before. */
+export function repeated(backup: KeptBackup): UploadOutcome {
+  return { backup, unchanged: backup.head.unchanged, repeated: true };
+}
+
+/**
+ * The backup with which an upload is compared: where it made one before, that one, so that what is
+ * still there of it is not stored twice; else the newest.
+ */
+export function baseOf({
+  newest,
+  committed,
+}: Pick<UploadContext, 'newest' | 'committed'>): KeptBackup | undefined {
+  return committed ?? newest.backup;
+}
+
+/** Opens the backup to compare with; undefined where there is none with such pages, or it is damaged. */
 async function openBase(context: UploadContext, pageSizeBytes: number): Promise<Base | undefined> {
-  const { store, backups, newest, signal } = context;
-  const head = newest.backup?.head;
+  const { store, backups, signal } = context;
+  const head = baseOf(context)?.head;
   if (head === undefined || head.pageSizeBytes !== pageSizeBytes) return undefined;
   const object = await findMap(store, backups.prefix, Buffer.from(head.root, 'hex'), signal);
   const map = object && (await openMap(store, object, signal));

@@ -11,8 +11,13 @@ import {
 import type { CallContext, Caller } from '../../common/call.ts';
 import { failedPrecondition, invalidArgument } from '../../common/errors.ts';
 import type { KeptBackup } from '../domain/backups.ts';
-import { findUpload } from '../domain/commit.ts';
-import type { UploadDeclaration, UploadOutcome } from '../domain/paged-upload.ts';
+import { findUpload, uploadIdConflict } from '../domain/commit.ts';
+import {
+  baseOf,
+  repeated,
+  type UploadDeclaration,
+  type UploadOutcome,
+} from '../domain/paged-upload.ts';
 import { Upload } from '../domain/upload.ts';
 import { DATA_PART_BYTES, LABEL_BYTES, PROGRESS_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
@@ -41,17 +46,15 @@ async function* receive(
   const declared = parseStart(caller, await parts.next());
   const backups = openBackups(store, declared, log);
   const newest = await backups.newest(signal);
-  const baseNumber = BigInt(newest.backup?.head.number ?? 0);
+  const committed = await findUpload(backups, newest, declared.uploadId, signal);
+  const baseNumber = BigInt(baseOf({ newest, committed })?.head.number ?? 0);
   yield answer({ case: 'accepted', value: { uploadId: declared.uploadId, baseNumber } });
 
-  const committed = await findUpload(backups, newest, declared.uploadId, signal);
-  if (committed !== undefined) {
-    checkSameFile(committed, declared);
-    const { unchanged } = committed.head;
-    yield result({ backup: committed, unchanged, repeated: true });
+  if (committed !== undefined && isSameFile(committed, declared)) {
+    yield result(repeated(committed));
     return;
   }
-  await using upload = new Upload(declared, { store, backups, newest, signal });
+  await using upload = new Upload(declared, { store, backups, newest, committed, signal });
   let reportedBytes = 0;
   for (let part = await parts.next(); !part.done; part = await parts.next()) {
     await upload.take(parseData(part.value));
@@ -70,8 +73,8 @@ function answer(part: NonNullable<Answer>): UploadBackupResponse {
   return create(UploadBackupResponseSchema, { part });
 }
 
-function result({ backup, unchanged, repeated }: UploadOutcome): UploadBackupResponse {
-  return answer({ case: 'result', value: { backup: toBackup(backup), unchanged, repeated } });
+function result({ backup, ...outcome }: UploadOutcome): UploadBackupResponse {
+  return answer({ case: 'result', value: { backup: toBackup(backup), ...outcome } });
 }
 
 function parseStart(caller: Caller, first: IteratorResult<UploadBackupRequest>): UploadDeclaration {
@@ -145,11 +148,11 @@ function parseData({ part }: UploadBackupRequest): Uint8Array {
   return part.value;
 }
 
-/** An upload's id that comes again with another file is a fault of the client that must not pass. */
-function checkSameFile({ head }: KeptBackup, declared: UploadDeclaration): void {
+/** Whether what is declared makes it the backup's file; where it does not tell, the bytes will. */
+function isSameFile({ head }: KeptBackup, declared: UploadDeclaration): boolean {
   const sha256 = declared.sha256?.toString('hex') ?? '';
-  const otherHash = head.sha256 !== '' && sha256 !== '' && head.sha256 !== sha256;
-  if (head.sizeBytes === declared.sizeBytes && !otherHash) return;
-  const field = 'start.upload_id';
-  throw invalidArgument('UPLOAD_ID_CONFLICT', field, 'was used before for another file');
+  const bothHashed = head.sha256 !== '' && sha256 !== '';
+  const otherHash = bothHashed && head.sha256 !== sha256;
+  if (head.sizeBytes !== declared.sizeBytes || otherHash) throw uploadIdConflict();
+  return bothHashed;
 }

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Code } from '../../../services/common/errors.ts';
 import { engines } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
 import { age, download, list, madeDatabase, send, upload, uploadRequests } from './transfers.ts';
@@ -85,10 +87,29 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
   });
 
   it('refuse the id of another upload', async () => {
-    await upload(store, before, { uploadId: 'one' });
-    await expect(upload(store, after, { uploadId: 'one' })).rejects.toMatchObject({
-      reason: 'UPLOAD_ID_CONFLICT',
-    });
+    const conflict = { code: Code.ALREADY_EXISTS, reason: 'UPLOAD_ID_CONFLICT' };
+    const first = await upload(store, before, { uploadId: 'one', sha256: sha256(before) });
+    const sameSize = madeDatabase(900, 4096, 5);
+    for (const [file, hash] of [
+      [after, undefined],
+      [sameSize, sha256(sameSize)],
+      [sameSize, undefined],
+    ] as const) {
+      const sending = upload(store, file, { uploadId: 'one', ...(hash && { sha256: hash }) });
+      await expect(sending).rejects.toMatchObject(conflict);
+    }
+    await upload(store, after, { uploadId: 'two' });
+    const again = await upload(store, before, { uploadId: 'one' });
+    expect(again).toMatchObject({ repeated: true, backup: first.backup });
+    expect((await list(store)).backups).toHaveLength(2);
+  });
+
+  it('need not come again whole where its SHA-256 tells that it is the same', async () => {
+    const start = { uploadId: 'one', sha256: sha256(before) };
+    await upload(store, before, start);
+    const [onlyStart] = uploadRequests(before, start);
+    const answers = await send(store, [onlyStart!]);
+    expect(answers.at(-1)).toMatchObject({ case: 'result', value: { repeated: true } });
   });
 
   async function putsOf(work: () => Promise<unknown>): Promise<number> {
@@ -133,6 +154,32 @@ describe.each(engines)('uploads at once: %s', (_name, open) => {
     expect((await download(store)).file.equals(file)).toBe(true);
   });
 });
+
+describe.each(engines)('two files under one upload id at once: %s', (_name, open) => {
+  it('become one backup, and a refusal', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new FaultyStore(await open(stack));
+    const files = [madeDatabase(300, 4096, 1), madeDatabase(300, 4096, 2)];
+    const meet = barrier(2);
+    store.onPut = async (key) => {
+      if (key.includes('/packs/')) await meet();
+      return undefined;
+    };
+    const sending = files.map((file) => upload(store, file, { uploadId: 'twice' }));
+    const outcomes = await Promise.allSettled(sending);
+    const won = outcomes.findIndex(({ status }) => status === 'fulfilled');
+    expect(outcomes[1 - won]).toMatchObject({
+      status: 'rejected',
+      reason: { reason: 'UPLOAD_ID_CONFLICT' },
+    });
+    expect((await list(store)).backups).toHaveLength(1);
+    expect((await download(store)).file.equals(files[won]!)).toBe(true);
+  });
+});
+
+function sha256(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
 
 /** Holds back whoever comes until `count` have come. */
 function barrier(count: number): () => Promise<void> {

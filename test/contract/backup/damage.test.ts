@@ -74,6 +74,19 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
     expect((await download(store, { number: 1n })).file.equals(first)).toBe(true);
   });
 
+  it('is mended by the same upload that comes again', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(100);
+    await upload(store, file, { uploadId: 'one' });
+    await upload(store, madeDatabase(100, 4096, 7), { uploadId: 'two' });
+    const objects = await store.inner.list('u/', { limit: 1_000 }, never);
+    for (const { key } of objects) if (key.includes('/packs/')) store.cut.set(key, undefined);
+    const { repeated, backup } = await upload(store, file, { uploadId: 'one' });
+    expect([repeated, backup.number]).toEqual([true, 1n]);
+    expect((await download(store, { number: 1n })).file.equals(file)).toBe(true);
+  });
+
   it('does not count where it is a head', async () => {
     await using stack = new AsyncDisposableStack();
     const store = new DamagingStore(await open(stack));
