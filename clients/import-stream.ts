@@ -27,6 +27,8 @@ export async function* importThrough(
   try {
     while (!pending.done) {
       try {
+        await pending.ready(signal);
+        if (pending.done) return;
         let inStream = 0n;
         for await (const response of open((send) => pending.sendAll(send))) {
           inStream += 1n;
@@ -77,6 +79,23 @@ class Unanswered {
   /** Throws what the source failed with, if it did: another stream is no help then. */
   throwIfFailed(): void {
     if (this.#failure) throw this.#failure.error;
+  }
+
+  /**
+   * Resolves when there is a batch to send, or none will come, or `signal` fires. No stream is opened
+   * before: the service waits longer between batches than for the first.
+   */
+  async ready(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#kept.length > 0 || this.#ended) return;
+    let abort = () => {};
+    const aborted = new Promise<void>((resolve) => {
+      abort = resolve;
+    });
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort);
+    await Promise.race([this.#more(), aborted]).finally(() =>
+      signal?.removeEventListener('abort', abort),
+    );
   }
 
   /** The oldest batch was answered. */

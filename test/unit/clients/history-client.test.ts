@@ -216,6 +216,38 @@ describe('import', () => {
     await answers.return?.();
   });
 
+  it('opens no stream before its source has a batch, and can be aborted while it waits', async () => {
+    let opened = 0;
+    const { client } = await clientOf({
+      import: (call: Importing) => {
+        opened += 1;
+        call.on('data', () => call.write(create(ImportResponseSchema, { batch: 1n })));
+        call.on('end', () => call.end());
+      },
+    });
+    let give = () => {};
+    async function* source() {
+      await new Promise<void>((resolve) => {
+        give = resolve;
+      });
+      yield batch('b1');
+    }
+    const first = client.import(source())[Symbol.asyncIterator]().next();
+    // Another call on the same connection is answered: a stream would have been opened before it.
+    for await (const answer of client.import([batch('b2')])) expect(answer.batch).toBe(1n);
+    expect(opened).toBe(1);
+    give();
+    expect((await first).value.batch).toBe(1n);
+
+    const abort = new AbortController();
+    const waiting = client
+      .import(source(), { signal: abort.signal })
+      [Symbol.asyncIterator]()
+      .next();
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ reason: 'CANCELLED' });
+  });
+
   it('fails with what its source fails with, also where the stream broke meanwhile', async () => {
     const { client } = await clientOf({ import: (call: Importing) => void call.resume() });
     async function* source() {
