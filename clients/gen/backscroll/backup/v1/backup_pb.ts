@@ -973,8 +973,9 @@ export const BackupService: GenService<{
    * upload id) is answered with its backup.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, the bytes do not match the declared size or
-   * SHA-256, or they are no SQLite database. ABORTED: another upload of the same database was
-   * committed meanwhile: repeat. DATA_LOSS: what the store gave back is damaged.
+   * SHA-256, or they are no SQLite database. ALREADY_EXISTS: the upload id was used before for another
+   * file. ABORTED: other uploads of the same database were committed meanwhile: repeat. DATA_LOSS:
+   * what the store gave back is damaged.
    *
    * @generated from rpc backscroll.backup.v1.BackupService.UploadBackup
    */
