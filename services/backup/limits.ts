@@ -62,8 +62,11 @@ export const READS_AT_ONCE = 3;
 /** Newest uploads of a database whose ids are remembered: a client repeats at once or not at all. */
 export const UPLOADS_REMEMBERED = 64;
 
-/** Times that a commit tries the next number, when others commit at the same time. */
-export const COMMIT_ATTEMPTS = 16;
+/** Times that a commit tries the next number: up to this many uploads of one database at once succeed. */
+export const COMMIT_ATTEMPTS = 64;
+
+/** Longest pause before a commit tries the next number, in milliseconds: a few requests' time. */
+export const COMMIT_PAUSE_MS = 100;
 
 /** Newest heads that are looked through for one that counts, at once. */
 export const HEADS_AT_ONCE = 16;

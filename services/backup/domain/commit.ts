@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { aborted, alreadyExists, type ServiceError } from '../../common/errors.ts';
-import { COMMIT_ATTEMPTS, UPLOADS_REMEMBERED } from '../limits.ts';
+import { COMMIT_ATTEMPTS, COMMIT_PAUSE_MS, UPLOADS_REMEMBERED } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
 import { DamageError } from './coding.ts';
@@ -35,6 +36,7 @@ export async function commit(
     if ((await store.put(key, encodeHead(head), signal)) === 'created') {
       return { backup: await mustFind(backups, number, signal), repeated: false };
     }
+    await pause(signal);
     newest = await backups.newest(signal);
     const committed = await findUpload(backups, newest, content.uploadId, signal);
     if (committed === undefined) continue;
@@ -81,6 +83,12 @@ export function uploadIdConflict(): ServiceError {
   const [field, description] = ['start.upload_id', 'was used before for another file'];
   const fields = [{ field, description }];
   return alreadyExists('UPLOAD_ID_CONFLICT', `${field}: ${description}`, { fields });
+}
+
+/** Takes those who commit at once apart. */
+async function pause(signal: AbortSignal): Promise<void> {
+  const ms = Math.random() * COMMIT_PAUSE_MS;
+  await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
 async function mustFind(

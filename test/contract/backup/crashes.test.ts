@@ -123,7 +123,7 @@ describe.each(engines)('uploads at once: %s', (_name, open) => {
   it('of one database each become a backup of their own', async () => {
     await using stack = new AsyncDisposableStack();
     const store = new FaultyStore(await open(stack));
-    const files = Array.from({ length: 5 }, (_, seed) => madeDatabase(300, 4096, seed));
+    const files = Array.from({ length: 24 }, (_, seed) => madeDatabase(60, 4096, seed));
     const meet = barrier(files.length);
     store.onPut = async (key) => {
       if (key.includes('/maps/')) await meet();
@@ -131,7 +131,7 @@ describe.each(engines)('uploads at once: %s', (_name, open) => {
     };
     const results = await Promise.all(files.map((file) => upload(store, file)));
     const numbers = results.map(({ backup }) => backup.number);
-    expect(numbers.toSorted()).toEqual([1n, 2n, 3n, 4n, 5n]);
+    expect(new Set(numbers)).toEqual(new Set(files.map((_, at) => BigInt(at + 1))));
     for (const [at, number] of numbers.entries()) {
       expect((await download(store, { number })).file.equals(files[at]!)).toBe(true);
     }
