@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { encodeBytesField } from '../../../clients/format/bytes-field.ts';
 import {
   type DownloadBackupRequest,
   type DownloadBackupResponse,
@@ -12,6 +12,8 @@ import { readFile } from '../domain/download.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
+
+const DATA_FIELD = DownloadBackupResponseSchema.field.data.number;
 
 /** Answers DownloadBackup, in file order. */
 export async function* downloadBackup(
@@ -29,7 +31,7 @@ export async function* downloadBackup(
     const part = { case: 'backup' as const, value: toBackup(backup) };
     yield create(DownloadBackupResponseSchema, { part });
     for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
-      yield encodeData(data);
+      yield encodeBytesField(DATA_FIELD, data);
     }
   } catch (error) {
     throw damageAsDataLoss(error);
@@ -45,12 +47,4 @@ async function findBackup(
     number === 0 ? (await backups.newest(signal)).backup : await backups.numbered(number, signal);
   if (found !== undefined) return found;
   throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
-}
-
-const DATA_TAG = (DownloadBackupResponseSchema.field.data.number << 3) | WireType.LengthDelimited;
-
-/** A message of data in its encoded form, with one copy of the bytes instead of two. */
-function encodeData(data: Buffer): Uint8Array {
-  const start = new BinaryWriter().uint32(DATA_TAG).uint32(data.length).finish();
-  return Buffer.concat([start, data]);
 }
