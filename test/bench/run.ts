@@ -12,7 +12,7 @@ type Name = (typeof names)[number];
 const help = `npm run bench [-- OPTIONS]
 
 Measures both services on a real MySQL and a real MinIO beside the drivers alone: medians of five
-interleaved rounds, with client, services and baseline in processes of their own. Takes about ten
+interleaved rounds, with client, services and baseline in processes of their own. Takes about six
 minutes on two cores. Ends with 1 if something falls short of its reach.
 
   --only NAME  only this: ${names.join(', ')}; may be repeated
