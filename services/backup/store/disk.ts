@@ -19,6 +19,8 @@ const TEMPORARY = '.tmp';
 export class DiskStore implements BackupStore {
   readonly #root: string;
   readonly #temporary: string;
+  /** The file system that the folder was on at the start. */
+  #device = 0;
   #requestsInFlight = 0;
 
   private constructor(root: string) {
@@ -35,11 +37,13 @@ export class DiskStore implements BackupStore {
     const store = new DiskStore(root);
     await rm(store.#temporary, { recursive: true, force: true });
     await mkdir(store.#temporary, { recursive: true });
+    store.#device = (await stat(root)).dev;
     return store;
   }
 
   put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
     return this.#guarded(signal, async () => {
+      await this.#mustBeThere();
       const temporary = join(this.#temporary, randomUUID());
       try {
         await writeDurably(temporary, bytes, signal);
@@ -74,14 +78,16 @@ export class DiskStore implements BackupStore {
         }
         return bytes.subarray(0, read);
       } catch (error) {
-        if (isAbsent(error)) return undefined;
-        throw error;
+        if (!isAbsent(error)) throw error;
+        await this.#mustBeThere();
+        return undefined;
       }
     });
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
     return this.#guarded(signal, async () => {
+      await this.#mustBeThere();
       const after = options.startAfter ?? '';
       const keys = await this.#keys(prefix.slice(0, prefix.lastIndexOf('/') + 1));
       const wanted = keys.filter((key) => key.startsWith(prefix) && key > after).sort();
@@ -94,10 +100,30 @@ export class DiskStore implements BackupStore {
   }
 
   check(signal: AbortSignal): Promise<void> {
-    return this.#guarded(signal, () => access(this.#temporary, constants.R_OK | constants.W_OK));
+    return this.#guarded(signal, async () => {
+      await this.#mustBeThere();
+      await access(this.#temporary, constants.R_OK | constants.W_OK);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  /**
+   * Throws where the folder is gone, or what was mounted there. A folder that somebody made again is
+   * taken as it is.
+   */
+  async #mustBeThere(): Promise<void> {
+    try {
+      await access(this.#temporary);
+      return;
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    if ((await stat(this.#root)).dev !== this.#device) throw new Error('the folder is unmounted');
+    await mkdir(this.#temporary).catch((error: unknown) => {
+      if (!hasCode(error, 'EEXIST')) throw error;
+    });
+  }
 
   async #guarded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();

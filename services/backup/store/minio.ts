@@ -30,7 +30,7 @@ export interface MinioOptions {
 }
 
 /**
- * A store in a bucket of MinIO, which is made where it is absent.
+ * A store in a bucket of MinIO, which is made where it is absent at the first contact.
  *
  * The client library is used for what it does well: it signs requests, and reads the answers. It
  * has no way to end a request, so its transport here gives each the signal of the call that it
@@ -44,7 +44,8 @@ export class MinioStore implements BackupStore {
   readonly #signals = new AsyncLocalStorage<AbortSignal>();
   /** How far the store's clock is ahead of this machine's, by the last answer. */
   #aheadMs: number | undefined;
-  #hasBucket = false;
+  /** Whether the bucket was ever there; it is not made again after that. */
+  #hadBucket = false;
   #requestsInFlight = 0;
 
   constructor(options: MinioOptions) {
@@ -130,7 +131,7 @@ export class MinioStore implements BackupStore {
   }
 
   check(signal: AbortSignal): Promise<void> {
-    return this.#attempts(signal, () => this.#makeBucket());
+    return this.#attempts(signal, () => this.#findBucket());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,8 +145,7 @@ export class MinioStore implements BackupStore {
         return await this.#attempt(signal, work);
       } catch (error) {
         signal.throwIfAborted();
-        if (hasCode(error, 'NoSuchBucket')) this.#hasBucket = false;
-        else if (error instanceof S3Error) throw storeUnavailable(error);
+        if (error instanceof S3Error) throw storeUnavailable(error);
         if (attempt === STORE_ATTEMPTS) throw storeUnavailable(error);
       }
       await pause(STORE_BACKOFF_MS * 2 ** attempt * Math.random(), signal);
@@ -175,18 +175,19 @@ export class MinioStore implements BackupStore {
   }
 
   async #do<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.#hasBucket) await this.#makeBucket();
+    if (!this.#hadBucket) await this.#findBucket();
     return work();
   }
 
-  async #makeBucket(): Promise<void> {
+  async #findBucket(): Promise<void> {
     if (!(await this.#client.bucketExists(this.#bucket))) {
+      if (this.#hadBucket) throw new Error('the bucket is gone');
       await this.#client.makeBucket(this.#bucket).catch((error: unknown) => {
         // Another replica made it at the same time.
         if (!hasCode(error, 'BucketAlreadyOwnedByYou')) throw error;
       });
     }
-    this.#hasBucket = true;
+    this.#hadBucket = true;
   }
 
   /** Sends each request with the signal of its call, and learns the store's time from each answer. */

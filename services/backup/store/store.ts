@@ -31,7 +31,8 @@ export interface ListOptions {
  *
  * Every method ends within bounded time, and takes a signal that ends it sooner, throwing the
  * signal's reason. A store that is gone, busy or full is UNAVAILABLE with STORE_UNAVAILABLE, after
- * the engine's own retries.
+ * the engine's own retries. The folder or bucket is made when the store is first opened or reached;
+ * if it is gone later, that is a store that is gone, and never an empty one.
  */
 export interface BackupStore extends AsyncDisposable {
   /** Requests that have not ended, for the metrics. */

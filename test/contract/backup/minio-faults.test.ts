@@ -1,19 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { MinioStore } from '../../../services/backup/store/minio.ts';
-import { freshBucket } from '../../support/databases.ts';
+import { type FreshBucket, freshBucket } from '../../support/databases.ts';
+import { minioClient } from '../../support/minio.ts';
 import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
 import { never } from './engines.ts';
 
 describe('a MinIO that fails', () => {
   let stack: AsyncDisposableStack;
   let proxy: BreakingProxy;
+  let bucket: FreshBucket;
   let store: MinioStore;
   let direct: MinioStore;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
-    const bucket = stack.use(await freshBucket(inject('minioUrl')));
+    bucket = stack.use(await freshBucket(inject('minioUrl')));
     const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
     proxy = stack.use(await BreakingProxy.start(hostname, Number(port)));
     const { accessKey, secretKey } = bucket;
@@ -77,7 +79,7 @@ describe('a MinIO that fails', () => {
     expect(store.requestsInFlight).toBe(0);
   });
 
-  it('makes its bucket again where that is gone, and refuses wrong keys at once', async () => {
+  it('makes its bucket at the first contact, and is gone when that is', async () => {
     const bucket = await freshBucket(inject('minioUrl'));
     const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
     const options = {
@@ -87,12 +89,32 @@ describe('a MinIO that fails', () => {
       bucket: pathname.slice(1),
     };
     const { accessKey, secretKey } = bucket;
-    await using other = new MinioStore({ ...options, accessKey, secretKey });
-    await other.check(never);
     await bucket[Symbol.asyncDispose]();
+    await using other = new MinioStore({ ...options, accessKey, secretKey });
+    expect(await other.list('u/', { limit: 1 }, never)).toEqual([]);
+    expect(await other.put('u/a/x', Buffer.from('there'), never)).toBe('created');
+
+    await bucket[Symbol.asyncDispose]();
+    const gone = { reason: 'STORE_UNAVAILABLE' };
+    await expect(other.check(never)).rejects.toMatchObject(gone);
+    await expect(other.list('u/', { limit: 1 }, never)).rejects.toMatchObject(gone);
+    await expect(other.get('u/a/x', undefined, never)).rejects.toMatchObject(gone);
+    await expect(other.put('u/a/x', Buffer.from('x'), never)).rejects.toMatchObject(gone);
+
+    await minioClient(inject('minioUrl')).makeBucket(options.bucket);
     expect(await other.put('u/a/x', Buffer.from('again'), never)).toBe('created');
     await bucket[Symbol.asyncDispose]();
+  });
 
+  it('refuses wrong keys at once', async () => {
+    const { url, accessKey } = bucket;
+    const { hostname, port, pathname } = new URL(url.replace(/^s3\+/, ''));
+    const options = {
+      endPoint: hostname,
+      port: Number(port),
+      tls: false,
+      bucket: pathname.slice(1),
+    };
     await using wrong = new MinioStore({ ...options, accessKey, secretKey: 'not the secret' });
     await expect(wrong.check(never)).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE' });
   });
