@@ -80,10 +80,19 @@ export const LIST_PAGE = 100;
 /** Most backups of a page of a list: about 1 MiB, well under the clients' receive limit. */
 export const LARGEST_LIST_PAGE = 1000;
 
-/** How long one request to the store may take, in milliseconds: a pack's time on a slow disk. */
+/** How long one try of a request to the store may take, in milliseconds: a pack's time on a slow disk. */
 export const STORE_ATTEMPT_MS = 20_000;
 
-/** Tries of one request to the store, so that a restart of a replica of it is not noticed. */
+/** The same of a small request, such as a listing: long enough for a store that is merely busy. */
+export const STORE_SMALL_ATTEMPT_MS = 5_000;
+
+/** Bytes up to which a request is small. */
+export const STORE_SMALL_BYTES = 64 * 1024;
+
+/** How long all tries of one request may take, in milliseconds: a caller without a deadline waits no longer. */
+export const STORE_REQUEST_MS = 30_000;
+
+/** Most tries of one request to the store, so that a restart of a replica of it is not noticed. */
 export const STORE_ATTEMPTS = 5;
 
 /** Longest first pause between two tries, in milliseconds; it doubles with each. */

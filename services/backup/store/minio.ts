@@ -8,6 +8,9 @@ import {
   STORE_ATTEMPTS,
   STORE_BACKOFF_MS,
   STORE_CONNECTIONS,
+  STORE_REQUEST_MS,
+  STORE_SMALL_ATTEMPT_MS,
+  STORE_SMALL_BYTES,
 } from '../limits.ts';
 import {
   type BackupStore,
@@ -25,9 +28,25 @@ export interface MinioOptions {
   bucket: string;
   accessKey: string;
   secretKey: string;
-  /** How long one request may take, in milliseconds; STORE_ATTEMPT_MS unless given. */
-  attemptMs?: number;
+  /** How long tries of requests may take, in milliseconds; those of `limits.ts` unless given. */
+  times?: StoreTimes;
 }
+
+/** How long requests may take, in milliseconds. */
+export interface StoreTimes {
+  /** One try of a small request. */
+  smallAttemptMs: number;
+  /** One try of any other. */
+  attemptMs: number;
+  /** All tries of a request. */
+  requestMs: number;
+}
+
+const TIMES: StoreTimes = {
+  smallAttemptMs: STORE_SMALL_ATTEMPT_MS,
+  attemptMs: STORE_ATTEMPT_MS,
+  requestMs: STORE_REQUEST_MS,
+};
 
 /**
  * A store in a bucket of MinIO, which is made where it is absent at the first contact.
@@ -38,7 +57,7 @@ export interface MinioOptions {
  */
 export class MinioStore implements BackupStore {
   readonly #bucket: string;
-  readonly #attemptMs: number;
+  readonly #times: StoreTimes;
   readonly #agent: http.Agent;
   readonly #client: Client;
   readonly #signals = new AsyncLocalStorage<AbortSignal>();
@@ -50,7 +69,7 @@ export class MinioStore implements BackupStore {
 
   constructor(options: MinioOptions) {
     this.#bucket = options.bucket;
-    this.#attemptMs = options.attemptMs ?? STORE_ATTEMPT_MS;
+    this.#times = options.times ?? TIMES;
     const module = options.tls ? https : http;
     this.#agent = new module.Agent({ keepAlive: true, maxSockets: STORE_CONNECTIONS });
     this.#client = new Client({
@@ -73,7 +92,7 @@ export class MinioStore implements BackupStore {
 
   async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<'created' | 'exists'> {
     let uncertain = false;
-    const outcome = await this.#attempts(signal, async (): Promise<'created' | 'exists'> => {
+    const work = async (): Promise<'created' | 'exists'> => {
       try {
         // `putObject` copies the bytes, and hashes them twice.
         const headers = { 'If-None-Match': '*', 'Content-Type': 'application/octet-stream' };
@@ -85,15 +104,17 @@ export class MinioStore implements BackupStore {
         uncertain = true;
         throw error;
       }
-    });
+    };
+    const outcome = await this.#attempts(bytes.length, signal, work);
     if (outcome === 'created' || !uncertain) return outcome;
     // An attempt whose answer was lost may be what is there now.
-    const stored = await this.get(key, undefined, signal);
+    const stored = await this.get(key, { offset: 0, length: bytes.length + 1 }, signal);
     return stored?.equals(bytes) === true ? 'created' : 'exists';
   }
 
   get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined> {
-    return this.#attempts(signal, async () => {
+    // Only what is small is read whole.
+    return this.#attempts(range?.length ?? 0, signal, async () => {
       try {
         const { offset = 0, length = 0 } = range ?? {};
         const stream = await this.#client.getPartialObject(this.#bucket, key, offset, length);
@@ -107,7 +128,7 @@ export class MinioStore implements BackupStore {
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
-    return this.#attempts(signal, async () => {
+    return this.#attempts(0, signal, async () => {
       const { startAfter = '', limit } = options;
       const page = await this.#client.listObjectsV2Query(
         this.#bucket,
@@ -131,29 +152,36 @@ export class MinioStore implements BackupStore {
   }
 
   check(signal: AbortSignal): Promise<void> {
-    return this.#attempts(signal, () => this.#findBucket());
+    return this.#attempts(0, signal, () => this.#findBucket());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#agent.destroy();
   }
 
-  /** Tries until it succeeds, or until an answer says that trying again can't help. */
-  async #attempts<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  /**
+   * Tries a request that moves so many bytes until it succeeds, its time is up, or an answer says
+   * that trying again can't help.
+   */
+  async #attempts<T>(sizeBytes: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const { smallAttemptMs, attemptMs, requestMs } = this.#times;
+    const mostMs = sizeBytes <= STORE_SMALL_BYTES ? smallAttemptMs : attemptMs;
+    const endMs = performance.now() + requestMs;
     for (let attempt = 1; ; attempt++) {
+      const leftMs = Math.max(0, endMs - performance.now());
       try {
-        return await this.#attempt(signal, work);
+        return await this.#attempt(Math.min(mostMs, leftMs), signal, work);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof S3Error) throw storeUnavailable(error);
-        if (attempt === STORE_ATTEMPTS) throw storeUnavailable(error);
+        if (attempt === STORE_ATTEMPTS || performance.now() >= endMs) throw storeUnavailable(error);
       }
       await pause(STORE_BACKOFF_MS * 2 ** attempt * Math.random(), signal);
     }
   }
 
   /** Tries once. Everything that it sends ends when it ends. */
-  async #attempt<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  async #attempt<T>(ms: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     this.#requestsInFlight += 1;
     const ending = new AbortController();
@@ -164,7 +192,7 @@ export class MinioStore implements BackupStore {
     };
     const onAbort = () => end(signal.reason);
     signal.addEventListener('abort', onAbort);
-    const timer = setTimeout(() => end(new Error('the store does not answer')), this.#attemptMs);
+    const timer = setTimeout(() => end(new Error('the store does not answer')), ms);
     try {
       return await Promise.race([ended, this.#signals.run(ending.signal, () => this.#do(work))]);
     } finally {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
-import { MinioStore } from '../../../services/backup/store/minio.ts';
+import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
 import { minioClient } from '../../support/minio.ts';
 import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
 import { never } from './engines.ts';
+
+const times = { smallAttemptMs: 1_000, attemptMs: 1_000, requestMs: 5_000 };
 
 describe('a MinIO that fails', () => {
   let stack: AsyncDisposableStack;
@@ -12,6 +14,7 @@ describe('a MinIO that fails', () => {
   let bucket: FreshBucket;
   let store: MinioStore;
   let direct: MinioStore;
+  let near: MinioOptions;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
@@ -21,9 +24,8 @@ describe('a MinIO that fails', () => {
     const { accessKey, secretKey } = bucket;
     const options = { tls: false, bucket: pathname.slice(1), accessKey, secretKey };
     direct = stack.use(new MinioStore({ ...options, endPoint: hostname, port: Number(port) }));
-    const attemptMs = 1_000;
-    store = new MinioStore({ ...options, endPoint: '127.0.0.1', port: proxy.port, attemptMs });
-    stack.use(store);
+    near = { ...options, endPoint: '127.0.0.1', port: proxy.port };
+    store = stack.use(new MinioStore({ ...near, times }));
     await store.check(never);
   });
   afterEach(() => stack.disposeAsync());
@@ -59,6 +61,26 @@ describe('a MinIO that fails', () => {
       expect((await direct.get('u/a/x', undefined, never))?.equals(bytes)).toBe(true);
     },
   );
+
+  it('and hangs is given up when the time of a request is over, and sooner where it is small', async () => {
+    proxy.trouble = 'silent';
+    const hour = 3_600_000;
+    const unavailable = { reason: 'STORE_UNAVAILABLE' };
+    await using short = new MinioStore({
+      ...near,
+      times: { smallAttemptMs: hour, attemptMs: hour, requestMs: 100 },
+    });
+    await expect(short.put('u/a/x', Buffer.alloc(1 << 20), never)).rejects.toMatchObject(
+      unavailable,
+    );
+    await expect(short.list('u/', { limit: 1 }, never)).rejects.toMatchObject(unavailable);
+    await using small = new MinioStore({
+      ...near,
+      times: { smallAttemptMs: 100, attemptMs: hour, requestMs: hour },
+    });
+    await expect(small.get('u/a/x', undefined, never)).rejects.toMatchObject(unavailable);
+    await expect(small.list('u/', { limit: 1 }, never)).rejects.toMatchObject(unavailable);
+  });
 
   it('after it took a put is told from another that was quicker', async () => {
     proxy.trouble = 'answers lost';
