@@ -23,6 +23,12 @@ export const REQUEST_BYTES = {
   backupAge: 16 * 1024,
 };
 
+/**
+ * Uploads and downloads at once in one process; one more is refused. Each usually holds up to 16 MiB,
+ * so that all of them hold about half a GiB, however slowly their clients read or send.
+ */
+export const MOST_TRANSFERS = 32;
+
 /** Bytes of a file in one message of a download: larger ones were not faster. */
 export const DOWNLOAD_PART_BYTES = 262_144;
 

@@ -7,11 +7,12 @@ import { type RunningServer, startServer } from '../common/server.ts';
 import { blame } from '../common/start-error.ts';
 import type { BackupConfig } from './config.ts';
 import { createContext } from './context.ts';
+import { Transfers } from './domain/transfers.ts';
 import { backupAge } from './handlers/backup-age.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { uploadBackup } from './handlers/upload-backup.ts';
-import { REQUEST_BYTES } from './limits.ts';
+import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
 
 /**
@@ -21,9 +22,10 @@ import type { BackupStore } from './store/store.ts';
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
   const { store } = await blame('BACKUP_STORE_URL', () => createContext(config));
+  const transfers = new Transfers(MOST_TRANSFERS);
   const handlers: Handlers<typeof BackupService> = {
-    uploadBackup: (requests, call) => uploadBackup(store, requests, call),
-    downloadBackup: (request, call) => downloadBackup(store, request, call),
+    uploadBackup: (requests, call) => transfers.run(uploadBackup(store, requests, call)),
+    downloadBackup: (request, call) => transfers.run(downloadBackup(store, request, call)),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
   };
@@ -33,18 +35,23 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     metricsListen: config.BACKUP_METRICS_LISTEN,
     log: createLogger('backup', config.LOG_LEVEL),
     implementations: [implement(BackupService, handlers, REQUEST_BYTES)],
-    metrics: metricsOf(store),
+    metrics: metricsOf(store, transfers),
     check: (signal) => store.check(signal),
     holds: store,
   });
 }
 
-function metricsOf(store: BackupStore): Metrics {
+function metricsOf(store: BackupStore, transfers: Transfers): Metrics {
   const metrics = new Metrics();
   metrics.gauge(
     'backup_store_requests_in_flight',
     'Requests to the store that have not ended.',
     () => store.requestsInFlight,
+  );
+  metrics.gauge(
+    'backup_transfers_in_flight',
+    'Uploads and downloads that have not ended.',
+    () => transfers.inFlight,
   );
   return metrics;
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,10 +19,11 @@ import {
   type UploadStartSchema,
 } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { readBackupConfig } from '../../services/backup/config.ts';
+import { MOST_TRANSFERS } from '../../services/backup/limits.ts';
 import { startBackup } from '../../services/backup/service.ts';
 import { madeDatabase, uploadRequests } from '../contract/backup/transfers.ts';
 import { freshBucket } from '../support/databases.ts';
-import { untilNothingHeld } from '../support/gauges.ts';
+import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 
 const methods = typedMethods(BackupService);
 const file = madeDatabase(200);
@@ -233,6 +235,36 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
     }
     await send(uploadRequests(file, { user: name, database: '../../🗝 \u202e' }));
     expect((await list({ user: name, database: '../../🗝 \u202e' })).backups).toHaveLength(1);
+  });
+
+  it('is refused a transfer beyond the limit, and answered all else', async () => {
+    const gone = new AbortController();
+    const options = { signal: gone.signal };
+    const held = Array.from({ length: MOST_TRANSFERS }, async () => {
+      const [start] = uploadRequests(file, { user: 'many' });
+      const produce = async (write: (request: UploadBackupRequest) => Promise<void>) => {
+        await write(start!);
+        await once(gone.signal, 'abort');
+      };
+      const answers = callBidi(client, methods.uploadBackup, produce, options);
+      const iterator = answers[Symbol.asyncIterator]();
+      expect((await iterator.next()).value).toMatchObject({ part: { case: 'accepted' } });
+      return iterator;
+    });
+    const open = await Promise.all(held);
+    expect((await readHeld(metrics)).backup_transfers_in_flight).toBe(MOST_TRANSFERS);
+    const refused = { code: status.RESOURCE_EXHAUSTED, reason: 'TOO_MANY_CALLS' };
+    await expect(send(uploadRequests(file, { user: 'more' }))).rejects.toMatchObject(refused);
+    await expect(download({ user: 'many' })).rejects.toMatchObject(refused);
+    expect(await age('many')).toMatchObject({ newestNumber: 0n });
+    expect((await list({ user: 'many' })).backups).toEqual([]);
+
+    gone.abort();
+    const ends = await Promise.allSettled(open.map((answers) => answers.next()));
+    expect(ends.map(({ status: end }) => end)).not.toContain('fulfilled');
+    await untilNothingHeld(metrics, AbortSignal.timeout(10_000));
+    await send(uploadRequests(file, { user: 'more' }));
+    expect((await download({ user: 'more' })).equals(file)).toBe(true);
   });
 
   function send(requests: Iterable<UploadBackupRequest>) {
