@@ -19,7 +19,7 @@ export function checkMessage(faults: Faults, at: At, message: Message): void {
   if (message.content) checkContent(faults, () => `${at()}.content`, message.content);
 }
 
-/** Notes messages over their limit, and all of them together over theirs. */
+/** Notes messages that are larger than one may be; what they weigh together is the caller's to hold. */
 export function checkSizes(
   faults: Faults,
   at: (index: number) => string,

@@ -1,6 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { dataLoss, unavailable } from '../../common/errors.ts';
 
 /** Another process may hold the file for one transaction; waiting for it blocks this one. */
@@ -30,7 +30,7 @@ const UNAVAILABLE: ReadonlySet<number> = new Set([
 
 /** One open SQLite file, and what makes its use safe: it is on disk what it was when it was opened. */
 export class SqliteFile implements Disposable {
-  readonly database: DatabaseSync;
+  readonly #database: DatabaseSync;
   readonly #path: string;
   readonly #identity: string | undefined;
   #writable = true;
@@ -43,16 +43,28 @@ export class SqliteFile implements Disposable {
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true });
     this.#path = path;
-    this.database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    this.#database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     try {
       // FULL: in WAL mode anything less may lose what was acknowledged when the power fails.
-      this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
       this.#identity = identityOf(path);
     } catch (cause) {
-      this.database.close();
+      this.#database.close();
       if (!DAMAGED.has(resultOf(cause) ?? 0)) throw cause;
       throw new Error(`${path} is no SQLite database, or is damaged`, { cause });
     }
+  }
+
+  /** A statement whose rows are arrays; to be used within `guard` or `transaction`. */
+  prepare(sql: string): StatementSync {
+    const statement = this.#database.prepare(sql);
+    statement.setReturnArrays(true);
+    return statement;
+  }
+
+  /** Runs one statement that gives no rows. @throws as `guard` */
+  execute(sql: string): void {
+    this.guard(() => this.#database.exec(sql));
   }
 
   /**
@@ -77,14 +89,14 @@ export class SqliteFile implements Disposable {
   /** Runs `work` as one transaction, in which no other process writes. */
   transaction<T>(work: () => T): T {
     return this.guard(() => {
-      this.database.exec('BEGIN IMMEDIATE');
+      this.#database.exec('BEGIN IMMEDIATE');
       try {
         const result = work();
-        this.database.exec('COMMIT');
+        this.#database.exec('COMMIT');
         this.#writable = true;
         return result;
       } finally {
-        if (this.database.isTransaction) this.database.exec('ROLLBACK');
+        if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       }
     });
   }
@@ -92,11 +104,11 @@ export class SqliteFile implements Disposable {
   /** Where the last write failed for good, finds out whether writing works again. @throws as `transaction` */
   checkWritable(): void {
     // Nobody reads this number: to set it writes one page.
-    if (!this.#writable) this.transaction(() => this.database.exec('PRAGMA user_version = 0'));
+    if (!this.#writable) this.transaction(() => this.#database.exec('PRAGMA user_version = 0'));
   }
 
   [Symbol.dispose](): void {
-    if (this.database.isOpen) this.database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 
   #explained(error: unknown): unknown {

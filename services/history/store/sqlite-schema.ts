@@ -10,31 +10,27 @@ export class SqliteSchema implements SchemaAccess {
   }
 
   async lock(): Promise<AsyncDisposable> {
-    this.#execute('BEGIN IMMEDIATE');
-    this.#execute('CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY) STRICT');
-    return { [Symbol.asyncDispose]: async () => this.#execute('COMMIT') };
+    this.#file.execute('BEGIN IMMEDIATE');
+    this.#file.execute(
+      'CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY) STRICT',
+    );
+    return { [Symbol.asyncDispose]: async () => this.#file.execute('COMMIT') };
   }
 
   async execute(statement: string): Promise<void> {
-    this.#execute(statement);
+    this.#file.execute(statement);
   }
 
   async applied(): Promise<string[]> {
-    const { database } = this.#file;
-    const names = this.#file.guard(() =>
-      database.prepare('SELECT name FROM schema_migration').all(),
-    );
-    return names.map(({ name }) => String(name));
+    return this.#file.guard(() => {
+      const rows = this.#file.prepare('SELECT name FROM schema_migration').all();
+      return (rows as unknown as [string][]).map(([name]) => name);
+    });
   }
 
   async record(name: string): Promise<void> {
-    const { database } = this.#file;
     this.#file.guard(() =>
-      database.prepare('INSERT INTO schema_migration (name) VALUES (?)').run(name),
+      this.#file.prepare('INSERT INTO schema_migration (name) VALUES (?)').run(name),
     );
-  }
-
-  #execute(statement: string): void {
-    this.#file.guard(() => this.#file.database.exec(statement));
   }
 }

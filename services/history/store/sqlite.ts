@@ -1,4 +1,3 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { idsOf, type Known, sendersOf, settle } from './settle.ts';
 import { SqliteFile } from './sqlite-file.ts';
 import { SqliteSchema } from './sqlite-schema.ts';
@@ -106,7 +105,7 @@ export class SqliteStore implements HistoryStore {
 
   /** Statements are prepared at the first call, when the schema is there. */
   #prepared(): Statements {
-    this.#statements ??= prepareAll(this.#file.database);
+    this.#statements ??= prepareAll(this.#file);
     return this.#statements;
   }
 }
@@ -117,12 +116,8 @@ function messageOf([seq, body, editedAtMs, deletedAtMs, revision]: MessageRow): 
   return { seq, body, editedAtMs, deletedAtMs, revision };
 }
 
-function prepareAll(database: DatabaseSync) {
-  const prepare = (sql: string): StatementSync => {
-    const statement = database.prepare(sql);
-    statement.setReturnArrays(true);
-    return statement;
-  };
+function prepareAll(file: SqliteFile) {
+  const prepare = (sql: string) => file.prepare(sql);
   const read = (order: 'ASC' | 'DESC') =>
     prepare(
       `SELECT seq, body, edited_at_ms, deleted_at_ms, revision FROM message
