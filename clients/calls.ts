@@ -5,10 +5,10 @@ import {
   type CallOptions as GrpcCallOptions,
   Metadata,
   type MethodDefinition,
-  status,
 } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
 import { serviceDefinition } from './service-definition.ts';
+import { cutOff } from './stream-faults.ts';
 
 /** What every call takes. */
 export interface CallOptions {
@@ -21,7 +21,7 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** What a call of this kind has in common: the error event must have a listener, or it would throw. */
+/** What the calls of grpc-js have in common. */
 interface Cancellable {
   cancel(): void;
 }
@@ -82,6 +82,7 @@ export async function* callServerStream<Req, Res>(
     new Metadata(),
     deadline(options.timeoutMs),
   );
+  // The iteration throws the error; without a listener, the event would end the process.
   call.on('error', () => {});
   const unbind = cancelOn(options.signal, call);
   try {
@@ -94,8 +95,11 @@ export async function* callServerStream<Req, Res>(
   }
 }
 
-/** Sends one message; resolves when the next one may be sent, fails when the call is over. */
-export type Send<Req> = (message: Req) => Promise<void>;
+/**
+ * Sends one message, or the encoded bytes of one; resolves when the next one may be sent, fails when
+ * the call is over.
+ */
+export type Send<Req> = (message: Req | Uint8Array) => Promise<void>;
 
 /**
  * Calls a method with streams both ways: `produce` sends the requests, and this side is closed when
@@ -123,7 +127,8 @@ export async function* callBidi<Req, Res>(
   let failure: { error: unknown } | undefined;
   const send: Send<Req> = async (message) => {
     over.signal.throwIfAborted();
-    if (!call.write(message)) await once(call, 'drain', { signal: over.signal });
+    // The serializers of `serviceDefinition` take encoded bytes as well.
+    if (!call.write(message as Req)) await once(call, 'drain', { signal: over.signal });
   };
   void produce(send).then(
     () => call.end(),
@@ -155,11 +160,7 @@ function failureOf(thrown: unknown, signal: AbortSignal | undefined): unknown {
     error.reason === 'CANCELLED' ||
     (error.reason === 'INTERNAL' && error.message.startsWith('Received RST_STREAM'));
   if (!isReset) return error;
-  return new BackscrollError(`The call was cut off: ${error.message}`, {
-    code: status.UNAVAILABLE,
-    reason: 'CUT_OFF',
-    cause: thrown,
-  });
+  return cutOff(`The call was cut off: ${error.message}`, thrown);
 }
 
 function deadline(timeoutMs: number | undefined): GrpcCallOptions {

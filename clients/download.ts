@@ -4,6 +4,7 @@ import { Attempts, isUnavailable } from './attempts.ts';
 import { BackscrollError } from './errors.ts';
 import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import type { Backup, DownloadBackupResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
+import { cutOff, wrongAnswer } from './stream-faults.ts';
 
 /** Opens one stream of a backup (0n for the newest), from an offset on. */
 export type OpenDownload = (
@@ -85,10 +86,7 @@ async function* resuming(
         yield part;
       }
       if (backup && BigInt(offset) === backup.sizeBytes) return;
-      throw new BackscrollError('The download ended before its end', {
-        code: status.UNAVAILABLE,
-        reason: 'CUT_OFF',
-      });
+      throw cutOff('The download ended before its end');
     } catch (error) {
       await attempts.failed(error, isUnavailable);
     }
@@ -131,9 +129,6 @@ class Check {
   }
 }
 
-function unexpected(): BackscrollError {
-  return new BackscrollError('The service sent what was not asked for', {
-    code: status.INTERNAL,
-    reason: 'INTERNAL',
-  });
+function unexpected() {
+  return wrongAnswer('The service sent what was not asked for');
 }

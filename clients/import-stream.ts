@@ -1,8 +1,7 @@
-import { status } from '@grpc/grpc-js';
 import { Attempts, isUnavailable } from './attempts.ts';
 import type { Send } from './calls.ts';
-import { BackscrollError } from './errors.ts';
 import type { ImportRequest, ImportResponse } from './gen/backscroll/history/v1/history_pb.ts';
+import { cutOff, wrongAnswer } from './stream-faults.ts';
 
 /** Batches that may be on their way at once: at most 2 MiB each, kept until they are answered. */
 const WINDOW = 4;
@@ -39,7 +38,7 @@ export async function* importThrough(
           response.batch = answered;
           yield response;
         }
-        if (!pending.done) throw cutOff();
+        if (!pending.done) throw cutOff('The import ended before its answers');
       } catch (error) {
         pending.throwIfFailed();
         await attempts.failed(error, isUnavailable);
@@ -151,16 +150,6 @@ class Unanswered {
   }
 }
 
-function cutOff(): BackscrollError {
-  return new BackscrollError('The import ended before its answers', {
-    code: status.UNAVAILABLE,
-    reason: 'CUT_OFF',
-  });
-}
-
-function outOfOrder(): BackscrollError {
-  return new BackscrollError('The service answered out of order', {
-    code: status.INTERNAL,
-    reason: 'INTERNAL',
-  });
+function outOfOrder() {
+  return wrongAnswer('The service answered out of order');
 }

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
 import type { SyncResponse, SyncResult } from './gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from './gen/backscroll/history/v1/message_pb.ts';
+import { cutOff } from './stream-faults.ts';
 
 /**
  * One page of messages, as it arrives. Can be read once: message by message (iterate it), frame by
@@ -37,7 +38,7 @@ export class SyncPage implements AsyncIterable<Message> {
         if (response.messages.length > 0) yield response.messages;
         result = response.result;
       }
-      if (!result) throw cutOff();
+      if (!result) throw cutOff('The page ended before its result');
       this.#settle.resolve(result);
     } catch (error) {
       this.#settle.reject(error);
@@ -61,11 +62,4 @@ export class SyncPage implements AsyncIterable<Message> {
     }
     return { messages, result: await this.result };
   }
-}
-
-function cutOff(): BackscrollError {
-  return new BackscrollError('The page ended before its result', {
-    code: status.UNAVAILABLE,
-    reason: 'CUT_OFF',
-  });
 }

@@ -1,9 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { status } from '@grpc/grpc-js';
 import type { Attempts } from './attempts.ts';
 import type { Send } from './calls.ts';
 import { CHUNK_BYTES, type UploadSource } from './database-file.ts';
-import { BackscrollError } from './errors.ts';
+import { encodeBytesField } from './format/bytes-field.ts';
 import {
   type Backup,
   type UploadBackupRequest,
@@ -11,6 +10,7 @@ import {
   type UploadBackupResponse,
   type UploadStart,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import { cutOff } from './stream-faults.ts';
 
 /** What an upload has come to. */
 export interface UploadProgress {
@@ -35,6 +35,8 @@ export type OpenUpload = (
   produce: (send: Send<UploadBackupRequest>) => Promise<void>,
 ) => AsyncIterable<UploadBackupResponse>;
 
+const DATA_FIELD = UploadBackupRequestSchema.field.data.number;
+
 /** One try of an upload: all of it, or a `BackscrollError`. */
 export async function uploadOnce(
   open: OpenUpload,
@@ -44,12 +46,12 @@ export async function uploadOnce(
   onProgress: ((progress: UploadProgress) => void) | undefined,
 ): Promise<Uploaded> {
   const produce = async (send: Send<UploadBackupRequest>) => {
-    await send(requestOf({ case: 'start', value: start }));
+    await send(create(UploadBackupRequestSchema, { part: { case: 'start', value: start } }));
     let sentBytes = 0;
     for await (const chunk of source.stream()) {
       for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
         const data = chunk.subarray(at, at + CHUNK_BYTES);
-        await send(requestOf({ case: 'data', value: data }));
+        await send(encodeBytesField(DATA_FIELD, data));
         sentBytes += data.length;
         onProgress?.({ sentBytes, sizeBytes: source.sizeBytes });
       }
@@ -63,12 +65,5 @@ export async function uploadOnce(
     uploaded = { backup, unchanged, repeated };
   }
   if (uploaded) return uploaded;
-  throw new BackscrollError('The upload ended before its result', {
-    code: status.UNAVAILABLE,
-    reason: 'CUT_OFF',
-  });
-}
-
-function requestOf(part: UploadBackupRequest['part']): UploadBackupRequest {
-  return create(UploadBackupRequestSchema, { part });
+  throw cutOff('The upload ended before its result');
 }

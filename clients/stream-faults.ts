@@ -1,0 +1,12 @@
+import { status } from '@grpc/grpc-js';
+import { BackscrollError } from './errors.ts';
+
+/** A stream ended before its end: UNAVAILABLE, reason CUT_OFF. */
+export function cutOff(message: string, cause?: unknown): BackscrollError {
+  return new BackscrollError(message, { code: status.UNAVAILABLE, reason: 'CUT_OFF', cause });
+}
+
+/** The service answered what it never may: INTERNAL. */
+export function wrongAnswer(message: string): BackscrollError {
+  return new BackscrollError(message, { code: status.INTERNAL, reason: 'INTERNAL' });
+}
