@@ -189,7 +189,12 @@ describe('import and export', () => {
 
   it('ends in order when it is interrupted', async () => {
     const process = start('import', '-');
-    process.child.stdin?.write(ndjson);
+    // A full batch, which is sent before the input has ended.
+    const many = Array.from({ length: 5_001 }, (_, index) => ({
+      ...room(index, ''),
+      conversation: 'held',
+    }));
+    process.child.stdin?.write(many.map((line) => `${JSON.stringify(line)}\n`).join(''));
     const begun = async () => {
       expect(await readHeld(history.metrics)).toMatchObject({ grpc_server_in_flight: 1 });
     };
