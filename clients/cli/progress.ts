@@ -2,24 +2,20 @@ import cliProgress from 'cli-progress';
 
 /** Shows how far something has come. */
 export interface Progress {
-  /** How far it is, in the unit of the total. */
-  update(value: number): void;
+  /** How far it is, and how far it goes in all; nothing is shown before the first time. */
+  update(value: number, total: number): void;
   /** What stands behind the bar. */
   note(text: string): void;
-  /** Takes the bar away. */
+  /** Takes the bar away; what is told later is not shown. */
   stop(): void;
 }
 
 /**
- * Shows a bar on standard error, where that is a terminal and a total is known; nothing otherwise.
+ * A bar on standard error, where that is a terminal; nothing otherwise, or while the total is 0.
  * `inUnits` tells a value in the user's units.
  */
-export function showProgress(
-  label: string,
-  total: number,
-  inUnits: (value: number) => string,
-): Progress {
-  if (!process.stderr.isTTY || total <= 0) return { update() {}, note() {}, stop() {} };
+export function progressBar(label: string, inUnits: (value: number) => string): Progress {
+  if (!process.stderr.isTTY) return { update() {}, note() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
     format: `${label} {bar} {percentage}% {value} of {total} {note}`,
     formatValue: (value, _options, type) =>
@@ -27,11 +23,17 @@ export function showProgress(
     clearOnComplete: true,
     hideCursor: true,
   });
-  bar.start(total, 0, { note: '' });
+  let stopped = false;
   return {
-    update: (value) => bar.update(Math.min(value, total)),
+    update: (value, total) => {
+      if (total > 0 && !bar.isActive && !stopped) bar.start(total, 0, { note: '' });
+      bar.update(Math.min(value, total));
+    },
     note: (text) => bar.update({ note: text }),
-    stop: () => bar.stop(),
+    stop: () => {
+      stopped = true;
+      bar.stop();
+    },
   };
 }
 

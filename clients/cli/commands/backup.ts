@@ -8,7 +8,7 @@ import {
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Context, type GlobalOptions, wholeNumber } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
-import { inBytes, showProgress } from '../progress.ts';
+import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
 
 interface Options extends GlobalOptions {
@@ -75,26 +75,17 @@ Examples:
 
 async function upload(context: Context, file: string, options: UploadOptions): Promise<void> {
   const { user, database, label, id, opaque } = options;
-  let progress: ReturnType<typeof showProgress> | undefined;
-  try {
-    const { backup, unchanged, repeated } = await context.backup(options).upload(file, {
-      ...context.call(options),
-      ...{ user, database, label, opaque, uploadId: id },
-      onProgress: ({ sentBytes, sizeBytes }) => {
-        progress ??= showProgress('Uploading', sizeBytes, inBytes);
-        progress.update(sentBytes);
-      },
-    });
-    progress?.stop();
-    const what = unchanged
-      ? 'nothing had changed'
-      : `${inBytes(Number(backup.storedBytes))} stored`;
-    const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}`;
-    const result = create(UploadResultSchema, { backup, unchanged, repeated });
-    await print(context, options, text, toJson(UploadResultSchema, result, ALL_FIELDS));
-  } finally {
-    progress?.stop();
-  }
+  const progress = progressBar('Uploading', inBytes);
+  const uploading = context.backup(options).upload(file, {
+    ...context.call(options),
+    ...{ user, database, label, opaque, uploadId: id },
+    onProgress: ({ sentBytes, sizeBytes }) => progress.update(sentBytes, sizeBytes),
+  });
+  const { backup, unchanged, repeated } = await uploading.finally(progress.stop);
+  const what = unchanged ? 'nothing had changed' : `${inBytes(Number(backup.storedBytes))} stored`;
+  const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}`;
+  const result = create(UploadResultSchema, { backup, unchanged, repeated });
+  await print(context, options, text, toJson(UploadResultSchema, result, ALL_FIELDS));
 }
 
 function addDownload(group: Command, context: Context): void {
@@ -130,22 +121,15 @@ async function download(context: Context, options: DownloadOptions): Promise<voi
     for await (const chunk of await client.download(request)) await context.output.write(chunk);
     return;
   }
-  let progress: ReturnType<typeof showProgress> | undefined;
-  try {
-    const backup = await client.downloadToFile(output, {
-      ...request,
-      overwrite,
-      onProgress: ({ receivedBytes, sizeBytes }) => {
-        progress ??= showProgress('Downloading', sizeBytes, inBytes);
-        progress.update(receivedBytes);
-      },
-    });
-    progress?.stop();
-    const text = `Backup ${backup.number} of ${timeOf(backup.createdAtMs)}: ${output}`;
-    await print(context, options, text, toJson(BackupSchema, backup, ALL_FIELDS));
-  } finally {
-    progress?.stop();
-  }
+  const progress = progressBar('Downloading', inBytes);
+  const downloading = client.downloadToFile(output, {
+    ...request,
+    overwrite,
+    onProgress: ({ receivedBytes, sizeBytes }) => progress.update(receivedBytes, sizeBytes),
+  });
+  const backup = await downloading.finally(progress.stop);
+  const text = `Backup ${backup.number} of ${timeOf(backup.createdAtMs)}: ${output}`;
+  await print(context, options, text, toJson(BackupSchema, backup, ALL_FIELDS));
 }
 
 /** A database's name as a file in the current folder; names may hold anything. */

@@ -11,7 +11,7 @@ import {
   withConversation,
 } from '../context.ts';
 import { formatLine } from '../message-line.ts';
-import { type Progress, showProgress } from '../progress.ts';
+import { progressBar } from '../progress.ts';
 
 interface Options extends GlobalOptions, ConversationOptions {
   readonly output?: string;
@@ -68,8 +68,9 @@ async function readAll(
   const client = context.history(options);
   const attempts = new Attempts(context.signal);
   const lineOf = (message: Message) => `${formatLine({ conversation, message })}\n`;
-  let progress: Progress | undefined;
+  const progress = progressBar('Exporting', String);
   let afterSeq = 0n;
+  let newestSeq = 0n;
   let count = 0;
   try {
     for (;;) {
@@ -81,17 +82,17 @@ async function readAll(
           afterSeq = frame.at(-1)!.seq;
           count += frame.length;
           attempts.progressed();
-          progress?.update(Number(afterSeq));
+          progress.update(Number(afterSeq), Number(newestSeq));
         }
         const { reachedNewest, toSeq, lastSeq } = await page.result;
         if (reachedNewest) return count;
         if (toSeq > afterSeq) afterSeq = toSeq;
-        progress ??= showProgress('Exporting', Number(lastSeq), String);
+        newestSeq = lastSeq;
       } catch (error) {
         await attempts.failed(error, isUnavailable);
       }
     }
   } finally {
-    progress?.stop();
+    progress.stop();
   }
 }

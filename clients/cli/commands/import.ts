@@ -6,7 +6,7 @@ import type { Context, GlobalOptions } from '../context.ts';
 import { CliError, failureOf, usage } from '../exit.ts';
 import { linesOf, readInput } from '../lines.ts';
 import { parseLine } from '../message-line.ts';
-import { inBytes, type Progress, showProgress } from '../progress.ts';
+import { inBytes, progressBar } from '../progress.ts';
 
 /** Adds `backscroll import`. */
 export function addImport(program: Command, context: Context): void {
@@ -38,11 +38,13 @@ async function importFiles(
   files: string[],
   options: GlobalOptions,
 ): Promise<void> {
-  const progress = showProgress('Importing', await totalBytes(files), inBytes);
+  const progress = progressBar('Importing', inBytes);
+  const bytes = await totalBytes(files);
+  const onRead = (readBytes: number) => progress.update(readBytes, bytes);
   const unanswered: Batch[] = [];
   const done = { batches: 0, added: 0, repeated: 0 };
   let fault: { error: unknown } | undefined;
-  const lines = untilFault(readFiles(context, files, progress), (error) => {
+  const lines = untilFault(readFiles(files, context.signal, onRead), (error) => {
     fault = { error };
   });
   try {
@@ -77,20 +79,24 @@ async function totalBytes(files: string[]): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** The lines of all files; `onRead` is told how many of all their bytes were read so far. */
 async function* readFiles(
-  context: Context,
   files: string[],
-  progress: Progress,
+  signal: AbortSignal,
+  onRead: (bytes: number) => void,
 ): AsyncGenerator<ImportLine[], void, undefined> {
   let before = 0;
   for (const file of files) {
     let read = 0;
-    const onRead = (bytes: number) => {
-      read = bytes;
-      progress.update(before + bytes);
-    };
+    const input = readInput(file, {
+      signal,
+      onRead: (bytes) => {
+        read = bytes;
+        onRead(before + bytes);
+      },
+    });
     const name = file === '-' ? 'standard input' : file;
-    for await (const chunk of linesOf(readInput(file, { signal: context.signal, onRead }), name)) {
+    for await (const chunk of linesOf(input, name)) {
       const lines: ImportLine[] = [];
       for (const { text, number, sizeBytes } of chunk) {
         if (text.trim() === '') continue;
