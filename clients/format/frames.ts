@@ -77,8 +77,8 @@ export class FramePacker implements Disposable {
 }
 
 /**
- * Unpacks a frame that must hold exactly `pagesBytes` bytes of pages, off the main thread. Never
- * allocates more than that, whatever the frame claims.
+ * Unpacks a frame that must hold exactly `pagesBytes` bytes of pages, off the main thread, into memory
+ * of its own. Never allocates more than that, whatever the frame claims.
  *
  * Throws FrameError where the frame holds other than that, or its codec is unknown.
  */
@@ -93,7 +93,7 @@ export async function unpackFrame(
 }
 
 function unpack(codec: number, data: Uint8Array, pagesBytes: number): Promise<Buffer> | Buffer {
-  if (codec === FrameCodec.raw) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (codec === FrameCodec.raw) return copyOf(data);
   if (codec !== FrameCodec.zstd) throw new FrameError(`unknown codec ${codec}`);
   const options = { chunkSize: pagesBytes + SLACK_BYTES, maxOutputLength: pagesBytes };
   return new Promise((resolve, reject) => {
@@ -102,4 +102,10 @@ function unpack(codec: number, data: Uint8Array, pagesBytes: number): Promise<Bu
       else reject(new FrameError(error.message, { cause: error }));
     });
   });
+}
+
+function copyOf(data: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(data.length);
+  copy.set(data);
+  return copy;
 }
