@@ -1,21 +1,23 @@
 import { readFileSync } from 'node:fs';
 
-/** A fenced block of the README. */
+/** A fenced block of a README. */
 export interface Block {
+  /** The README's path in the tree. */
+  file: string;
   /** Language, the fence's first word. */
   language: string;
   /** The fence's second word: who runs it where it can't just run (`start`, `test`, `compose`); else ''. */
   role: string;
   text: string;
-  /** Line of the README at which it begins, counted from 1. */
+  /** Line of the file at which it begins, counted from 1. */
   line: number;
 }
 
-/** All fenced blocks of the README, in order. */
-export function readmeBlocks(): Block[] {
+/** All fenced blocks of a README, named by its path in the tree, in order. */
+export function readmeBlocks(file: string): Block[] {
   const blocks: Block[] = [];
   let open: Block | undefined;
-  const lines = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').split('\n');
+  const lines = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8').split('\n');
   for (const [index, line] of lines.entries()) {
     if (!line.startsWith('```')) {
       if (open) open.text += `${line}\n`;
@@ -24,9 +26,9 @@ export function readmeBlocks(): Block[] {
       open = undefined;
     } else {
       const [language = '', role = ''] = line.slice(3).trim().split(/\s+/);
-      open = { language, role, text: '', line: index + 1 };
+      open = { file, language, role, text: '', line: index + 1 };
     }
   }
-  if (open) throw new Error(`README.md:${open.line}: the block is not closed`);
+  if (open) throw new Error(`${file}:${open.line}: the block is not closed`);
   return blocks;
 }

@@ -10,12 +10,13 @@ import { provideGrpcurl } from '../support/grpcurl.ts';
 import { type Block, readmeBlocks } from './blocks.ts';
 
 /**
- * Runs the README's examples as they stand, in its order, in a copy of the tree that has neither
- * dependencies nor data, as a newcomer would: first the `start` block, the others beside it.
+ * Runs the examples of the README and then of the clients' README as they stand, in their order, in a
+ * copy of the tree that has neither dependencies nor data, as a newcomer would: first the `start`
+ * block, the others beside it.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const blocks = readmeBlocks();
-const where = (block: Block) => `README.md:${block.line} ${block.text.trim().split('\n')[0]}`;
+const blocks = ['README.md', 'clients/README.md'].flatMap(readmeBlocks);
+const where = (block: Block) => `${block.file}:${block.line} ${block.text.trim().split('\n')[0]}`;
 
 let home: string;
 let environment: NodeJS.ProcessEnv;
@@ -46,7 +47,7 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-describe('the README', () => {
+describe('a newcomer', () => {
   it.each(blocks.map((block) => [where(block), block] as const))('runs %s', async (_, block) => {
     const kind = [block.language, block.role].filter(Boolean).join(' ');
     const run = runners[kind];
@@ -90,7 +91,7 @@ async function start(block: Block): Promise<void> {
 
 async function typescript(block: Block): Promise<void> {
   await installClients();
-  const file = `readme-line-${block.line}.ts`;
+  const file = `${block.file.replace('/', '-')}-line-${block.line}.ts`;
   writeFileSync(join(home, file), substituted(block.text));
   const config = { extends: './tsconfig.json', include: [file] };
   writeFileSync(join(home, 'tsconfig.readme.json'), JSON.stringify(config));
