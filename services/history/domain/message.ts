@@ -38,23 +38,27 @@ export function bytesOf(messages: readonly NewMessage[]): number {
 }
 
 /**
- * Encodes messages as they are stored and later sent: id, sender, time and content, with nothing in
+ * Encodes messages as they are stored and later sent: id, sender, content and time, with nothing in
  * them that nobody knows. The service's own fields are set behind these bytes when they are read.
  * Content is always there, be it empty: its absence tells of a deleted message.
+ *
+ * The time has no part in the hash: a message that was stored with the time of its arrival is the
+ * same when it comes again with that time, as from an export.
  */
 export function encodeMessages(messages: readonly Message[]): NewMessage[] {
-  const given = messages.map(({ id, sender, sentAtMs, content }) =>
-    create(MessageSchema, { id, sender, sentAtMs, content: content ?? {} }),
+  const given = messages.map(({ id, sender, content }) =>
+    create(MessageSchema, { id, sender, content: content ?? {} }),
   );
   const bodies = encodeEach(given);
-  return given.map(({ id, sender, sentAtMs }, index) => {
+  return messages.map(({ id, sender, sentAtMs }, index) => {
     const body = bodies[index]!;
-    return { id, sender, sentAtMs, contentHash: hashOf(body), body };
+    const message = { id, sender, sentAtMs: 0n, contentHash: hashOf(body), body };
+    return sentAtMs === 0n ? message : sentAt(message, sentAtMs);
   });
 }
 
-/** The message sent at `sentAtMs`, where its sender gave no time. It stays the same message: its hash is kept. */
-export function arrivedAt(message: NewMessage, sentAtMs: bigint): NewMessage {
+/** A message that has no time yet, sent at `sentAtMs`. */
+export function sentAt(message: NewMessage, sentAtMs: bigint): NewMessage {
   const field = new BinaryWriter()
     .tag(MessageSchema.field.sentAtMs.number, WireType.Varint)
     .sint64(sentAtMs)

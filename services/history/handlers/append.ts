@@ -11,7 +11,7 @@ import { checkAddress, conversationAt } from '../domain/address.ts';
 import { idConflict } from '../domain/conflict.ts';
 import { Faults } from '../domain/faults.ts';
 import type { JoinedAppends } from '../domain/joined-appends.ts';
-import { arrivedAt, bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
+import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
 import type { Conversation, HistoryStore, NewMessage } from '../store/store.ts';
 import { checkCaller } from './authorize.ts';
@@ -68,7 +68,7 @@ function parseAppend(
     sender: message.sender || user,
   }));
   const messages = encodeMessages(given).map((message) =>
-    message.sentAtMs === 0n ? arrivedAt(message, nowMs) : message,
+    message.sentAtMs === 0n ? sentAt(message, nowMs) : message,
   );
   checkSizes(faults, (index) => `messages[${index}]`, messages);
   if (bytesOf(messages) > APPEND_BYTES) {
