@@ -6,6 +6,8 @@ import { type ChannelOptions, openChannel } from './channel.ts';
 import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
 import { Download, type OpenDownload } from './download.ts';
 import type { BackscrollError } from './errors.ts';
+import { canUnpackFrames } from './format/frames.ts';
+import { unpackFrames } from './frames-download.ts';
 import {
   type Backup,
   BackupAgeRequestSchema,
@@ -128,8 +130,10 @@ export class BackupClient implements Disposable, AsyncDisposable {
         ...databaseFields(options),
         number,
         offsetBytes: BigInt(offsetBytes),
+        frames: canUnpackFrames,
       });
-      return callServerStream(this.#client, methods.downloadBackup, request, options);
+      const answers = callServerStream(this.#client, methods.downloadBackup, request, options);
+      return unpackFrames(answers, offsetBytes);
     };
     return Download.open(
       open,

@@ -3,14 +3,12 @@ import { status } from '@grpc/grpc-js';
 import { Attempts, isUnavailable } from './attempts.ts';
 import { BackscrollError } from './errors.ts';
 import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
-import type { Backup, DownloadBackupResponse } from './gen/backscroll/backup/v1/backup_pb.ts';
+import type { DownloadAnswer } from './frames-download.ts';
+import type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
 import { cutOff, wrongAnswer } from './stream-faults.ts';
 
 /** Opens one stream of a backup (0n for the newest), from an offset on. */
-export type OpenDownload = (
-  number: bigint,
-  offsetBytes: number,
-) => AsyncIterable<DownloadBackupResponse>;
+export type OpenDownload = (number: bigint, offsetBytes: number) => AsyncIterable<DownloadAnswer>;
 
 /**
  * The bytes of one backup, in the file's order. Can be read once; leaving the iteration early cancels
@@ -60,7 +58,7 @@ export class Download implements AsyncIterable<Uint8Array>, AsyncDisposable {
   }
 }
 
-type Parts = AsyncGenerator<DownloadBackupResponse['part'], void, undefined>;
+type Parts = AsyncGenerator<DownloadAnswer['part'], void, undefined>;
 
 /** The description once, then the bytes, through as many streams as it takes. */
 async function* resuming(

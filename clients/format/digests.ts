@@ -13,7 +13,10 @@ export function pageDigests(extent: Uint8Array, pageSizeBytes: number): Buffer {
   const digests = Buffer.allocUnsafe(Math.ceil(extent.length / pageSizeBytes) * DIGEST_BYTES);
   let written = 0;
   for (let at = 0; at < extent.length; at += pageSizeBytes) {
-    digests.set(digest(extent.subarray(at, at + pageSizeBytes)), written);
+    // By way of a string: half the time of a buffer for each page, and this is most of what it costs
+    // to compare or check a file.
+    const page = hash('sha256', extent.subarray(at, at + pageSizeBytes), 'latin1');
+    digests.write(page, written, DIGEST_BYTES, 'latin1');
     written += DIGEST_BYTES;
   }
   return digests;

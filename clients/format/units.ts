@@ -18,6 +18,9 @@ export const DIGEST_BYTES = 16;
 /** Most bytes of pages that one frame holds before they are compressed. A multiple of every page size. */
 export const FRAME_BYTES = 262_144;
 
+/** The part of a file whose frames a download sends together, in bytes. A multiple of an extent. */
+export const WINDOW_BYTES = 4 * 1024 * 1024;
+
 /** Largest file in bytes. */
 export const LARGEST_FILE_BYTES = 64 * 1024 ** 3;
 

@@ -53,9 +53,6 @@ export const INDEX_CACHE_BYTES = 16 * 1024 * 1024;
 /** Bytes of unpacked frames that one download keeps: a few for each of a hundred uploads still in use. */
 export const FRAME_CACHE_BYTES = 24 * 1024 * 1024;
 
-/** Bytes of a file that one download reads ahead: a few requests' worth, so that it waits for none. */
-export const READ_AHEAD_BYTES = 4 * 1024 * 1024;
-
 /** Most bytes that one request of a download reads. */
 export const READ_BYTES = 4 * 1024 * 1024;
 

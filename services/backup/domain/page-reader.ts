@@ -1,4 +1,4 @@
-import { FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
 import { FRAME_BYTES } from '../../../clients/format/units.ts';
 import {
   FRAME_CACHE_BYTES,
@@ -10,7 +10,7 @@ import {
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { keys } from './keys.ts';
-import type { FramePlace, Segment } from './map.ts';
+import { type FramePlace, pagesPerExtent, type Segment } from './map.ts';
 import type { StoredMap } from './map-file.ts';
 
 /** A frame, and where its pages go. */
@@ -19,6 +19,17 @@ interface Wanted {
   place: FramePlace;
   /** Pairs: position in the frame, page of the segment. */
   pages: number[];
+}
+
+/** Pages of a file in one frame: as it is stored, or made of some pages of a stored one. */
+export interface PagesFrame {
+  /** Numbers of the file's pages, ascending. */
+  pages: number[];
+  /** For each, its position among the frame's pages; empty where the frame holds `pages` alone. */
+  positions: number[];
+  codec: number;
+  data: Buffer;
+  unpackedBytes: number;
 }
 
 /** Memory to be filled with consecutive pages of a segment. */
@@ -52,9 +63,39 @@ export class PageReader {
    * Throws DamageError where a frame is gone or can't be unpacked.
    */
   async fill(segment: Segment, firstPage: number, bytes: Buffer): Promise<void> {
-    const target = { bytes, firstPage };
+    const count = Math.ceil(bytes.length / this.#map.tables.pageSizeBytes);
+    await this.#fill(this.#wanted(segment, firstPage, count), { bytes, firstPage });
+  }
+
+  /**
+   * Reads `count` of a segment's pages from `firstPage` on, as frames: as they are stored where at
+   * least half of a frame's pages are among them, else made of those pages, so that no page is sent
+   * often. Nothing is checked. Throws DamageError where a frame is gone.
+   */
+  async frames(segment: Segment, firstPage: number, count: number): Promise<PagesFrame[]> {
+    const { pageSizeBytes } = this.#map.tables;
+    const all = [...this.#wanted(segment, firstPage, count)];
+    const isMostlyWanted = ({ place, pages }: Wanted) =>
+      pages.length >= Math.ceil(place.rawBytes / pageSizeBytes);
+    const frames: PagesFrame[] = [];
+    await inParallel(READS_AT_ONCE, gather(all.filter(isMostlyWanted)), async (group) => {
+      const stored = await this.#readStored(group);
+      frames.push(...group.map((wanted, index) => this.#asStored(segment, wanted, stored[index]!)));
+    });
+    const scattered = all.filter((wanted) => !isMostlyWanted(wanted));
+    if (scattered.length > 0) {
+      const bytes = Buffer.allocUnsafe(count * pageSizeBytes);
+      await this.#fill(scattered, { bytes, firstPage });
+      frames.push(
+        ...scattered.map((wanted) => this.#joined(segment, wanted, { bytes, firstPage })),
+      );
+    }
+    return frames;
+  }
+
+  async #fill(all: Iterable<Wanted>, target: Target): Promise<void> {
     const missing: Wanted[] = [];
-    for (const wanted of this.#wanted(segment, target)) {
+    for (const wanted of all) {
       const kept = this.#kept.get(wanted.frame);
       if (kept === undefined) missing.push(wanted);
       else this.#use(wanted, kept, target);
@@ -62,9 +103,8 @@ export class PageReader {
     await inParallel(READS_AT_ONCE, gather(missing), (group) => this.#readGroup(group, target));
   }
 
-  #wanted(segment: Segment, { bytes, firstPage }: Target): Iterable<Wanted> {
-    const { frames, pageSizeBytes } = this.#map.tables;
-    const count = Math.ceil(bytes.length / pageSizeBytes);
+  #wanted(segment: Segment, firstPage: number, count: number): Iterable<Wanted> {
+    const { frames } = this.#map.tables;
     const wanted = new Map<number, Wanted>();
     for (let page = firstPage; page < firstPage + count; page++) {
       const frame = segment.frames[page]!;
@@ -79,18 +119,61 @@ export class PageReader {
   }
 
   async #readGroup(group: Wanted[], target: Target): Promise<void> {
+    const stored = await this.#readStored(group);
+    await inParallel(FRAMES_AT_ONCE, [...group.entries()], async ([index, wanted]) => {
+      const { rawBytes, codec } = wanted.place;
+      this.#use(wanted, await unpack(codec, stored[index]!, rawBytes), target);
+    });
+  }
+
+  /** The stored bytes of each frame of a group. */
+  async #readStored(group: Wanted[]): Promise<Buffer[]> {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
     const key = keys.pack(this.#prefix, this.#map.tables.packs[first.pack]!.id);
     const length = last.offset + last.storedBytes - first.offset;
     const stored = await this.#store.get(key, { offset: first.offset, length }, this.#signal);
     if (stored?.length !== length) throw new DamageError('a pack is gone or too short');
-    await inParallel(FRAMES_AT_ONCE, group, async (wanted) => {
-      const { offset, storedBytes, rawBytes, codec } = wanted.place;
-      const at = offset - first.offset;
-      const pages = await unpack(codec, stored.subarray(at, at + storedBytes), rawBytes);
-      this.#use(wanted, pages, target);
-    });
+    return group.map(({ place: { offset, storedBytes } }) =>
+      stored.subarray(offset - first.offset, offset - first.offset + storedBytes),
+    );
+  }
+
+  #asStored(segment: Segment, { place, pages }: Wanted, data: Buffer): PagesFrame {
+    const positions = pages.filter((_, index) => index % 2 === 0);
+    const holdsNoOther =
+      positions.length === Math.ceil(place.rawBytes / this.#map.tables.pageSizeBytes);
+    return {
+      pages: this.#numbers(segment, pages),
+      positions: holdsNoOther ? [] : positions,
+      codec: place.codec,
+      data,
+      unpackedBytes: place.rawBytes,
+    };
+  }
+
+  #joined(segment: Segment, { pages }: Wanted, { bytes, firstPage }: Target): PagesFrame {
+    const { sizeBytes, pageSizeBytes } = this.#map.tables;
+    const numbers = this.#numbers(segment, pages);
+    const data = Buffer.concat(
+      numbers.map((number, index) => {
+        const at = (pages[2 * index + 1]! - firstPage) * pageSizeBytes;
+        return bytes.subarray(at, at + Math.min(pageSizeBytes, sizeBytes - number * pageSizeBytes));
+      }),
+    );
+    return {
+      pages: numbers,
+      positions: [],
+      codec: FrameCodec.raw,
+      data,
+      unpackedBytes: data.length,
+    };
+  }
+
+  /** The file's numbers of a frame's wanted pages. */
+  #numbers({ firstExtent }: Segment, pages: number[]): number[] {
+    const firstPage = firstExtent * pagesPerExtent(this.#map.tables.pageSizeBytes);
+    return pages.filter((_, index) => index % 2 === 1).map((page) => firstPage + page);
   }
 
   /** Copies what is wanted of a frame, and keeps the frame where there is more in it. */
@@ -101,17 +184,19 @@ export class PageReader {
       const to = (wanted.pages[at + 1]! - firstPage) * pageSizeBytes;
       unpacked.copy(bytes, to, from, from + pageSizeBytes);
     }
-    const pages = Math.ceil(unpacked.length / pageSizeBytes);
     this.#forget(wanted.frame);
+    const pages = Math.ceil(unpacked.length / pageSizeBytes);
     if (2 * pages > wanted.pages.length) this.#keep(wanted.frame, unpacked);
+    else release(unpacked);
   }
 
   #keep(frame: number, unpacked: Buffer): void {
     this.#kept.set(frame, unpacked);
     this.#keptBytes += unpacked.length;
-    for (const oldest of this.#kept.keys()) {
+    for (const [oldest, pages] of this.#kept) {
       if (this.#keptBytes <= FRAME_CACHE_BYTES) break;
       this.#forget(oldest);
+      release(pages);
     }
   }
 
@@ -119,6 +204,15 @@ export class PageReader {
     this.#keptBytes -= this.#kept.get(frame)?.length ?? 0;
     this.#kept.delete(frame);
   }
+}
+
+/**
+ * Gives back memory that nothing else refers to now, not when V8 next collects: by then there is more
+ * of it than all that a download needs.
+ */
+function release({ buffer }: Buffer): void {
+  // Smaller ones may be parts of a pool.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= FRAME_BYTES) buffer.transfer(0);
 }
 
 async function unpack(codec: number, stored: Buffer, rawBytes: number): Promise<Buffer> {

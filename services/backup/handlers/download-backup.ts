@@ -4,18 +4,21 @@ import {
   type DownloadBackupRequest,
   type DownloadBackupResponse,
   DownloadBackupResponseSchema,
+  type FrameCodec,
+  FrameSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
 import type { Backups, KeptBackup } from '../domain/backups.ts';
-import { readFile } from '../domain/download.ts';
+import { readFile, readFrames } from '../domain/download.ts';
+import type { PagesFrame } from '../domain/page-reader.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
 const DATA_FIELD = DownloadBackupResponseSchema.field.data.number;
 
-/** Answers DownloadBackup, in file order. */
+/** Answers DownloadBackup, in file order, as the file's bytes or as frames. */
 export async function* downloadBackup(
   store: BackupStore,
   request: DownloadBackupRequest,
@@ -30,12 +33,30 @@ export async function* downloadBackup(
     const offset = parseCount('offset_bytes', request.offsetBytes, head.sizeBytes);
     const part = { case: 'backup' as const, value: toBackup(backup) };
     yield create(DownloadBackupResponseSchema, { part });
+    if (request.frames) {
+      for await (const frame of readFrames(store, backups.prefix, head, offset, signal)) {
+        yield toFrame(frame);
+      }
+      return;
+    }
     for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
       yield encodeBytesField(DATA_FIELD, data);
     }
   } catch (error) {
     throw damageAsDataLoss(error);
   }
+}
+
+/** The format's numbers of codecs are the proto's. */
+function toFrame({ pages, positions, codec, data, unpackedBytes }: PagesFrame) {
+  const value = create(FrameSchema, {
+    pages: pages.map(BigInt),
+    positions,
+    codec: codec as FrameCodec,
+    data,
+    unpackedBytes,
+  });
+  return create(DownloadBackupResponseSchema, { part: { case: 'frame', value } });
 }
 
 async function findBackup(

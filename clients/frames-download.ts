@@ -1,0 +1,114 @@
+import { status } from '@grpc/grpc-js';
+import { BackscrollError } from './errors.ts';
+import { FrameError, unpackFrame } from './format/frames.ts';
+import { EXTENT_BYTES, FRAME_BYTES, WINDOW_BYTES } from './format/units.ts';
+import type {
+  Backup,
+  DownloadBackupResponse,
+  Frame,
+} from './gen/backscroll/backup/v1/backup_pb.ts';
+import { wrongAnswer } from './stream-faults.ts';
+
+/** An answer of a download, as far as its reader needs it. */
+export type DownloadAnswer = Pick<DownloadBackupResponse, 'part'>;
+
+/**
+ * Makes of a download of frames one of the file's bytes, in order from `offsetBytes` on. Holds two
+ * windows: one is unpacked, off the main thread, while the frames of the next arrive. Bytes that come
+ * as they are go through.
+ */
+export async function* unpackFrames(
+  answers: AsyncIterable<DownloadAnswer>,
+  offsetBytes: number,
+): AsyncGenerator<DownloadAnswer, void, undefined> {
+  let window: Window | undefined;
+  let unpacking: Promise<DownloadAnswer> | undefined;
+  for await (const answer of answers) {
+    const { part } = answer;
+    if (part.case === 'backup') window = Window.at(part.value, offsetBytes);
+    if (part.case !== 'frame') {
+      yield answer;
+      continue;
+    }
+    if (window === undefined)
+      throw wrongAnswer('The service sent a frame past the end of the file');
+    window.add(part.value);
+    if (!window.isWhole) continue;
+    if (unpacking) yield await unpacking;
+    unpacking = window.unpacked();
+    // Whoever waits for it gets the error.
+    unpacking.catch(() => {});
+    window = window.next();
+  }
+  if (unpacking) yield await unpacking;
+}
+
+/** One window of the file, filled with the pages of frames. */
+class Window {
+  readonly #backup: Backup;
+  readonly #from: number;
+  readonly #bytes: Buffer;
+  readonly #skip: number;
+  readonly #unpacking: Promise<void>[] = [];
+  #pagesLeft: number;
+
+  private constructor(backup: Backup, from: number, skip: number) {
+    const end = Math.min(from - (from % WINDOW_BYTES) + WINDOW_BYTES, Number(backup.sizeBytes));
+    this.#backup = backup;
+    this.#from = from;
+    this.#bytes = Buffer.allocUnsafeSlow(end - from);
+    this.#skip = skip;
+    this.#pagesLeft = Math.ceil(this.#bytes.length / backup.pageSizeBytes);
+  }
+
+  /** The window that begins with the extent in which the offset is; undefined past the file's end. */
+  static at(backup: Backup, offsetBytes: number): Window | undefined {
+    if (offsetBytes >= Number(backup.sizeBytes)) return undefined;
+    const skip = offsetBytes % EXTENT_BYTES;
+    return new Window(backup, offsetBytes - skip, skip);
+  }
+
+  next(): Window | undefined {
+    return Window.at(this.#backup, this.#from + this.#bytes.length);
+  }
+
+  get isWhole(): boolean {
+    return this.#pagesLeft === 0;
+  }
+
+  add(frame: Frame): void {
+    this.#pagesLeft -= frame.pages.length;
+    const isOrderly = frame.positions.length === 0 || frame.positions.length === frame.pages.length;
+    if (this.#pagesLeft < 0 || frame.unpackedBytes > FRAME_BYTES || !isOrderly) {
+      throw wrongAnswer('The service sent a frame that can not be');
+    }
+    this.#unpacking.push(this.#fill(frame));
+  }
+
+  /** The window's bytes, once all its frames are unpacked. */
+  async unpacked(): Promise<DownloadAnswer> {
+    await Promise.all(this.#unpacking);
+    return { part: { case: 'data', value: this.#bytes.subarray(this.#skip) } };
+  }
+
+  async #fill({ pages, positions, codec, data, unpackedBytes }: Frame): Promise<void> {
+    const unpacked = await unpackFrame(codec, data, unpackedBytes).catch(damaged);
+    const { pageSizeBytes } = this.#backup;
+    for (const [index, page] of pages.entries()) {
+      const to = Number(page) * pageSizeBytes - this.#from;
+      if (to < 0 || to >= this.#bytes.length)
+        throw wrongAnswer('The service sent a page too early');
+      const from = (positions[index] ?? index) * pageSizeBytes;
+      unpacked.copy(this.#bytes, to, from, from + pageSizeBytes);
+    }
+  }
+}
+
+function damaged(error: unknown): never {
+  if (!(error instanceof FrameError)) throw error;
+  throw new BackscrollError('A frame of the backup is damaged', {
+    code: status.DATA_LOSS,
+    reason: 'DIGEST_MISMATCH',
+    cause: error,
+  });
+}
