@@ -5,7 +5,7 @@ import { BackscrollError } from './errors.ts';
 import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import type { DownloadAnswer } from './frames-download.ts';
 import type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
-import { cutOff, wrongAnswer } from './stream-faults.ts';
+import { cancelled, cutOff, wrongAnswer } from './stream-faults.ts';
 
 /** Opens one stream of a backup (0n for the newest), from an offset on. */
 export type OpenDownload = (number: bigint, offsetBytes: number) => AsyncIterable<DownloadAnswer>;
@@ -82,6 +82,8 @@ async function* resuming(
           attempts.progressed();
         }
         yield part;
+        // The stream may have ended well already, ahead of its reader.
+        if (signal?.aborted) throw cancelled(signal.reason);
       }
       if (backup && BigInt(offset) === backup.sizeBytes) return;
       throw cutOff('The download ended before its end');

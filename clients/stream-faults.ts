@@ -10,3 +10,12 @@ export function cutOff(message: string, cause?: unknown): BackscrollError {
 export function wrongAnswer(message: string): BackscrollError {
   return new BackscrollError(message, { code: status.INTERNAL, reason: 'INTERNAL' });
 }
+
+/** The caller's signal fired while what had arrived was still being read: CANCELLED. */
+export function cancelled(cause: unknown): BackscrollError {
+  return new BackscrollError('The call was cancelled', {
+    code: status.CANCELLED,
+    reason: 'CANCELLED',
+    cause,
+  });
+}

@@ -54,7 +54,8 @@ const hasScript = await works('script', '--version');
 
 /** What `backscroll` shows on a terminal of its own; fails where its exit code is not 0. */
 function onTerminal(env: Record<string, string>, ...args: string[]): Promise<string> {
-  const { NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS, ...rest } = process.env;
+  // Each of these changes what Node thinks a terminal can show.
+  const { NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS, CI, TEAMCITY_VERSION, ...rest } = process.env;
   const command = [process.execPath, 'clients/cli/main.ts', ...args].map((word) => `'${word}'`);
   const services = { BACKSCROLL_HISTORY: history.address, BACKSCROLL_BACKUP: backup.address };
   return run('script', ['--quiet', '--return', '--command', command.join(' '), '/dev/null'], {
