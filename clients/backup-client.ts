@@ -130,7 +130,8 @@ export class BackupClient implements Disposable, AsyncDisposable {
         ...databaseFields(options),
         number,
         offsetBytes: BigInt(offsetBytes),
-        frames: canUnpackFrames,
+        // Frames can be checked only together: a part of a file comes as the service checked it.
+        frames: canUnpackFrames && !options.offsetBytes,
       });
       const answers = callServerStream(this.#client, methods.downloadBackup, request, options);
       return unpackFrames(answers, offsetBytes);

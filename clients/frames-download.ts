@@ -23,22 +23,27 @@ export async function* unpackFrames(
 ): AsyncGenerator<DownloadAnswer, void, undefined> {
   let window: Window | undefined;
   let unpacking: Promise<DownloadAnswer> | undefined;
-  for await (const answer of answers) {
-    const { part } = answer;
-    if (part.case === 'backup') window = Window.at(part.value, offsetBytes);
-    if (part.case !== 'frame') {
-      yield answer;
-      continue;
+  try {
+    for await (const answer of answers) {
+      const { part } = answer;
+      if (part.case === 'backup') window = Window.at(part.value, offsetBytes);
+      if (part.case !== 'frame') {
+        yield answer;
+        continue;
+      }
+      if (window === undefined) throw wrongAnswer('The service sent more than the file');
+      window.add(part.value);
+      if (!window.isWhole) continue;
+      const before = unpacking;
+      unpacking = undefined;
+      if (before) yield await before;
+      unpacking = window.unpacked();
+      window = window.next();
     }
-    if (window === undefined)
-      throw wrongAnswer('The service sent a frame past the end of the file');
-    window.add(part.value);
-    if (!window.isWhole) continue;
+  } catch (error) {
+    // The window that is whole counts: who tries again need not ask for it.
     if (unpacking) yield await unpacking;
-    unpacking = window.unpacked();
-    // Whoever waits for it gets the error.
-    unpacking.catch(() => {});
-    window = window.next();
+    throw error;
   }
   if (unpacking) yield await unpacking;
 }
@@ -78,17 +83,31 @@ class Window {
 
   add(frame: Frame): void {
     this.#pagesLeft -= frame.pages.length;
-    const isOrderly = frame.positions.length === 0 || frame.positions.length === frame.pages.length;
-    if (this.#pagesLeft < 0 || frame.unpackedBytes > FRAME_BYTES || !isOrderly) {
+    if (this.#pagesLeft < 0 || !this.#canBe(frame)) {
       throw wrongAnswer('The service sent a frame that can not be');
     }
-    this.#unpacking.push(this.#fill(frame));
+    const filling = this.#fill(frame);
+    // Whoever waits for the window gets the error; nobody may, when the stream breaks before.
+    filling.catch(() => {});
+    this.#unpacking.push(filling);
+  }
+
+  #canBe({ pages, positions, unpackedBytes }: Frame): boolean {
+    if (unpackedBytes < 1 || unpackedBytes > FRAME_BYTES) return false;
+    const held = Math.ceil(unpackedBytes / this.#backup.pageSizeBytes);
+    if (positions.length === 0) return pages.length === held;
+    return positions.length === pages.length && positions.every((position) => position < held);
   }
 
   /** The window's bytes, once all its frames are unpacked. */
-  async unpacked(): Promise<DownloadAnswer> {
-    await Promise.all(this.#unpacking);
-    return { part: { case: 'data', value: this.#bytes.subarray(this.#skip) } };
+  unpacked(): Promise<DownloadAnswer> {
+    const value = this.#bytes.subarray(this.#skip);
+    const unpacked = Promise.all(this.#unpacking).then(
+      (): DownloadAnswer => ({ part: { case: 'data', value } }),
+    );
+    // Whoever waits for it gets the error; a reader that left does not.
+    unpacked.catch(() => {});
+    return unpacked;
   }
 
   async #fill({ pages, positions, codec, data, unpackedBytes }: Frame): Promise<void> {

@@ -8,7 +8,7 @@ import { startHistory } from './history/service.ts';
 /** Both services in one process, for a first try and for development: `npm start`. */
 await runMain(async (given) => {
   // What a person reads here is printed below; the log tells when something goes wrong.
-  const env = { LOG_LEVEL: 'warn', ...given };
+  const env = given.LOG_LEVEL || given.LOG_LEVEL_FILE ? given : { ...given, LOG_LEVEL: 'warn' };
   const { historyConfig, backupConfig } = readBoth(env);
   await using stack = new AsyncDisposableStack();
   const history = stack.use(await startHistory(historyConfig));

@@ -31,7 +31,9 @@ export async function commit(
     const number = newest.highestNumber + 1;
     const known = newest.highest === undefined ? [] : uploadsUntil(newest.highest);
     const earlierUploads = known.slice(0, UPLOADS_REMEMBERED);
-    const head: Head = { ...content, number, deleted: false, earlierUploads };
+    // Compared with the backup before it, which may be another one than when the upload began.
+    const unchanged = content.unchanged && newest.backup?.head.root === content.root;
+    const head: Head = { ...content, unchanged, number, deleted: false, earlierUploads };
     const key = keys.head(backups.prefix, number);
     if ((await store.put(key, encodeHead(head), signal)) === 'created') {
       return { backup: await mustFind(backups, number, signal), repeated: false };

@@ -173,7 +173,7 @@ export class MinioStore implements BackupStore {
         return await this.#attempt(Math.min(mostMs, leftMs), signal, work);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof S3Error) throw storeUnavailable(error);
+        if (error instanceof S3Error && !isBusy(error)) throw storeUnavailable(error);
         if (attempt === STORE_ATTEMPTS || performance.now() >= endMs) throw storeUnavailable(error);
       }
       await pause(STORE_BACKOFF_MS * 2 ** attempt * Math.random(), signal);
@@ -250,6 +250,20 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 /** Whether the store holds an object under the key already. */
 function isRefused(error: unknown): boolean {
   return hasCode(error, 'PreconditionFailed');
+}
+
+/** What MinIO answers while it starts, or has more to do than it can: it passes. */
+const BUSY = [
+  'SlowDown',
+  'SlowDownRead',
+  'SlowDownWrite',
+  'ServiceUnavailable',
+  'RequestTimeout',
+  'XMinioServerNotInitialized',
+];
+
+function isBusy(error: unknown): boolean {
+  return BUSY.some((code) => hasCode(error, code));
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -23,7 +23,7 @@ export interface NewMessage {
   /** Empty for unknown. */
   readonly sender: string;
   readonly sentAtMs: bigint;
-  /** 16 bytes over what the sender gave: tells a repeat from another message under the same id. */
+  /** 16 bytes over id, sender and content: tells a repeat from another message under the same id. */
   readonly contentHash: Buffer;
   /** Kept and given back as it is, whatever it holds. */
   readonly body: Buffer;

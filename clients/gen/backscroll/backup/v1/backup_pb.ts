@@ -187,7 +187,7 @@ export const UploadBackupRequestSchema: GenMessage<UploadBackupRequest> = /*@__P
 export type UploadStart = Message<"backscroll.backup.v1.UploadStart"> & {
   /**
    * Idempotency key of the upload, 1 to 128 bytes of UTF-8, unique among the database's uploads.
-   * Where it is absent the service makes one, and the upload can't be repeated or resumed.
+   * Where it is absent the service makes one, and the upload can't be repeated.
    *
    * @generated from field: string upload_id = 1;
    */
@@ -414,7 +414,7 @@ export type UploadBackupResponse = Message<"backscroll.backup.v1.UploadBackupRes
     case: "accepted";
   } | {
     /**
-     * What is durable so far: it need not be sent again under the same upload id. Sent now and then.
+     * How far the upload has come. Sent now and then.
      *
      * @generated from field: backscroll.backup.v1.UploadProgress progress = 2;
      */
@@ -668,7 +668,7 @@ export type DownloadBackupRequest = Message<"backscroll.backup.v1.DownloadBackup
    * Send `frame`s in place of `data`: pages packed as they are stored, which is faster for clients that
    * can unpack zstd. They come window by window, a window being 4 MiB of the file at a multiple of 4
    * MiB: all pages of one before any of the next, beginning with the extent in which `offset_bytes`
-   * lies. The client compares the bytes with the digest of their root.
+   * lies. The client compares the whole file with the digest of its root; the service checks nothing.
    *
    * @generated from field: bool frames = 5;
    */
@@ -719,7 +719,7 @@ export type DownloadBackupResponse = Message<"backscroll.backup.v1.DownloadBacku
     case: "frame";
   } | {
     /**
-     * Digests of the file's extents, for clients that ask for frames.
+     * Digests of the file's extents. Not sent yet.
      *
      * @generated from field: backscroll.backup.v1.ExtentDigests extent_digests = 4;
      */
@@ -995,12 +995,13 @@ export const BackupService: GenService<{
    * service compares with the newest backup, and stores the pages that changed. The backup exists
    * once the answer `result` was sent, and before that not at all: a stream that breaks off leaves
    * the backups as they were. A repeat of an upload that was committed (same user, database and
-   * upload id) is answered with its backup.
+   * upload id, among the newest 64) is answered with its backup.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, the bytes do not match the declared size or
    * SHA-256, or they are no SQLite database. ALREADY_EXISTS: the upload id was used before for another
    * file. ABORTED: other uploads of the same database were committed meanwhile: repeat. DATA_LOSS:
-   * what the store gave back is damaged.
+   * what the store gave back is damaged. FAILED_PRECONDITION: this way of sending is not served.
+   * PERMISSION_DENIED: a user named another one.
    *
    * @generated from rpc backscroll.backup.v1.BackupService.UploadBackup
    */
@@ -1014,7 +1015,8 @@ export const BackupService: GenService<{
    * digests (or, where asked for, as frames). A stream that ends with OK is complete.
    *
    * INVALID_ARGUMENT: a field is missing or wrong. NOT_FOUND: there is no such backup of this user.
-   * DATA_LOSS: what the store gave back is damaged; nothing damaged is sent.
+   * DATA_LOSS: what the store gave back is damaged; no damaged `data` is sent. PERMISSION_DENIED: a user
+   * named another one.
    *
    * @generated from rpc backscroll.backup.v1.BackupService.DownloadBackup
    */
