@@ -1,8 +1,5 @@
 /** The limits of the backup service, each with its reason. Those of the stored format are in `clients/format`. */
 
-/** Bytes of a name of a user or database, of 1 to this many. */
-export const NAME_BYTES = 255;
-
 /** Bytes of a backup's label: words to recognise it by, not a document. */
 export const LABEL_BYTES = 255;
 

@@ -121,6 +121,11 @@ export function permissionDenied(
   return new ServiceError(Code.PERMISSION_DENIED, reason, message, details);
 }
 
+/** A user acts for somebody else. */
+export function notTheCaller(): ServiceError {
+  return permissionDenied('NOT_THE_CALLER', 'A user may act for themself alone.');
+}
+
 /** The call can't succeed until something else is done first. */
 export function failedPrecondition(
   reason: Reason,

@@ -3,9 +3,6 @@
 /** A whole message, encoded as it is stored: a frame of a page holds at least one. */
 export const MESSAGE_BYTES = 256 * 1024;
 
-/** A name of a user or group: what a VARBINARY key column holds comfortably, four times over. */
-export const NAME_BYTES = 255;
-
 /** A message id: room for any product's own key, and still a short index entry. */
 export const MESSAGE_ID_BYTES = 128;
 

@@ -17,8 +17,10 @@ import type { StoredMap } from './map-file.ts';
 interface Wanted {
   frame: number;
   place: FramePlace;
-  /** Pairs: position in the frame, page of the segment. */
+  /** Pages of the segment, ascending. */
   pages: number[];
+  /** For each, its position among the frame's pages. */
+  positions: number[];
 }
 
 /** Pages of a file in one frame: as it is stored, or made of some pages of a stored one. */
@@ -75,14 +77,13 @@ export class PageReader {
   async frames(segment: Segment, firstPage: number, count: number): Promise<PagesFrame[]> {
     const { pageSizeBytes } = this.#map.tables;
     const all = [...this.#wanted(segment, firstPage, count)];
-    const isMostlyWanted = ({ place, pages }: Wanted) =>
-      pages.length >= Math.ceil(place.rawBytes / pageSizeBytes);
+    const isHalfWanted = (wanted: Wanted) => 2 * wanted.pages.length >= this.#pagesIn(wanted.place);
     const frames: PagesFrame[] = [];
-    await inParallel(READS_AT_ONCE, gather(all.filter(isMostlyWanted)), async (group) => {
+    await inParallel(READS_AT_ONCE, gather(all.filter(isHalfWanted)), async (group) => {
       const stored = await this.#readStored(group);
       frames.push(...group.map((wanted, index) => this.#asStored(segment, wanted, stored[index]!)));
     });
-    const scattered = all.filter((wanted) => !isMostlyWanted(wanted));
+    const scattered = all.filter((wanted) => !isHalfWanted(wanted));
     if (scattered.length > 0) {
       const bytes = Buffer.allocUnsafe(count * pageSizeBytes);
       await this.#fill(scattered, { bytes, firstPage });
@@ -110,10 +111,11 @@ export class PageReader {
       const frame = segment.frames[page]!;
       let entry = wanted.get(frame);
       if (entry === undefined) {
-        entry = { frame, place: frames[frame]!, pages: [] };
+        entry = { frame, place: frames[frame]!, pages: [], positions: [] };
         wanted.set(frame, entry);
       }
-      entry.pages.push(segment.positions[page]!, page);
+      entry.pages.push(page);
+      entry.positions.push(segment.positions[page]!);
     }
     return wanted.values();
   }
@@ -139,10 +141,8 @@ export class PageReader {
     );
   }
 
-  #asStored(segment: Segment, { place, pages }: Wanted, data: Buffer): PagesFrame {
-    const positions = pages.filter((_, index) => index % 2 === 0);
-    const holdsNoOther =
-      positions.length === Math.ceil(place.rawBytes / this.#map.tables.pageSizeBytes);
+  #asStored(segment: Segment, { place, pages, positions }: Wanted, data: Buffer): PagesFrame {
+    const holdsNoOther = pages.length === this.#pagesIn(place);
     return {
       pages: this.#numbers(segment, pages),
       positions: holdsNoOther ? [] : positions,
@@ -157,7 +157,7 @@ export class PageReader {
     const numbers = this.#numbers(segment, pages);
     const data = Buffer.concat(
       numbers.map((number, index) => {
-        const at = (pages[2 * index + 1]! - firstPage) * pageSizeBytes;
+        const at = (pages[index]! - firstPage) * pageSizeBytes;
         return bytes.subarray(at, at + Math.min(pageSizeBytes, sizeBytes - number * pageSizeBytes));
       }),
     );
@@ -173,20 +173,23 @@ export class PageReader {
   /** The file's numbers of a frame's wanted pages. */
   #numbers({ firstExtent }: Segment, pages: number[]): number[] {
     const firstPage = firstExtent * pagesPerExtent(this.#map.tables.pageSizeBytes);
-    return pages.filter((_, index) => index % 2 === 1).map((page) => firstPage + page);
+    return pages.map((page) => firstPage + page);
+  }
+
+  #pagesIn({ rawBytes }: FramePlace): number {
+    return Math.ceil(rawBytes / this.#map.tables.pageSizeBytes);
   }
 
   /** Copies what is wanted of a frame, and keeps the frame where there is more in it. */
   #use(wanted: Wanted, unpacked: Buffer, { bytes, firstPage }: Target): void {
     const { pageSizeBytes } = this.#map.tables;
-    for (let at = 0; at < wanted.pages.length; at += 2) {
-      const from = wanted.pages[at]! * pageSizeBytes;
-      const to = (wanted.pages[at + 1]! - firstPage) * pageSizeBytes;
+    for (const [index, page] of wanted.pages.entries()) {
+      const from = wanted.positions[index]! * pageSizeBytes;
+      const to = (page - firstPage) * pageSizeBytes;
       unpacked.copy(bytes, to, from, from + pageSizeBytes);
     }
     this.#forget(wanted.frame);
-    const pages = Math.ceil(unpacked.length / pageSizeBytes);
-    if (2 * pages > wanted.pages.length) this.#keep(wanted.frame, unpacked);
+    if (this.#pagesIn(wanted.place) > wanted.pages.length) this.#keep(wanted.frame, unpacked);
     else release(unpacked);
   }
 

@@ -1,10 +1,8 @@
 import type { Caller } from '../../common/call.ts';
-import { invalidArgument, permissionDenied } from '../../common/errors.ts';
+import { invalidArgument, notTheCaller } from '../../common/errors.ts';
+import { nameFault } from '../../common/names.ts';
 import type { DatabaseName } from '../domain/keys.ts';
-import { DEFAULT_DATABASE, NAME_BYTES } from '../limits.ts';
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what names may not hold
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+import { DEFAULT_DATABASE } from '../limits.ts';
 
 /**
  * The database that a request names. `path` stands before the fields' names in errors.
@@ -12,12 +10,11 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
  * @throws ServiceError INVALID_ARGUMENT; PERMISSION_DENIED where a user names another one.
  */
 export function parseDatabase(caller: Caller, request: DatabaseName, path = ''): DatabaseName {
-  if (request.user === '') throw invalidArgument('MISSING_FIELD', `${path}user`, 'is required');
   const database = request.database || DEFAULT_DATABASE;
   checkName(`${path}user`, request.user);
   checkName(`${path}database`, database);
   if (caller.kind === 'user' && caller.user !== request.user) {
-    throw permissionDenied('NOT_THE_CALLER', 'A user may act for themself alone.');
+    throw notTheCaller();
   }
   return { user: request.user, database };
 }
@@ -44,8 +41,6 @@ export function parseCount(field: string, value: bigint, most: number): number {
 }
 
 function checkName(field: string, name: string): void {
-  checkText(field, name, NAME_BYTES);
-  if (CONTROL.test(name)) {
-    throw invalidArgument('INVALID_FIELD', field, 'must not hold control characters');
-  }
+  const fault = nameFault(name);
+  if (fault) throw invalidArgument(fault.reason, field, fault.description);
 }
