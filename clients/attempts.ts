@@ -41,6 +41,7 @@ export class Attempts {
    */
   async failed(error: unknown, again: (error: BackscrollError) => boolean): Promise<void> {
     if (!(error instanceof BackscrollError) || !again(error)) throw error;
+    if (isBusy(error)) this.reached();
     this.#failed += 1;
     if (this.#failed >= this.#most || this.#signal?.aborted) throw error;
     const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#failed - 1), LONGEST_PAUSE_MS);
@@ -52,7 +53,11 @@ export class Attempts {
   }
 }
 
-/** The service could not be reached, or the stream was cut off. */
-export function isUnavailable(error: BackscrollError): boolean {
-  return error.code === status.UNAVAILABLE;
+/** The service could not be reached, the stream was cut off, or the service has too much to do now. */
+export function willPass(error: BackscrollError): boolean {
+  return error.code === status.UNAVAILABLE || isBusy(error);
+}
+
+function isBusy(error: BackscrollError): boolean {
+  return error.reason === 'TOO_MANY_CALLS';
 }

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type Client, status } from '@grpc/grpc-js';
-import { Attempts, isUnavailable } from './attempts.ts';
+import { Attempts, willPass } from './attempts.ts';
 import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
 import { type ChannelOptions, openChannel } from './channel.ts';
 import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
@@ -91,7 +91,7 @@ export class BackupClient implements Disposable, AsyncDisposable {
 
   /**
    * Uploads one state of a database: a file's path, or a source of bytes. When the service is gone
-   * (UNAVAILABLE) or another upload came first (ABORTED), it is sent again, up to 12 times in all (4
+   * (UNAVAILABLE) or busy (TOO_MANY_CALLS), or another upload came first (ABORTED), it is sent again, up to 12 times in all (4
    * where the service never answered); the upload id keeps it one backup. A database that is open in
    * another program is refused where that shows (see `fileSource`).
    */
@@ -209,5 +209,5 @@ function databaseFields({ user, database }: Database) {
 }
 
 function mayRepeatUpload(error: BackscrollError): boolean {
-  return isUnavailable(error) || error.code === status.ABORTED;
+  return willPass(error) || error.code === status.ABORTED;
 }

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
-import { Attempts, isUnavailable } from './attempts.ts';
+import { Attempts, willPass } from './attempts.ts';
 import { BackscrollError } from './errors.ts';
 import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import type { DownloadAnswer } from './frames-download.ts';
@@ -88,7 +88,7 @@ async function* resuming(
       if (backup && BigInt(offset) === backup.sizeBytes) return;
       throw cutOff('The download ended before its end');
     } catch (error) {
-      await attempts.failed(error, isUnavailable);
+      await attempts.failed(error, willPass);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Attempts, isUnavailable } from './attempts.ts';
+import { Attempts, willPass } from './attempts.ts';
 import type { Send } from './calls.ts';
 import type { ImportRequest, ImportResponse } from './gen/backscroll/history/v1/history_pb.ts';
 import { cutOff, wrongAnswer } from './stream-faults.ts';
@@ -41,7 +41,7 @@ export async function* importThrough(
         if (!pending.done) throw cutOff('The import ended before its answers');
       } catch (error) {
         pending.throwIfFailed();
-        await attempts.failed(error, isUnavailable);
+        await attempts.failed(error, willPass);
       }
     }
   } finally {

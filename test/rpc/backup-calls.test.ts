@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { callBidi, callServerStream, callUnary, typedMethods } from '../../clients/calls.ts';
 import { openChannel } from '../../clients/channel.ts';
 import {
@@ -18,6 +19,7 @@ import {
   type UploadMode,
   type UploadStartSchema,
 } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import { BackupClient } from '../../clients/index.ts';
 import { readBackupConfig } from '../../services/backup/config.ts';
 import { MOST_TRANSFERS } from '../../services/backup/limits.ts';
 import { startBackup } from '../../services/backup/service.ts';
@@ -107,6 +109,7 @@ const refusals: Refusal[] = [
 describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (engine) => {
   const stack = new AsyncDisposableStack();
   let client: Client;
+  let address: string;
   let metrics: string;
 
   beforeAll(async () => {
@@ -120,6 +123,7 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
         }),
       ),
     );
+    address = server.address;
     metrics = server.metricsAddress;
     client = openChannel(server.address);
     stack.defer(() => client.close());
@@ -259,7 +263,18 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
     expect(await age('many')).toMatchObject({ newestNumber: 0n });
     expect((await list({ user: 'many' })).backups).toEqual([]);
 
+    // The client library waits until there is room.
+    using patient = new BackupClient(address);
+    const source = { sizeBytes: file.length, stream: () => Readable.from([file]) };
+    const waiting = patient.upload(source, { user: 'waits' });
+    await vi.waitFor(async () => {
+      const text = await (await fetch(`http://${metrics}/metrics`)).text();
+      const refusals = /^grpc_server_handled_total\{.*UploadBackup.*RESOURCE_EXHAUSTED.*\} (\d+)$/m;
+      expect(Number(refusals.exec(text)?.[1])).toBeGreaterThan(1);
+    });
+
     gone.abort();
+    expect((await waiting).backup.number).toBe(1n);
     const ends = await Promise.allSettled(open.map((answers) => answers.next()));
     expect(ends.map(({ status: end }) => end)).not.toContain('fulfilled');
     await untilNothingHeld(metrics, AbortSignal.timeout(10_000));

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { Attempts, isUnavailable } from '../../attempts.ts';
+import { Attempts, willPass } from '../../attempts.ts';
 import type { Conversation } from '../../conversation.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import { refuseTaken, writeNewFile } from '../../new-file.ts';
@@ -89,7 +89,7 @@ async function readAll(
         if (toSeq > afterSeq) afterSeq = toSeq;
         newestSeq = lastSeq;
       } catch (error) {
-        await attempts.failed(error, isUnavailable);
+        await attempts.failed(error, willPass);
       }
     }
   } finally {
