@@ -7,7 +7,7 @@
 export const SMALLEST_PAGE_BYTES = 4096;
 
 /** Largest unit of change in bytes: the largest SQLite page. */
-export const LARGEST_PAGE_BYTES = 65_536;
+const LARGEST_PAGE_BYTES = 65_536;
 
 /** An extent in bytes: what is compared first. A multiple of every page size. */
 export const EXTENT_BYTES = 65_536;

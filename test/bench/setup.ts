@@ -3,8 +3,9 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { freshBucket, freshDatabase } from '../support/databases.ts';
 import { provideMinio, provideMysql } from '../support/engines.ts';
+import { migrate } from '../support/migrate.ts';
 import { minioClient } from '../support/minio.ts';
-import { startService, TestProcess } from '../support/processes.ts';
+import { startService } from '../support/processes.ts';
 import type { BareJobs } from './bare.ts';
 import { linesSource } from './lines.ts';
 import type { OurJobs } from './ours.ts';
@@ -60,13 +61,6 @@ export async function startBench(): Promise<Bench> {
     storedBytes: () => bucketBytes(minio.url, bucket.url.slice(bucket.url.lastIndexOf('/') + 1)),
     [Symbol.asyncDispose]: () => rest.disposeAsync(),
   };
-}
-
-async function migrate(databaseUrl: string): Promise<void> {
-  const env = { HISTORY_DATABASE_URL: databaseUrl };
-  await using migration = new TestProcess(['services/history/migrate.ts'], env);
-  const { code } = await migration.exited;
-  if (code !== 0) throw new Error(`The migration failed:\n${migration.stdout}${migration.stderr}`);
 }
 
 async function bucketBytes(minioUrl: string, bucket: string): Promise<number> {

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { Progress } from './progress.ts';
 
 /** The folder for what the tests download and build once: BACKSCROLL_CACHE, or the user's cache. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   const user = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   return resolve(process.env.BACKSCROLL_CACHE || join(user, 'backscroll'));
 }

@@ -60,7 +60,7 @@ export function extentCount(sizeBytes: number): number {
 }
 
 /** Number of segments of a file's map. */
-export function segmentCount(sizeBytes: number): number {
+function segmentCount(sizeBytes: number): number {
   return Math.ceil(extentCount(sizeBytes) / SEGMENT_EXTENTS);
 }
 

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import {
   type BackupStore,
   type ByteRange,
+  hasCode,
   type ListOptions,
   type StoredObject,
   storeUnavailable,
@@ -184,8 +185,4 @@ async function flushFolder(path: string): Promise<void> {
 
 function isAbsent(error: unknown): boolean {
   return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

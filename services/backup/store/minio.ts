@@ -15,6 +15,7 @@ import {
 import {
   type BackupStore,
   type ByteRange,
+  hasCode,
   type ListOptions,
   type StoredObject,
   storeUnavailable,
@@ -264,8 +265,4 @@ const BUSY = [
 
 function isBusy(error: unknown): boolean {
   return BUSY.some((code) => hasCode(error, code));
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -66,3 +66,8 @@ export interface BackupStore extends AsyncDisposable {
 export function storeUnavailable(cause: unknown): ServiceError {
   return unavailable('STORE_UNAVAILABLE', 'the backup store is gone, busy or full', { cause });
 }
+
+/** Whether an error of the system, or of a driver, has this code. */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
