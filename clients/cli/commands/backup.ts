@@ -1,37 +1,28 @@
-import { create, type JsonValue, toJson } from '@bufbuild/protobuf';
+import { toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import {
   type Backup,
   BackupAgeResponseSchema,
   BackupSchema,
-  UploadResultSchema,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Context, type GlobalOptions, wholeNumber } from '../context.ts';
+import { type Context, wholeNumber } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
+import {
+  ALL_FIELDS,
+  type DatabaseOptions,
+  DEFAULT_DATABASE,
+  databaseCommand,
+  print,
+} from './backup-database.ts';
+import { addUpload } from './backup-upload.ts';
 
-interface Options extends GlobalOptions {
-  readonly user: string;
-  readonly database?: string;
-}
-
-interface UploadOptions extends Options {
-  readonly label?: string;
-  readonly id?: string;
-  readonly opaque?: boolean;
-}
-
-interface DownloadOptions extends Options {
+interface DownloadOptions extends DatabaseOptions {
   readonly number?: number;
   readonly output?: string;
   readonly force?: boolean;
 }
-
-/** Scripts want every field, also those that are 0. */
-const ALL_FIELDS = { alwaysEmitImplicit: true };
-
-const DEFAULT_DATABASE = 'backup.db';
 
 /** Adds `backscroll backup` with its commands. */
 export function addBackup(program: Command, context: Context): void {
@@ -41,51 +32,6 @@ export function addBackup(program: Command, context: Context): void {
   addDownload(group, context);
   addList(group, context);
   addAge(group, context);
-}
-
-function databaseCommand(group: Command, name: string): Command {
-  return group
-    .command(name)
-    .requiredOption('-u, --user <name>', 'whose database it is')
-    .option('-d, --database <name>', `name of the database (${DEFAULT_DATABASE})`);
-}
-
-function addUpload(group: Command, context: Context): void {
-  databaseCommand(group, 'upload')
-    .summary('upload a database')
-    .description(
-      'Uploads a SQLite database as its newest backup; what did not change is not stored again.\n' +
-        'The database must be closed, or a copy: one with a WAL beside it is refused.',
-    )
-    .argument('<file>', 'the database')
-    .option('-l, --label <words>', 'words to find the backup by, such as the name of the device')
-    .option('--id <id>', 'idempotency key: repeating the command with it adds nothing')
-    .option('--opaque', 'the database is encrypted by itself, as by SQLCipher')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  backscroll backup upload app.db --user alice
-  sqlite3 live.db "VACUUM INTO 'copy.db'" && backscroll backup upload copy.db --user alice`,
-    )
-    .action(async (file: string, _options, command: Command) => {
-      await upload(context, file, command.optsWithGlobals<UploadOptions>());
-    });
-}
-
-async function upload(context: Context, file: string, options: UploadOptions): Promise<void> {
-  const { user, database, label, id, opaque } = options;
-  const progress = progressBar('Uploading', inBytes);
-  const uploading = context.backup(options).upload(file, {
-    ...context.call(options),
-    ...{ user, database, label, opaque, uploadId: id },
-    onProgress: ({ sentBytes, sizeBytes }) => progress.update(sentBytes, sizeBytes),
-  });
-  const { backup, unchanged, repeated } = await uploading.finally(progress.stop);
-  const what = unchanged ? 'nothing had changed' : `${inBytes(Number(backup.storedBytes))} stored`;
-  const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}`;
-  const result = create(UploadResultSchema, { backup, unchanged, repeated });
-  await print(context, options, text, toJson(UploadResultSchema, result, ALL_FIELDS));
 }
 
 function addDownload(group: Command, context: Context): void {
@@ -150,7 +96,7 @@ Examples:
   backscroll backup list --user alice --json | jq -r .number`,
     )
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
+      const options = command.optsWithGlobals<DatabaseOptions>();
       const { user, database } = options;
       const client = context.backup(options);
       for await (const backup of client.list({ user, database, ...context.call(options) })) {
@@ -180,11 +126,11 @@ Examples:
   backscroll backup age --user alice --json | jq -r .ageSeconds`,
     )
     .action(async (_options, command: Command) => {
-      await age(context, command.optsWithGlobals<Options>());
+      await age(context, command.optsWithGlobals<DatabaseOptions>());
     });
 }
 
-async function age(context: Context, options: Options): Promise<void> {
+async function age(context: Context, options: DatabaseOptions): Promise<void> {
   const { user, database } = options;
   const answer = await context.backup(options).age({ user, database, ...context.call(options) });
   const never = answer.ageSeconds < 0;
@@ -193,13 +139,4 @@ async function age(context: Context, options: Options): Promise<void> {
     await print(context, options, text, toJson(BackupAgeResponseSchema, answer, ALL_FIELDS));
   }
   if (never) throw new CliError(Exit.nothing, 'There was never a backup of this database');
-}
-
-async function print(
-  { output }: Context,
-  { json }: GlobalOptions,
-  text: string,
-  value: JsonValue,
-): Promise<void> {
-  await output.line(json ? JSON.stringify(value) : text);
 }
