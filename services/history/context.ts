@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { migrate, schemaIsCurrent } from '../common/migrations.ts';
 import { JoinedAppends } from './domain/joined-appends.ts';
-import { MysqlStore } from './store/mysql.ts';
-import { SqliteStore } from './store/sqlite.ts';
+import { MysqlDatabase } from './store/mysql-database.ts';
+import { SqlStore } from './store/sql-store.ts';
+import { SqliteDatabase } from './store/sqlite-database.ts';
 import type { HistoryStore } from './store/store.ts';
 
 /** What the handlers of the history service work with. Disposing of it closes the store. */
@@ -17,9 +18,10 @@ export class HistoryContext implements AsyncDisposable {
   /** `databaseUrl`: `sqlite:PATH` or `mysql://…`. */
   constructor(databaseUrl: string, nowMs: () => number) {
     this.embedded = databaseUrl.startsWith('sqlite:');
-    this.store = this.embedded
-      ? new SqliteStore(databaseUrl.slice('sqlite:'.length))
-      : new MysqlStore(databaseUrl);
+    const database = this.embedded
+      ? new SqliteDatabase(databaseUrl.slice('sqlite:'.length))
+      : new MysqlDatabase(databaseUrl);
+    this.store = new SqlStore(database);
     this.appends = new JoinedAppends(this.store);
     this.nowMs = nowMs;
     const engine = this.embedded ? 'sqlite' : 'mysql';

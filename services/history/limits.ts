@@ -103,6 +103,4 @@ export const STORE = {
   retryDelayMs: 25,
   /** Time to take leave of the database: one that hangs does not answer. */
   closeTimeoutMs: 1_000,
-  /** Pairs of group and sender remembered as members, so that they are not inserted again: about 10 MB. */
-  knownMembers: 50_000,
 } as const;

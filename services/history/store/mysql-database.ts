@@ -8,30 +8,19 @@ import {
 } from 'mysql2/promise';
 import { unavailable } from '../../common/errors.ts';
 import { STORE } from '../limits.ts';
-
-/** What a statement may bind. Text never: names and ids are bytes, so that no collation touches them. */
-export type Value = Buffer | number | bigint | Value[];
-
-/** One connection in one transaction or statement. */
-export interface Session {
-  /** Runs a statement that stays prepared: for texts of which there are few. */
-  execute<Row>(sql: string, values: Value[]): Promise<Row[]>;
-  /** Runs a statement written out for these values, of which a list may be one: `VALUES ?`, `IN (?)`. */
-  query<Row>(sql: string, values: Value[]): Promise<Row[]>;
-}
-
-/** Ends a transaction: with `commit` what it wrote stays, else it is as if it never was. */
-export interface Ending<T> {
-  readonly value: T;
-  readonly commit: boolean;
-}
+import type { Database, Ending, Session, Transaction, Value } from './database.ts';
+import { isConnectionFailure, isOfOldSchema, isTransient } from './mysql-errors.ts';
+import { MysqlSchema } from './mysql-schema.ts';
+import { MysqlSession, type Sender } from './mysql-session.ts';
+import type { SchemaAccess } from './store.ts';
 
 /**
- * Connections to one MySQL database, and what makes their use safe: timeouts, transactions that are
- * tried again as a whole, and UNAVAILABLE at the end. Reads have connections of their own, so that
- * neither kind can starve the other.
+ * A database of MySQL 8.0 or newer, or of what speaks like it: connections, and what makes their use
+ * safe: timeouts, transactions that are tried again as a whole, and UNAVAILABLE at the end. What runs
+ * outside transactions has connections of its own, so that neither kind can starve the other.
  */
-export class MysqlDatabase implements AsyncDisposable {
+export class MysqlDatabase implements Database {
+  readonly schema: SchemaAccess;
   readonly #url: string;
   readonly #reads: Pool;
   readonly #writes: Pool;
@@ -40,8 +29,10 @@ export class MysqlDatabase implements AsyncDisposable {
   readonly #open = new Set<{ destroy(): void }>();
   #inUse = 0;
 
+  /** `url`: `mysql://user:password@host:port/database`. It connects when it is first used. */
   constructor(url: string) {
     this.#url = url;
+    this.schema = new MysqlSchema(this);
     this.#reads = openPool(url);
     this.#writes = openPool(url);
     for (const pool of [this.#reads, this.#writes]) {
@@ -52,27 +43,31 @@ export class MysqlDatabase implements AsyncDisposable {
     }
   }
 
-  /** Connections that a statement or transaction holds at this moment. */
   get connectionsInUse(): number {
     return this.#inUse;
   }
 
-  /** Runs one statement by itself, again where that may help; it must be safe to repeat. */
   async run<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const outcome = this.#attempt(this.#reads, work, signal);
+    const runWith = (sender: Sender) => work(new MysqlSession(sender));
+    const outcome = this.#attempt(this.#reads, runWith, signal);
     return signal ? unlessAborted(signal, outcome) : outcome;
   }
 
-  /**
-   * Runs `work` as one transaction, and the whole again after a deadlock, a failover or a lost
-   * connection: also where the outcome of its commit was lost, so it must be safe to repeat.
-   */
-  async transaction<T>(work: (session: Session) => Promise<Ending<T>>): Promise<T> {
-    return this.#attempt(this.#writes, async (session) => {
-      const { value, commit } = await work(session);
-      await session.query(commit ? 'COMMIT' : 'ROLLBACK', []);
+  async transaction<T>(work: (transaction: Transaction) => Promise<Ending<T>>): Promise<T> {
+    return this.#attempt(this.#writes, async (sender) => {
+      const { value, commit } = await work(new MysqlTransaction(sender, this));
+      await sender.query(commit ? 'COMMIT' : 'ROLLBACK', []);
       return value;
     });
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    const outcome = this.#attempt(this.#writes, async (sender) => {
+      // Refused where this user may not write now: the server is read only after a failover.
+      await sender.query('START TRANSACTION READ WRITE', []);
+      await sender.query('ROLLBACK', []);
+    });
+    await unlessAborted(signal, outcome);
   }
 
   /** A connection outside the pools, whose statements may take any time: changes of the schema do. */
@@ -91,7 +86,7 @@ export class MysqlDatabase implements AsyncDisposable {
 
   async #attempt<T>(
     pool: Pool,
-    work: (session: Session) => Promise<T>,
+    work: (sender: Sender) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
     const beganMs = performance.now();
@@ -116,7 +111,7 @@ export class MysqlDatabase implements AsyncDisposable {
 
   async #once<T>(
     pool: Pool,
-    work: (session: Session) => Promise<T>,
+    work: (sender: Sender) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
     const connection = await pool.getConnection();
@@ -126,9 +121,9 @@ export class MysqlDatabase implements AsyncDisposable {
     }
     this.#inUse++;
     try {
-      const session = this.#session(connection);
-      if (pool === this.#writes) await this.#prepareForWrites(connection, session);
-      const result = await work(session);
+      const sender = senderOver(connection);
+      if (pool === this.#writes) await this.#prepareForWrites(connection, sender);
+      const result = await work(sender);
       connection.release();
       return result;
     } catch (error) {
@@ -139,11 +134,11 @@ export class MysqlDatabase implements AsyncDisposable {
     }
   }
 
-  /** A failed connection is used again only where it answers that nothing is left open on it. */
+  /** A connection on which something failed is used again only where it answers that nothing is left open. */
   async #discard(connection: PoolConnection, error: unknown): Promise<void> {
-    if (isRefusal(error)) {
+    if (!isConnectionFailure(error)) {
       try {
-        await this.#session(connection).query('ROLLBACK', []);
+        await senderOver(connection).query('ROLLBACK', []);
         connection.release();
         return;
       } catch {
@@ -153,30 +148,44 @@ export class MysqlDatabase implements AsyncDisposable {
     connection.destroy();
   }
 
-  #session(connection: PoolConnection): Session {
-    const timeout = STORE.queryTimeoutMs;
-    return {
-      async execute<Row>(sql: string, values: Value[]) {
-        const [rows] = await connection.execute({ sql, timeout }, values);
-        return rows as Row[];
-      },
-      async query<Row>(sql: string, values: Value[]) {
-        const [rows] = await connection.query({ sql, timeout }, values);
-        return rows as Row[];
-      },
-    };
-  }
-
   /** Without autocommit the first statement begins the transaction: a round trip less for each. */
-  async #prepareForWrites(connection: PoolConnection, session: Session): Promise<void> {
+  async #prepareForWrites(connection: PoolConnection, sender: Sender): Promise<void> {
     if (this.#ready.has(connection.connection)) return;
-    await session.query(
+    await sender.query(
       `SET SESSION autocommit = 0, transaction_isolation = 'READ-COMMITTED',
        innodb_lock_wait_timeout = ?`,
       [STORE.lockWaitSeconds],
     );
     this.#ready.add(connection.connection);
   }
+}
+
+/** A transaction's session; what goes ahead takes a connection for reads, which commits each statement. */
+class MysqlTransaction extends MysqlSession implements Transaction {
+  readonly #database: MysqlDatabase;
+
+  constructor(sender: Sender, database: MysqlDatabase) {
+    super(sender);
+    this.#database = database;
+  }
+
+  async insertAhead(...inserted: Parameters<Session['insert']>): Promise<void> {
+    await this.#database.run((session) => session.insert(...inserted));
+  }
+}
+
+function senderOver(connection: PoolConnection): Sender {
+  const timeout = STORE.queryTimeoutMs;
+  return {
+    async execute(sql, values) {
+      const [rows] = await connection.execute({ sql, timeout }, [...values] as Value[]);
+      return rows;
+    },
+    async query(sql, values) {
+      const [rows] = await connection.query({ sql, timeout }, [...values]);
+      return rows;
+    },
+  };
 }
 
 /** The outcome of `work`, or the signal's reason once it fires; `work` then ends unheard. */
@@ -196,8 +205,8 @@ function connectionOptions(uri: string) {
     uri,
     connectTimeout: STORE.connectTimeoutMs,
     rowsAsArray: true,
-    // Times may be any 64-bit number: beyond 2^53 they come as strings.
-    supportBigNumbers: true,
+    // Sums are decimals, and would come as strings.
+    decimalNumbers: true,
   };
 }
 
@@ -207,56 +216,4 @@ function openPool(url: string): Pool {
     connectionLimit: STORE.connections,
     queueLimit: STORE.waiting,
   });
-}
-
-/** Errors with which MySQL asks for another try of the whole transaction. */
-const TRANSIENT_ERRNOS = new Set([
-  1213, // deadlock
-  1205, // waited too long for a lock
-  1180, // failed in its commit
-  3101, // rolled back by the replication group
-  1290, // read only: a failover
-  1836, // read only
-  1053, // shutting down
-  1317, // interrupted: shutting down as well
-]);
-
-/** A table or column is not there (1146, 1054). */
-export function isOfOldSchema(error: unknown): boolean {
-  const errno = errnoOf(error);
-  return errno === 1146 || errno === 1054;
-}
-
-/** A unique key refused a row. */
-export function isDuplicate(error: unknown): boolean {
-  return errnoOf(error) === 1062;
-}
-
-function isTransient(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return isRefusal(error) ? TRANSIENT_ERRNOS.has(errnoOf(error)!) : isConnectionFailure(error);
-}
-
-/** The server answered, and the answer was an error: the connection itself is sound. */
-function isRefusal(error: unknown): boolean {
-  return typeof (error as { sqlState?: unknown }).sqlState === 'string' && !isFatal(error);
-}
-
-/** Lost, never made, timed out, or none free; mysql2 marks most with `fatal`, the system's with a code. */
-function isConnectionFailure(error: Error): boolean {
-  return isFatal(error) || 'syscall' in error || LOST.test(`${codeOf(error)} ${error.message}`);
-}
-
-const LOST = /PROTOCOL_|ECONN|ETIMEDOUT|EPIPE|closed state|Queue limit|Pool is closed/;
-
-function isFatal(error: unknown): boolean {
-  return (error as { fatal?: unknown }).fatal === true;
-}
-
-function errnoOf(error: unknown): number | undefined {
-  return (error as { errno?: number } | undefined)?.errno;
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? '';
 }

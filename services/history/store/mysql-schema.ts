@@ -1,4 +1,5 @@
-import { isOfOldSchema, type MysqlDatabase } from './mysql-database.ts';
+import type { MysqlDatabase } from './mysql-database.ts';
+import { isOfOldSchema } from './mysql-errors.ts';
 import type { SchemaAccess } from './store.ts';
 
 /** Changes of a MySQL schema, on a connection that holds a lock of the server's. */
@@ -36,7 +37,7 @@ export class MysqlSchema implements SchemaAccess {
   async applied(): Promise<string[]> {
     try {
       const rows = await this.#database.run((session) =>
-        session.query<[Buffer]>('SELECT name FROM schema_migration', []),
+        session.rows<[Buffer]>('SELECT name FROM schema_migration', []),
       );
       return rows.map(([name]) => name.toString());
     } catch (error) {

@@ -21,7 +21,7 @@ export interface Settled {
 
 /**
  * Gives every message of `batches` its place behind `lastSeq`, or finds it among `known`. Batches
- * build on each other; one with a conflict leaves no trace. Both engines decide by this.
+ * build on each other; one with a conflict leaves no trace.
  */
 export function settle(
   batches: readonly Batch[],
@@ -80,8 +80,8 @@ export function idsOf(batches: readonly Batch[]): string[] {
 }
 
 /** The distinct senders of messages, unknown ones left out. */
-export function sendersOf(fresh: readonly Fresh[]): string[] {
-  const senders = new Set(fresh.map(({ message }) => message.sender));
+export function sendersOf(messages: readonly NewMessage[]): string[] {
+  const senders = new Set(messages.map(({ sender }) => sender));
   senders.delete('');
   return [...senders];
 }

@@ -1,36 +1,42 @@
-import type { SqliteFile } from './sqlite-file.ts';
+import type { SqliteDatabase } from './sqlite-database.ts';
+import type { SqliteSession } from './sqlite-session.ts';
 import type { SchemaAccess } from './store.ts';
 
 /** Changes of the schema go in one transaction, which is the lock; what is left undone is done again. */
 export class SqliteSchema implements SchemaAccess {
-  readonly #file: SqliteFile;
+  readonly #database: SqliteDatabase;
+  readonly #session: SqliteSession;
 
-  constructor(file: SqliteFile) {
-    this.#file = file;
+  /** `session` is the connection of the database that writes. */
+  constructor(database: SqliteDatabase, session: SqliteSession) {
+    this.#database = database;
+    this.#session = session;
   }
 
   async lock(): Promise<AsyncDisposable> {
-    this.#file.execute('BEGIN IMMEDIATE');
-    this.#file.execute(
+    await using stack = new AsyncDisposableStack();
+    stack.use(await this.#database.takeTurn());
+    await this.execute('BEGIN IMMEDIATE');
+    stack.defer(() => this.execute('COMMIT'));
+    await this.execute(
       'CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY) STRICT',
     );
-    return { [Symbol.asyncDispose]: async () => this.#file.execute('COMMIT') };
+    return stack.move();
   }
 
   async execute(statement: string): Promise<void> {
-    this.#file.execute(statement);
+    await this.#database.guard(async () => this.#session.execute(statement));
   }
 
   async applied(): Promise<string[]> {
-    return this.#file.guard(() => {
-      const rows = this.#file.prepare('SELECT name FROM schema_migration').all();
-      return (rows as unknown as [string][]).map(([name]) => name);
-    });
+    const rows = await this.#database.guard(() =>
+      this.#session.rows<[string]>('SELECT name FROM schema_migration', []),
+    );
+    return rows.map(([name]) => name);
   }
 
   async record(name: string): Promise<void> {
-    this.#file.guard(() =>
-      this.#file.prepare('INSERT INTO schema_migration (name) VALUES (?)').run(name),
-    );
+    const statement = 'INSERT INTO schema_migration (name) VALUES (CAST(? AS TEXT))';
+    await this.#database.guard(() => this.#session.write(statement, [Buffer.from(name)]));
   }
 }

@@ -3,7 +3,8 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { pair } from '../../../services/history/domain/conversation.ts';
-import { MysqlStore } from '../../../services/history/store/mysql.ts';
+import { MysqlDatabase } from '../../../services/history/store/mysql-database.ts';
+import { SqlStore } from '../../../services/history/store/sql-store.ts';
 import { SilentProxy } from '../../rpc/kit-proxy.ts';
 import { type FreshDatabase, freshDatabase } from '../../support/databases.ts';
 import { migrated, never } from './engines.ts';
@@ -13,14 +14,14 @@ describe('a MySQL that fails', () => {
   const chat = pair('alice', 'bob');
   let stack: AsyncDisposableStack;
   let database: FreshDatabase;
-  let store: MysqlStore;
+  let store: SqlStore;
   let other: Connection;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
     database = stack.use(await freshDatabase(inject('mysqlUrl')));
     await migrated(stack, database.url);
-    store = stack.use(new MysqlStore(database.url));
+    store = stack.use(new SqlStore(new MysqlDatabase(database.url)));
     other = await createConnection({ uri: database.url, rowsAsArray: true });
     stack.defer(() => other.end());
     await appendAll(store, chat, numbered('a', 1));
@@ -84,7 +85,7 @@ describe('a MySQL that fails', () => {
 
   it('has a commit made good whose answer was lost', async () => {
     await using proxy = await CommitCutter.start(database.url);
-    await using through = new MysqlStore(proxy.url);
+    await using through = new SqlStore(new MysqlDatabase(proxy.url));
     const batch = numbered('b', 2);
     expect(await appendAll(through, chat, batch)).toEqual([
       { seq: 2, sentAtMs: 0n, repeated: true },
@@ -106,7 +107,7 @@ describe('a MySQL that fails', () => {
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
     closed.close();
-    await using gone = new MysqlStore(`mysql://root@127.0.0.1:${port}/nowhere`);
+    await using gone = new SqlStore(new MysqlDatabase(`mysql://root@127.0.0.1:${port}/nowhere`));
     const failure = { code: 14, reason: 'STORE_UNAVAILABLE' };
     await expect(gone.standing(chat.id, undefined, never)).rejects.toMatchObject(failure);
     await expect(gone.append(chat, [numbered('b', 1)], false)).rejects.toMatchObject(failure);
