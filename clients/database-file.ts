@@ -80,8 +80,8 @@ async function refuseUnsettled(path: string): Promise<void> {
   const part = await partBeside(path);
   if (part === undefined) return;
   throw new BackscrollError(
-    `Part of the database stands in ${part}: close it in the program that uses it, or upload a copy ` +
-      'made by SQLite (VACUUM INTO)',
+    `Part of the database stands in ${part}: close it in the program that uses it, or upload a ` +
+      'snapshot of it',
     { code: status.FAILED_PRECONDITION, reason: 'DATABASE_IN_USE' },
   );
 }

@@ -31,6 +31,9 @@ export {
   type MessageInit,
   type SyncInit,
 } from './history-client.ts';
+export { type Restored, type RestoreOptions, restore } from './restore.ts';
+export { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.ts';
+export type { CopyProgress } from './sqlite-process.ts';
 export type { SyncPage } from './sync-page.ts';
 export type { Uploaded, UploadProgress } from './upload.ts';
 export { uuidv7 } from './uuid.ts';

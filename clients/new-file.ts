@@ -50,7 +50,8 @@ export async function refuseTaken(path: string, overwrite = false): Promise<void
   });
 }
 
-async function lstatOf(path: string) {
+/** What stands under a name itself, a link or not; undefined where nothing does. */
+export async function lstatOf(path: string) {
   try {
     return await lstat(path);
   } catch (error) {
@@ -59,8 +60,8 @@ async function lstatOf(path: string) {
   }
 }
 
-/** Makes the file's name durable, too, where the system can. */
-async function syncFolder(path: string): Promise<void> {
+/** Makes the names in a folder durable, where the system can. */
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const folder = await open(path, 'r');
   try {

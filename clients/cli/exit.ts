@@ -71,12 +71,20 @@ const EXIT_OF: Readonly<Record<number, number>> = {
 };
 
 /** What the client library found wrong with a file on this side. */
-const LOCAL_REASONS = ['FILE_EXISTS', 'NOT_A_FILE', 'DATABASE_IN_USE', 'SOURCE_CHANGED'];
+const LOCAL_REASONS = [
+  ...['FILE_EXISTS', 'NOT_A_FILE', 'NODE_TOO_OLD'],
+  ...['DATABASE_IN_USE', 'SOURCE_CHANGED'],
+];
+
+/** What the command can do about it. */
+const HINTS: Readonly<Record<string, string>> = {
+  FILE_EXISTS: ': replace it with --force',
+  NODE_TOO_OLD: '. --raw uploads the file as it is, while no program has it open',
+};
 
 function refusal(error: BackscrollError, callee: Callee | undefined) {
   if (LOCAL_REASONS.includes(error.reason)) {
-    const hint = error.reason === 'FILE_EXISTS' ? ': replace it with --force' : '';
-    return { message: error.message + hint, exitCode: Exit.usage };
+    return { message: error.message + (HINTS[error.reason] ?? ''), exitCode: Exit.usage };
   }
   return { message: whatToDo(error, callee), exitCode: EXIT_OF[error.code] ?? Exit.failed };
 }

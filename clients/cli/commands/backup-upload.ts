@@ -1,6 +1,7 @@
 import { create, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
+import { type Snapshot, snapshot } from '../../snapshot.ts';
 import type { Context } from '../context.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { ALL_FIELDS, type DatabaseOptions, databaseCommand, print } from './backup-database.ts';
@@ -9,6 +10,8 @@ interface UploadOptions extends DatabaseOptions {
   readonly label?: string;
   readonly id?: string;
   readonly opaque?: boolean;
+  readonly raw?: boolean;
+  readonly temp?: string;
 }
 
 /** Adds `backscroll backup upload`. */
@@ -17,25 +20,41 @@ export function addUpload(group: Command, context: Context): void {
     .summary('upload a database')
     .description(
       'Uploads a SQLite database as its newest backup; what did not change is not stored again.\n' +
-        'The database must be closed, or a copy: one with a WAL beside it is refused.',
+        'Programs may be writing to it: a snapshot is made beside it first, uploaded, and removed.',
     )
     .argument('<file>', 'the database')
     .option('-l, --label <words>', 'words to find the backup by, such as the name of the device')
     .option('--id <id>', 'idempotency key: repeating the command with it adds nothing')
-    .option('--opaque', 'the database is encrypted by itself, as by SQLCipher')
+    .option('--temp <folder>', 'where the snapshot is made (the folder of the database)')
+    .option('--raw', 'upload the file as it is; refused where a WAL or a journal has a part of it')
+    .option('--opaque', 'the database is encrypted by itself, as by SQLCipher; as with --raw')
     .addHelpText(
       'after',
       `
 Examples:
   backscroll backup upload app.db --user alice
-  sqlite3 live.db "VACUUM INTO 'copy.db'" && backscroll backup upload copy.db --user alice`,
+  backscroll backup upload app.db --user alice --temp /var/tmp --label phone
+  backscroll backup upload closed.db --user alice --raw`,
     )
     .action(async (file: string, _options, command: Command) => {
-      await upload(context, file, command.optsWithGlobals<UploadOptions>());
+      const options = command.optsWithGlobals<UploadOptions>();
+      if (options.raw || options.opaque) return uploadFile(context, file, options);
+      await using copy = await copyOf(context, file, options);
+      await uploadFile(context, copy.path, options);
     });
 }
 
-async function upload(context: Context, file: string, options: UploadOptions): Promise<void> {
+async function copyOf(context: Context, file: string, { temp }: UploadOptions): Promise<Snapshot> {
+  const progress = progressBar('Copying', inBytes);
+  const copying = snapshot(file, {
+    folder: temp,
+    signal: context.signal,
+    onProgress: ({ copiedBytes, sizeBytes }) => progress.update(copiedBytes, sizeBytes),
+  });
+  return copying.finally(progress.stop);
+}
+
+async function uploadFile(context: Context, file: string, options: UploadOptions): Promise<void> {
   const { user, database, label, id, opaque } = options;
   const progress = progressBar('Uploading', inBytes);
   const uploading = context.backup(options).upload(file, {

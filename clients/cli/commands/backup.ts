@@ -16,6 +16,7 @@ import {
   databaseCommand,
   print,
 } from './backup-database.ts';
+import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
 
 interface DownloadOptions extends DatabaseOptions {
@@ -29,6 +30,7 @@ export function addBackup(program: Command, context: Context): void {
   const group = program.command('backup').summary('keep and restore SQLite databases');
   group.description("Keeps states of users' SQLite databases, and gives them back.");
   addUpload(group, context);
+  addRestore(group, context);
   addDownload(group, context);
   addList(group, context);
   addAge(group, context);
@@ -36,7 +38,7 @@ export function addBackup(program: Command, context: Context): void {
 
 function addDownload(group: Command, context: Context): void {
   databaseCommand(group, 'download')
-    .summary('restore a database')
+    .summary('write a backup to a file')
     .description(
       'Writes a backup to a file, which appears once it is complete and its digests were checked.',
     )

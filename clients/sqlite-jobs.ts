@@ -1,0 +1,157 @@
+/**
+ * The process in which the clients use SQLite (see `SqliteProcess`, which starts it). It makes the
+ * folder that its argument names, does the jobs it is sent one by one, and removes the folder when
+ * whoever started it lets go of it or dies, by whatever signal.
+ */
+
+import { mkdirSync, rmSync, statSync } from 'node:fs';
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+
+/** What can be asked for. A process that holds a database does so until it ends. */
+export type Job =
+  | { readonly kind: 'copy'; readonly from: string; readonly to: string }
+  | { readonly kind: 'check'; readonly path: string }
+  | { readonly kind: 'hold'; readonly path: string; readonly settle: boolean };
+
+/** What is told of a job: how far it has come, and at its end what it found or failed with. */
+export type Told =
+  | { readonly is: 'progress'; readonly copiedBytes: number; readonly sizeBytes: number }
+  | { readonly is: 'done'; readonly faults: readonly string[] }
+  | { readonly is: 'failed'; readonly failure: Failure };
+
+/** An error as it passes between processes. */
+export interface Failure {
+  readonly message: string;
+  /** Node's code, such as ENOENT or ERR_SQLITE_ERROR. */
+  readonly code?: string | undefined;
+  /** SQLite's primary result code. */
+  readonly sqliteCode?: number | undefined;
+}
+
+/** Longest to wait for another connection's lock, in milliseconds: commits hold theirs for less. */
+const PATIENCE_MS = 5_000;
+
+/** Copied between two reports of progress. */
+const STEP_BYTES = 4 * 1024 * 1024;
+
+/** Faults listed of a damaged database. */
+const MOST_FAULTS = 10;
+
+const folder = process.argv[2] as string;
+let held: DatabaseSync | undefined;
+
+// Whoever started this process decides when it ends, also where a terminal interrupts both.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.once('disconnect', () => {
+  rmSync(folder, { recursive: true, force: true });
+  // A database that is held is not closed: by now another one may have its name, and to close it
+  // would be to clear up beside that.
+  process.kill(process.pid, 'SIGKILL');
+});
+process.on('message', (job: Job) => void report(() => run(job)));
+void report(async () => {
+  mkdirSync(folder, { mode: 0o700 });
+  return [];
+});
+
+function tell(told: Told): void {
+  process.send?.(told);
+}
+
+async function report(work: () => Promise<readonly string[]>): Promise<void> {
+  try {
+    tell({ is: 'done', faults: await work() });
+  } catch (error) {
+    const { message, code, errcode } = error as Error & { code?: string; errcode?: number };
+    const sqliteCode = errcode === undefined ? undefined : errcode & 0xff;
+    tell({ is: 'failed', failure: { message, code, sqliteCode } });
+  }
+}
+
+function run(job: Job): Promise<readonly string[]> {
+  switch (job.kind) {
+    case 'copy':
+      return copy(job.from, job.to);
+    case 'check':
+      return check(job.path);
+    case 'hold':
+      return hold(job.path, job.settle);
+  }
+}
+
+/**
+ * The read transaction keeps writers from changing what is copied, without which the backup would
+ * begin anew with each of their commits. In WAL mode they go on meanwhile; in the other modes they
+ * wait.
+ */
+async function copy(from: string, to: string): Promise<readonly string[]> {
+  const { backup } = await import('node:sqlite');
+  const source = await open(from, 'mode=rw');
+  try {
+    source.exec('BEGIN; PRAGMA schema_version');
+    refuseCutOff(source, from);
+    const pageBytes = numberOf(source, 'PRAGMA page_size');
+    await backup(source, to, {
+      rate: Math.ceil(STEP_BYTES / pageBytes),
+      progress: ({ totalPages, remainingPages }) => {
+        const copiedBytes = (totalPages - remainingPages) * pageBytes;
+        tell({ is: 'progress', copiedBytes, sizeBytes: totalPages * pageBytes });
+      },
+    });
+    return [];
+  } finally {
+    source.close();
+  }
+}
+
+/** SQLite takes a last page that is not whole for one that ends with zeros. */
+function refuseCutOff(database: DatabaseSync, path: string): void {
+  // With a WAL the last pages may not be in the file yet.
+  if (read(database, 'PRAGMA journal_mode') === 'wal') return;
+  const pagesBytes =
+    numberOf(database, 'PRAGMA page_count') * numberOf(database, 'PRAGMA page_size');
+  const { size } = statSync(path);
+  if (size >= pagesBytes) return;
+  const message = `it has ${size} bytes of ${pagesBytes}`;
+  throw Object.assign(new Error(message), { errcode: 11 });
+}
+
+/** What `quick_check` finds wrong with a file that nobody uses, beside which nothing is written. */
+async function check(path: string): Promise<readonly string[]> {
+  const database = await open(path, 'mode=ro&immutable=1');
+  try {
+    database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON');
+    const rows = database.prepare(`PRAGMA quick_check(${MOST_FAULTS})`).all();
+    const faults = rows.map((row) => String(Object.values(row)[0]));
+    return faults.filter((fault) => fault !== 'ok');
+  } finally {
+    database.close();
+  }
+}
+
+/**
+ * Locks everybody else out of a database until this process ends; fails where somebody uses it. In
+ * WAL mode that shows even while they do nothing. `settle` moves what the WAL holds into the file.
+ */
+async function hold(path: string, settle: boolean): Promise<readonly string[]> {
+  held = await open(path, 'mode=rw');
+  held.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT');
+  if (settle) held.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  return [];
+}
+
+async function open(path: string, how: string): Promise<DatabaseSync> {
+  const { DatabaseSync } = await import('node:sqlite');
+  const url = pathToFileURL(path);
+  url.search = how;
+  return new DatabaseSync(url, { timeout: PATIENCE_MS });
+}
+
+function numberOf(database: DatabaseSync, pragma: string): number {
+  return Number(read(database, pragma));
+}
+
+function read(database: DatabaseSync, pragma: string): SQLOutputValue | undefined {
+  return Object.values(database.prepare(pragma).get() ?? {})[0];
+}
