@@ -18,6 +18,12 @@ export const DIGEST_BYTES = 16;
 /** Most bytes of pages that one frame holds before they are compressed. A multiple of every page size. */
 export const FRAME_BYTES = 262_144;
 
+/** Extents that both ends compare at once, and that one piece of a map tells of. */
+export const SEGMENT_EXTENTS = 1024;
+
+/** Segments of one incremental upload that may be under way at once. */
+export const SEGMENTS_IN_FLIGHT = 2;
+
 /** The part of a file whose frames a download sends together, in bytes. A multiple of an extent. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
 

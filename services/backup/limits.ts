@@ -35,6 +35,9 @@ export const PROGRESS_BYTES = 64 * 1024 * 1024;
 /** Bytes of a pack: large enough that requests don't count, small enough to hold a few in memory. */
 export const PACK_BYTES = 8 * 1024 * 1024;
 
+/** How long a pack stays open at most, in milliseconds: what is stored need not be sent again. */
+export const PACK_OPEN_MS = 10_000;
+
 /** Pages of a pack, so that its index stays under 400 KiB however small the pages become. */
 export const PACK_PAGES = 16_384;
 
@@ -43,6 +46,9 @@ export const PACKS_AT_ONCE = 2;
 
 /** Frames of one upload or download that are packed or unpacked at once: as many as Node has threads for it. */
 export const FRAMES_AT_ONCE = 4;
+
+/** Indexes of packs that an upload which broke off left, and that are read at once. */
+export const INDEXES_AT_ONCE = 4;
 
 /** Bytes of indexes of older packs that one upload keeps to compare pages with. */
 export const INDEX_CACHE_BYTES = 16 * 1024 * 1024;

@@ -57,7 +57,7 @@ const refusals: Refusal[] = [
   ['a short SHA-256', { sha256: Buffer.alloc(31) }, [], invalid, 'INVALID_FIELD', 'start.sha256'],
   ['an unknown mode', { mode: 9 as UploadMode }, [], invalid, 'INVALID_FIELD', 'start.mode'],
   ['a page size', { pageSizeBytes: 4096 }, [], invalid, 'INVALID_FIELD', 'start.page_size_bytes'],
-  ['incremental', { mode: 2 }, [], status.FAILED_PRECONDITION, 'MODE_NOT_SERVED'],
+  ['no page size', { mode: 2 }, [], invalid, 'INVALID_FIELD', 'start.page_size_bytes'],
   ['a second start', {}, [{ case: 'start', value: {} }], invalid, 'OUT_OF_ORDER', 'start'],
   ['a frame', {}, [{ case: 'frame', value: {} }], invalid, 'OUT_OF_ORDER', 'frame'],
   ['nothing said', {}, [{ case: undefined }], invalid, 'OUT_OF_ORDER', 'part'],

@@ -1,43 +1,29 @@
 import { DIGEST_BYTES } from '../../../clients/format/units.ts';
-import { INDEX_CACHE_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
-import { keys } from './keys.ts';
 import { lostPacks } from './lost-packs.ts';
-import type { Segment } from './map.ts';
+import type { PagePlace, Segment } from './map.ts';
 import type { MapBuilder, StoredMap } from './map-file.ts';
-import { type PackIndex, readPackIndex } from './pack.ts';
-
-/** Where a page is: in which of a map's frames, and at which position. */
-export interface PagePlace {
-  frame: number;
-  position: number;
-}
+import type { PackIndexes } from './pack-indexes.ts';
 
 /**
  * The backup with which an upload is compared. What of it is damaged or gone counts as unknown: the
  * upload then stores those pages anew.
  */
 export class Base {
-  readonly #store: BackupStore;
-  readonly #prefix: string;
+  readonly #indexes: PackIndexes;
   readonly #map: StoredMap;
   readonly #signal: AbortSignal;
   readonly #lost: ReadonlySet<number>;
   #damaged: boolean;
-  readonly #indexes = new Map<number, { index: PackIndex | undefined; bytes: number }>();
-  #indexBytes = 0;
-  #segment: { number: number; segment: Segment | undefined } | undefined;
 
   private constructor(
-    store: BackupStore,
-    prefix: string,
     map: StoredMap,
     lost: ReadonlySet<number>,
+    indexes: PackIndexes,
     signal: AbortSignal,
   ) {
-    this.#store = store;
-    this.#prefix = prefix;
+    this.#indexes = indexes;
     this.#map = map;
     this.#lost = lost;
     this.#damaged = lost.size > 0;
@@ -49,10 +35,11 @@ export class Base {
     store: BackupStore,
     prefix: string,
     map: StoredMap,
+    indexes: PackIndexes,
     signal: AbortSignal,
   ): Promise<Base> {
     const lost = await lostPacks(store, prefix, map.tables.packs, signal);
-    return new Base(store, prefix, map, lost, signal);
+    return new Base(map, lost, indexes, signal);
   }
 
   /** Key of the base's map. */
@@ -65,16 +52,21 @@ export class Base {
     return this.#damaged;
   }
 
+  /** Tells that something of the base was found damaged by whoever read it. */
+  markDamaged(): void {
+    this.#damaged = true;
+  }
+
   /** A segment of the base's map; undefined where there is none, or none that can be read. */
   async segment(number: number): Promise<Segment | undefined> {
-    if (this.#segment?.number !== number) {
-      const exists = number < this.#map.tables.segments.length;
-      const segment = exists
-        ? await this.#ifReadable(this.#map.segment(number, this.#signal))
-        : undefined;
-      this.#segment = { number, segment };
+    if (number >= this.#map.tables.segments.length) return undefined;
+    try {
+      return await this.#map.segment(number, this.#signal);
+    } catch (error) {
+      if (!(error instanceof DamageError)) throw error;
+      this.#damaged = true;
+      return undefined;
     }
-    return this.#segment.segment;
   }
 
   /** Whether a page of a segment, counted from its first, is in a pack that is not lost. */
@@ -86,7 +78,8 @@ export class Base {
   /** Digest of a page that the base holds; undefined where it can't be known. */
   async pageDigest(segment: Segment, page: number): Promise<Buffer | undefined> {
     const place = this.#map.tables.frames[segment.frames[page]!]!;
-    const index = this.#indexes.get(place.pack)?.index ?? (await this.#loadIndex(place.pack));
+    const index = await this.#indexes.read(this.#map.tables.packs[place.pack]!);
+    if (index === undefined) this.#damaged = true;
     const at = segment.positions[page]! * DIGEST_BYTES;
     const found = index?.get(place.offset)?.digests.subarray(at, at + DIGEST_BYTES);
     return found?.length === DIGEST_BYTES ? found : undefined;
@@ -106,39 +99,5 @@ export class Base {
       }
       return { frame: newFrames[old]!, position: segment.positions[page]! };
     };
-  }
-
-  async #loadIndex(pack: number): Promise<PackIndex | undefined> {
-    const known = this.#indexes.get(pack);
-    if (known !== undefined) return known.index;
-    const { id, indexOffset, sizeBytes } = this.#map.tables.packs[pack]!;
-    const bytes = sizeBytes - indexOffset;
-    const read = this.#store.get(
-      keys.pack(this.#prefix, id),
-      { offset: indexOffset, length: bytes },
-      this.#signal,
-    );
-    const index = await this.#ifReadable(read.then((end) => end && readPackIndex(end)));
-    // Pages come ascending, and so do the packs of each upload: the oldest read is the first done with.
-    for (const [oldest, held] of this.#indexes) {
-      if (this.#indexBytes + bytes <= INDEX_CACHE_BYTES) break;
-      this.#indexes.delete(oldest);
-      this.#indexBytes -= held.bytes;
-    }
-    this.#indexes.set(pack, { index, bytes });
-    this.#indexBytes += bytes;
-    return index;
-  }
-
-  async #ifReadable<T>(reading: Promise<T | undefined>): Promise<T | undefined> {
-    try {
-      const found = await reading;
-      if (found === undefined) this.#damaged = true;
-      return found;
-    } catch (error) {
-      if (!(error instanceof DamageError)) throw error;
-      this.#damaged = true;
-      return undefined;
-    }
   }
 }

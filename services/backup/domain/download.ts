@@ -1,10 +1,10 @@
 import { extentDigest, pageDigests, RootDigest } from '../../../clients/format/digests.ts';
-import { EXTENT_BYTES, WINDOW_BYTES } from '../../../clients/format/units.ts';
+import { EXTENT_BYTES, SEGMENT_EXTENTS, WINDOW_BYTES } from '../../../clients/format/units.ts';
 import { DOWNLOAD_PART_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import type { Head } from './head.ts';
-import { extentCount, pagesPerExtent, SEGMENT_EXTENTS, type Segment } from './map.ts';
+import { extentCount, pagesPerExtent, type Segment } from './map.ts';
 import { findMap, StoredMap } from './map-file.ts';
 import { PageReader, type PagesFrame } from './page-reader.ts';
 

@@ -38,10 +38,17 @@ export const keys = {
 
 /**
  * Ids of the packs of one attempt at an upload: they begin with a hash of the upload's id, so that
- * what a broken upload left can be found; the attempt's random part keeps a repeat from meeting them.
+ * what a broken upload left can be found; the attempt's random part keeps a repeat from meeting them;
+ * and the number of the first page in it tells which pages it may hold before it is read.
  */
-export function packId(uploadId: string, attempt: string, index: number): string {
-  return `${uploadHash(uploadId)}-${attempt}-${index}`;
+export function packId(uploadId: string, attempt: string, firstPage: number): string {
+  return `${uploadHash(uploadId)}-${attempt}-${firstPage}`;
+}
+
+/** The number of the first page in a pack, by the pack's id; undefined where that is none. */
+export function pageInPackId(id: string): number | undefined {
+  const digits = id.slice(id.lastIndexOf('-') + 1);
+  return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
 }
 
 /** What stands for an upload's id where the id itself may not: 32 hex digits. */

@@ -1,6 +1,7 @@
 import { digest } from '../../../clients/format/digests.ts';
 import type { BackupStore, StoredObject } from '../store/store.ts';
 import { checkDigest, DamageError, readTrailer, TRAILER_BYTES, trailer } from './coding.ts';
+import { readFooter } from './footer.ts';
 import { keys } from './keys.ts';
 import {
   type Division,
@@ -24,6 +25,20 @@ export async function findMap(
   signal: AbortSignal,
 ): Promise<StoredObject | undefined> {
   return (await store.list(keys.maps(prefix, root), { limit: 1 }, signal))[0];
+}
+
+/** Opens a map; undefined where it is damaged. */
+export async function openIfReadable(
+  store: BackupStore,
+  object: StoredObject,
+  signal: AbortSignal,
+): Promise<StoredMap | undefined> {
+  try {
+    return await StoredMap.open(store, object, signal);
+  } catch (error) {
+    if (error instanceof DamageError) return undefined;
+    throw error;
+  }
 }
 
 /** A stored map, read segment by segment. */
@@ -52,17 +67,9 @@ export class StoredMap {
     object: StoredObject,
     signal: AbortSignal,
   ): Promise<StoredMap> {
-    const readEnd = async (lengthBytes: number) => {
-      const length = Math.min(lengthBytes, object.sizeBytes);
-      const range = { offset: object.sizeBytes - length, length };
-      return (await store.get(object.key, range, signal)) ?? Buffer.alloc(0);
-    };
-    let end = await readEnd(END_BYTES);
-    const { footerBytes, check } = readTrailer(end, MAP_MAGIC);
-    const needed = footerBytes + TRAILER_BYTES;
-    if (needed > end.length) end = await readEnd(needed);
-    const footer = end.subarray(-needed, -TRAILER_BYTES);
-    checkDigest(footer, check, 'tables');
+    const end = await readFooter(store, object, MAP_MAGIC, END_BYTES, signal);
+    const footer = end.subarray(0, -TRAILER_BYTES);
+    checkDigest(footer, readTrailer(end, MAP_MAGIC).check, 'tables');
     return new StoredMap(store, object.key, decodeTables(footer));
   }
 
@@ -78,15 +85,27 @@ export class StoredMap {
   }
 }
 
+/** The place of a frame that is not in a pack yet; it is completed when it is. */
+export function newFramePlace(): FramePlace {
+  return { pack: -1, offset: 0, storedBytes: 0, rawBytes: 0, codec: 0 };
+}
+
 /** Puts a new map together. Frames are numbered when they begin, and described once they are packed. */
 export class MapBuilder {
-  readonly #division: Division;
+  /** How the file is divided. */
+  readonly division: Division;
   readonly #packs: PackPlace[] = [];
   readonly #frames: FramePlace[] = [];
   readonly #segments: Buffer[] = [];
 
   constructor(division: Division) {
-    this.#division = division;
+    this.division = division;
+  }
+
+  /** Where a frame is: the pack's id, and the place in it. */
+  frame(number: number): { packId: string; place: FramePlace } {
+    const place = this.#frames[number]!;
+    return { packId: this.#packs[place.pack]!.id, place };
   }
 
   /** Adds a pack, and returns its number in this map. */
@@ -107,7 +126,7 @@ export class MapBuilder {
   /** The map as stored. */
   finish(root: Buffer): Buffer {
     const tables = encodeTables({
-      ...this.#division,
+      ...this.division,
       root,
       packs: this.#packs,
       frames: this.#frames,

@@ -1,4 +1,9 @@
-import { DIGEST_BYTES, EXTENT_BYTES, isPageSize } from '../../../clients/format/units.ts';
+import {
+  DIGEST_BYTES,
+  EXTENT_BYTES,
+  isPageSize,
+  SEGMENT_EXTENTS,
+} from '../../../clients/format/units.ts';
 import { ByteReader, ByteWriter, DamageError } from './coding.ts';
 
 /**
@@ -17,9 +22,6 @@ import { ByteReader, ByteWriter, DamageError } from './coding.ts';
  */
 export const MAP_MAGIC = Buffer.from('BSMAP001', 'latin1');
 
-/** Extents of a segment. */
-export const SEGMENT_EXTENTS = 1024;
-
 /** A stored pack. */
 export interface PackPlace {
   id: string;
@@ -36,6 +38,12 @@ export interface FramePlace {
   storedBytes: number;
   rawBytes: number;
   codec: number;
+}
+
+/** Where a page is: in which of a map's frames, and at which position. */
+export interface PagePlace {
+  frame: number;
+  position: number;
 }
 
 /** What a map says of its root, besides the segments. */
@@ -76,9 +84,13 @@ export function extentBytes(sizeBytes: number, extent: number): number {
 
 /** One segment of a map, in memory. */
 export class Segment {
+  readonly index: number;
   readonly firstExtent: number;
   readonly extents: number;
+  /** Number of the first page, counted from the file's first. */
+  readonly firstPage: number;
   readonly pages: number;
+  readonly #pagesPerExtent: number;
   /** Digests of the extents, joined. */
   readonly digests: Buffer;
   /** For each page, in which of the map's frames it is. */
@@ -88,7 +100,10 @@ export class Segment {
 
   /** An empty segment, to be filled. */
   constructor(division: Division, index: number) {
+    this.index = index;
     this.firstExtent = index * SEGMENT_EXTENTS;
+    this.#pagesPerExtent = pagesPerExtent(division.pageSizeBytes);
+    this.firstPage = this.firstExtent * this.#pagesPerExtent;
     this.extents = Math.min(SEGMENT_EXTENTS, extentCount(division.sizeBytes) - this.firstExtent);
     const bytes = Math.min(
       SEGMENT_EXTENTS * EXTENT_BYTES,
@@ -103,6 +118,18 @@ export class Segment {
   /** Digest of the segment's extent number `extent`, counted from its first. */
   extentDigest(extent: number): Buffer {
     return this.digests.subarray(extent * DIGEST_BYTES, (extent + 1) * DIGEST_BYTES);
+  }
+
+  /** The pages of that extent, counted from the segment's first: the first, and how many. */
+  pagesOf(extent: number): { first: number; count: number } {
+    const first = extent * this.#pagesPerExtent;
+    return { first, count: Math.min(this.#pagesPerExtent, this.pages - first) };
+  }
+
+  /** Sets where a page is, counted from the segment's first. */
+  place(page: number, { frame, position }: PagePlace): void {
+    this.frames[page] = frame;
+    this.positions[page] = position;
   }
 
   /** The segment as stored. */

@@ -21,7 +21,7 @@ import {
  *
  * All numbers are varints. The pages of a frame, and the frames of a pack, are ascending.
  */
-const MAGIC = Buffer.from('BSPACK01', 'latin1');
+export const PACK_MAGIC = Buffer.from('BSPACK01', 'latin1');
 
 /** Some ascending pages, not packed yet. */
 export interface PageGroup {
@@ -85,7 +85,7 @@ export class PackBuilder {
     const index = new ByteWriter().number(this.#frames).raw(this.#index.finish()).finish();
     const indexOffset = this.#length;
     this.#bytes.set(index, indexOffset);
-    this.#bytes.set(trailer(index, MAGIC), indexOffset + index.length);
+    this.#bytes.set(trailer(index, PACK_MAGIC), indexOffset + index.length);
     const end = indexOffset + index.length + TRAILER_BYTES;
     return { bytes: this.#bytes.subarray(0, end), indexOffset };
   }
@@ -105,7 +105,7 @@ export type PackIndex = ReadonlyMap<number, IndexedFrame>;
 
 /** Reads a pack's index from the pack's end, from where the index begins. Throws DamageError. */
 export function readPackIndex(end: Buffer): PackIndex {
-  const { footerBytes, check } = readTrailer(end, MAGIC);
+  const { footerBytes, check } = readTrailer(end, PACK_MAGIC);
   const index = end.subarray(0, -TRAILER_BYTES);
   if (index.length !== footerBytes) throw new DamageError('index of another length');
   checkDigest(index, check, 'index');

@@ -9,9 +9,11 @@ import {
 } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
+import { inParallel } from './in-parallel.ts';
 import { keys } from './keys.ts';
 import { type FramePlace, pagesPerExtent, type Segment } from './map.ts';
 import type { StoredMap } from './map-file.ts';
+import { release } from './memory.ts';
 
 /** A frame, and where its pages go. */
 interface Wanted {
@@ -209,15 +211,6 @@ export class PageReader {
   }
 }
 
-/**
- * Gives back memory that nothing else refers to now, not when V8 next collects: by then there is more
- * of it than all that a download needs.
- */
-function release({ buffer }: Buffer): void {
-  // Smaller ones may be parts of a pool.
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= FRAME_BYTES) buffer.transfer(0);
-}
-
 async function unpack(codec: number, stored: Buffer, rawBytes: number): Promise<Buffer> {
   if (rawBytes > FRAME_BYTES) throw new DamageError('a frame is too large');
   try {
@@ -249,17 +242,4 @@ function joins(group: Wanted[], next: FramePlace): boolean {
     next.offset - (last.offset + last.storedBytes) <= READ_GAP_BYTES &&
     next.offset + next.storedBytes - first.offset <= READ_BYTES
   );
-}
-
-/** Does the work for all items, for `most` of them at a time. */
-async function inParallel<T>(
-  most: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const rest = items.values();
-  const worker = async () => {
-    for (const item of rest) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(most, items.length) }, worker));
 }

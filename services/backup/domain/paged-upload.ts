@@ -1,251 +1,95 @@
-import {
-  ExtentCutter,
-  extentDigest,
-  pageDigests,
-  RootDigest,
-} from '../../../clients/format/digests.ts';
+import { ExtentCutter, extentDigest, pageDigests } from '../../../clients/format/digests.ts';
 import { DIGEST_BYTES } from '../../../clients/format/units.ts';
-import type { BackupStore, StoredObject } from '../store/store.ts';
-import type { Backups, KeptBackup, Newest } from './backups.ts';
-import { Base, type PagePlace } from './base.ts';
-import { DamageError } from './coding.ts';
-import { checkSameRoot, commit } from './commit.ts';
-import { type DatabaseName, keys, numberInKey } from './keys.ts';
-import { lostPacks } from './lost-packs.ts';
-import { extentBytes, pagesPerExtent, SEGMENT_EXTENTS, Segment } from './map.ts';
-import { findMap, MapBuilder, StoredMap } from './map-file.ts';
+import type { BackupDraft } from './backup-draft.ts';
+import type { KnownSegment } from './known-pages.ts';
+import type { Segment } from './map.ts';
+import type { PackWriter } from './pack-writer.ts';
 import { PageWriter } from './page-writer.ts';
+import type { UploadOutcome } from './upload-context.ts';
 
-/** What an upload declares before its data. */
-export interface UploadDeclaration extends DatabaseName {
-  uploadId: string;
-  sizeBytes: number;
-  /** SHA-256 of the whole file, or undefined where it need not be checked. */
-  sha256: Buffer | undefined;
-  databaseCreatedAtMs: number;
-  label: string;
-  opaque: boolean;
-}
-
-/** A committed upload. */
-export interface UploadOutcome {
-  backup: KeptBackup;
-  unchanged: boolean;
-  repeated: boolean;
-}
-
-/** What an upload works with. */
-export interface UploadContext {
-  store: BackupStore;
-  backups: Backups;
-  /** The state that the upload is compared with. */
-  newest: Newest;
-  /** The backup that an upload with this id made before; undefined where there was none. */
-  committed: KeptBackup | undefined;
-  signal: AbortSignal;
+/** A segment that is being filled, and what is known of it. */
+interface OpenSegment {
+  segment: Segment;
+  known: KnownSegment;
 }
 
 /**
- * The part of an upload that knows its page size: compares extents, and pages of those that differ,
- * with the newest backup, stores the pages that are new, and commits.
+ * The part of a plain upload that knows its page size: stores the pages that the store does not have,
+ * and commits.
  */
 export class PagedUpload implements AsyncDisposable {
-  readonly #declared: UploadDeclaration;
-  readonly #context: UploadContext;
-  readonly #pageSizeBytes: number;
-  readonly #base: Base | undefined;
-  readonly #adopt: ((segment: Segment, page: number) => PagePlace) | undefined;
-  readonly #map: MapBuilder;
+  readonly #draft: BackupDraft;
+  readonly #packs: PackWriter;
   readonly #writer: PageWriter;
-  readonly #root: RootDigest;
   readonly #cutter = new ExtentCutter();
-  #segment: Segment;
+  #current: OpenSegment | undefined;
+  #nextSegment = 0;
   #extent = 0;
 
-  private constructor(
-    declared: UploadDeclaration,
-    pageSizeBytes: number,
-    context: UploadContext,
-    base: Base | undefined,
-  ) {
-    this.#declared = declared;
-    this.#pageSizeBytes = pageSizeBytes;
-    this.#context = context;
-    this.#base = base;
-    this.#root = new RootDigest(declared.sizeBytes);
-    this.#map = new MapBuilder({ sizeBytes: declared.sizeBytes, pageSizeBytes });
-    this.#adopt = base?.adopter(this.#map);
-    this.#segment = new Segment({ sizeBytes: declared.sizeBytes, pageSizeBytes }, 0);
-    const { store, backups, signal } = context;
-    const { uploadId } = declared;
-    const { prefix } = backups;
-    const map = this.#map;
-    this.#writer = new PageWriter({
-      store,
-      prefix,
-      uploadId,
-      pageSizeBytes,
-      map,
-      signal,
-    });
+  /** Where the signal fires, what is under way ends. */
+  constructor(draft: BackupDraft, signal: AbortSignal) {
+    this.#draft = draft;
+    this.#packs = draft.packWriter(signal);
+    this.#writer = new PageWriter(this.#packs, draft.map);
   }
 
-  static async begin(
-    declared: UploadDeclaration,
-    pageSizeBytes: number,
-    context: UploadContext,
-  ): Promise<PagedUpload> {
-    const base = await openBase(context, pageSizeBytes);
-    return new PagedUpload(declared, pageSizeBytes, context, base);
-  }
-
+  /** Bytes of packs that are durable. */
   get storedBytes(): number {
-    return this.#writer.storedBytes;
+    return this.#packs.storedBytes;
   }
 
+  /** Takes the next bytes, and returns when it has room for more. */
   async take(data: Uint8Array): Promise<void> {
     for (const extent of this.#cutter.cut(data)) await this.#takeExtent(extent);
   }
 
+  /** Commits, once all bytes were taken. */
   async finish(): Promise<UploadOutcome> {
     const rest = this.#cutter.rest();
     if (rest !== undefined) await this.#takeExtent(rest);
     await this.#writer.finish();
-    const root = this.#root.finish();
-    const content = {
-      ...this.#declared,
-      sha256: this.#declared.sha256?.toString('hex') ?? '',
-      root: root.toString('hex'),
-      pageSizeBytes: this.#pageSizeBytes,
-    };
-    const { store, backups, newest, committed, signal } = this.#context;
-    if (committed !== undefined) checkSameRoot(committed, content);
-    const sameRoot = baseOf(this.#context)?.head.root === content.root;
-    const unchanged = sameRoot && this.#base?.damaged === false;
-    const mapBytes = unchanged ? 0 : await this.#storeMap(root);
-    if (committed !== undefined) return repeated(committed);
-    const storedBytes = this.storedBytes + mapBytes;
-    const head = { ...content, storedBytes, unchanged };
-    const made = await commit(store, backups, newest, head, signal);
-    return { ...made, unchanged: made.backup.head.unchanged };
+    return this.#draft.commit(this.storedBytes);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#writer[Symbol.asyncDispose]();
-  }
-
-  /** Stores the map, unless a sound one of the same root is there: that is as complete. */
-  async #storeMap(root: Buffer): Promise<number> {
-    const { store, backups, signal } = this.#context;
-    const found = await findMap(store, backups.prefix, root, signal);
-    if (found !== undefined && (await this.#isSound(found))) return 0;
-    const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
-    const bytes = this.#map.finish(root);
-    const key = keys.map(backups.prefix, root, generation);
-    return (await store.put(key, bytes, signal)) === 'created' ? bytes.length : 0;
-  }
-
-  /** Whether a stored map and all packs that it tells of are there, as far as was seen. */
-  async #isSound(object: StoredObject): Promise<boolean> {
-    if (object.key === this.#base?.key) return !this.#base.damaged;
-    const { store, backups, signal } = this.#context;
-    const map = await openMap(store, object, signal);
-    if (map === undefined) return false;
-    return (await lostPacks(store, backups.prefix, map.tables.packs, signal)).size === 0;
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#packs[Symbol.asyncDispose]();
+    await this.#writer[Symbol.asyncDispose]();
   }
 
   async #takeExtent(bytes: Uint8Array): Promise<void> {
-    const pages = pageDigests(bytes, this.#pageSizeBytes);
-    const digest = extentDigest(pages);
-    this.#root.add(digest);
-    const segmentNumber = Math.floor(this.#extent / SEGMENT_EXTENTS);
-    const extent = this.#extent % SEGMENT_EXTENTS;
-    this.#segment.digests.set(digest, extent * DIGEST_BYTES);
-    const base = await this.#base?.segment(segmentNumber);
-    const known = base !== undefined && extent < base.extents;
-    const same = known && base.extentDigest(extent).equals(digest);
-    await this.#takePages(extent, bytes, pages, base, same);
+    this.#current ??= await this.#nextOpen();
+    const { segment } = this.#current;
+    const extent = this.#extent - segment.firstExtent;
+    const digests = pageDigests(bytes, this.#draft.map.division.pageSizeBytes);
+    segment.digests.set(extentDigest(digests), extent * DIGEST_BYTES);
+    await this.#takePages(this.#current, extent, bytes, digests);
     this.#extent += 1;
-    if (extent + 1 === this.#segment.extents) this.#closeSegment(segmentNumber);
+    if (extent + 1 < segment.extents) return;
+    this.#draft.addSegment(segment);
+    this.#current = undefined;
+  }
+
+  async #nextOpen(): Promise<OpenSegment> {
+    const segment = this.#draft.newSegment(this.#nextSegment);
+    this.#nextSegment += 1;
+    return { segment, known: await this.#draft.known.segment(segment) };
   }
 
   async #takePages(
+    { segment, known }: OpenSegment,
     extent: number,
     bytes: Uint8Array,
     digests: Buffer,
-    base: Segment | undefined,
-    same: boolean,
   ): Promise<void> {
-    const first = extent * pagesPerExtent(this.#pageSizeBytes);
-    const firstInFile = this.#segment.firstExtent * pagesPerExtent(this.#pageSizeBytes) + first;
-    for (let at = 0; at * DIGEST_BYTES < digests.length; at++) {
+    const { pageSizeBytes } = this.#draft.map.division;
+    const whole = known.extent(extent);
+    const { first, count } = segment.pagesOf(extent);
+    for (let at = 0; at < count; at++) {
       const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
-      const page = first + at;
-      const held = base !== undefined && this.#base!.holds(base, page);
-      const place =
-        held && (same || (await this.#hasPage(base, page, digest)))
-          ? this.#adopt!(base, page)
-          : await this.#writer.add(firstInFile + at, this.#pageOf(bytes, at), digest);
-      this.#segment.frames[page] = place.frame;
-      this.#segment.positions[page] = place.position;
+      const place = whole?.[at] ?? (await known.page(first + at, digest));
+      const page = bytes.subarray(at * pageSizeBytes, (at + 1) * pageSizeBytes);
+      const number = segment.firstPage + first + at;
+      segment.place(first + at, place ?? (await this.#writer.add(number, page, digest)));
     }
-  }
-
-  async #hasPage(base: Segment, page: number, digest: Buffer): Promise<boolean> {
-    const known = await this.#base!.pageDigest(base, page);
-    return known?.equals(digest) === true;
-  }
-
-  #pageOf(extent: Uint8Array, page: number): Uint8Array {
-    return extent.subarray(page * this.#pageSizeBytes, (page + 1) * this.#pageSizeBytes);
-  }
-
-  #closeSegment(number: number): void {
-    this.#map.addSegment(this.#segment);
-    const { sizeBytes } = this.#declared;
-    const isLast = extentBytes(sizeBytes, this.#extent) <= 0;
-    if (isLast) return;
-    const division = { sizeBytes, pageSizeBytes: this.#pageSizeBytes };
-    this.#segment = new Segment(division, number + 1);
-  }
-}
-
-/** What an upload comes to whose backup was there before. */
-export function repeated(backup: KeptBackup): UploadOutcome {
-  return { backup, unchanged: backup.head.unchanged, repeated: true };
-}
-
-/**
- * The backup with which an upload is compared: where it made one before, that one, so that what is
- * still there of it is not stored twice; else the newest.
- */
-export function baseOf({
-  newest,
-  committed,
-}: Pick<UploadContext, 'newest' | 'committed'>): KeptBackup | undefined {
-  return committed ?? newest.backup;
-}
-
-/** Opens the backup to compare with; undefined where there is none with such pages, or it is damaged. */
-async function openBase(context: UploadContext, pageSizeBytes: number): Promise<Base | undefined> {
-  const { store, backups, signal } = context;
-  const head = baseOf(context)?.head;
-  if (head === undefined || head.pageSizeBytes !== pageSizeBytes) return undefined;
-  const object = await findMap(store, backups.prefix, Buffer.from(head.root, 'hex'), signal);
-  const map = object && (await openMap(store, object, signal));
-  return map && Base.open(store, backups.prefix, map, signal);
-}
-
-/** Opens a map; undefined where it is damaged. */
-async function openMap(
-  store: BackupStore,
-  object: StoredObject,
-  signal: AbortSignal,
-): Promise<StoredMap | undefined> {
-  try {
-    return await StoredMap.open(store, object, signal);
-  } catch (error) {
-    if (error instanceof DamageError) return undefined;
-    throw error;
   }
 }

@@ -155,7 +155,7 @@ export type UploadBackupRequest = Message<"backscroll.backup.v1.UploadBackupRequ
     case: "extentDigests";
   } | {
     /**
-     * Digests of the pages of extents that the service asked for, in an incremental upload.
+     * Digests of the pages of the next extents that the service asked for, in an incremental upload.
      *
      * @generated from field: backscroll.backup.v1.PageDigests page_digests = 4;
      */
@@ -163,7 +163,7 @@ export type UploadBackupRequest = Message<"backscroll.backup.v1.UploadBackupRequ
     case: "pageDigests";
   } | {
     /**
-     * Pages that the service asked for, in an incremental upload.
+     * The next pages that the service asked for, in an incremental upload.
      *
      * @generated from field: backscroll.backup.v1.Frame frame = 5;
      */
@@ -215,7 +215,8 @@ export type UploadStart = Message<"backscroll.backup.v1.UploadStart"> & {
   sizeBytes: bigint;
 
   /**
-   * SHA-256 of the whole file, 32 bytes; other than that of what comes is refused. Empty: not checked.
+   * SHA-256 of the whole file, 32 bytes; other than that of what comes is refused. Empty: not checked,
+   * and always so in an incremental upload, of which the service does not see the whole.
    *
    * @generated from field: bytes sha256 = 5;
    */
@@ -251,8 +252,9 @@ export type UploadStart = Message<"backscroll.backup.v1.UploadStart"> & {
   mode: UploadMode;
 
   /**
-   * Unit of change in bytes: 4,096, 8,192, 16,384, 32,768 or 65,536. Needed in an incremental upload;
-   * else 0, and the service reads it from the file.
+   * Unit of change in bytes: 4,096, 8,192, 16,384, 32,768 or 65,536. Needed in an incremental upload:
+   * the SQLite page size where that is larger than 4,096, and 4,096 in all other cases. Else 0: the
+   * service reads it from the file.
    *
    * @generated from field: uint32 page_size_bytes = 10;
    */
@@ -267,20 +269,20 @@ export const UploadStartSchema: GenMessage<UploadStart> = /*@__PURE__*/
   messageDesc(file_backscroll_backup_v1_backup, 2);
 
 /**
- * Digests of consecutive extents.
+ * Digests of the extents of one segment: 1,024 of them, or all that are left at the file's end.
  *
  * @generated from message backscroll.backup.v1.ExtentDigests
  */
 export type ExtentDigests = Message<"backscroll.backup.v1.ExtentDigests"> & {
   /**
-   * Number of the first extent, counted from 0.
+   * Number of the first extent, counted from 0: a multiple of 1,024.
    *
    * @generated from field: uint64 first_extent = 1;
    */
   firstExtent: bigint;
 
   /**
-   * One digest of 16 bytes an extent, joined: at most 1,024 extents.
+   * One digest of 16 bytes an extent, joined.
    *
    * @generated from field: bytes digests = 2;
    */
@@ -295,13 +297,14 @@ export const ExtentDigestsSchema: GenMessage<ExtentDigests> = /*@__PURE__*/
   messageDesc(file_backscroll_backup_v1_backup, 3);
 
 /**
- * Digests of the pages of extents.
+ * Digests of the pages of some extents of one segment.
  *
  * @generated from message backscroll.backup.v1.PageDigests
  */
 export type PageDigests = Message<"backscroll.backup.v1.PageDigests"> & {
   /**
-   * The extents asked for, ascending; at most 1,024.
+   * The next extents that were asked for and not described yet, ascending; at least 1. To send some
+   * at a time keeps a slow connection from being taken up by digests.
    *
    * @generated from field: repeated backscroll.backup.v1.ExtentPages extents = 1;
    */
@@ -364,7 +367,8 @@ export type Frame = Message<"backscroll.backup.v1.Frame"> & {
   codec: FrameCodec;
 
   /**
-   * The pages' bytes, joined in the order of `pages` and packed by `codec`.
+   * The pages' bytes, joined in the order of `pages` and packed by `codec`; in an upload not longer
+   * than the pages themselves.
    *
    * @generated from field: bytes data = 3;
    */
@@ -414,7 +418,8 @@ export type UploadBackupResponse = Message<"backscroll.backup.v1.UploadBackupRes
     case: "accepted";
   } | {
     /**
-     * How far the upload has come. Sent now and then.
+     * How far the upload has come. Sent now and then; in an incremental upload whenever more of it is
+     * durable.
      *
      * @generated from field: backscroll.backup.v1.UploadProgress progress = 2;
      */
@@ -489,14 +494,14 @@ export const UploadAcceptedSchema: GenMessage<UploadAccepted> = /*@__PURE__*/
  */
 export type UploadProgress = Message<"backscroll.backup.v1.UploadProgress"> & {
   /**
-   * Bytes of the file received.
+   * Bytes of the file received; in an incremental upload those that came in frames.
    *
    * @generated from field: uint64 received_bytes = 1;
    */
   receivedBytes: bigint;
 
   /**
-   * Bytes stored and durable.
+   * Bytes stored by this try, and durable.
    *
    * @generated from field: uint64 stored_bytes = 2;
    */
@@ -545,7 +550,7 @@ export const NeededExtentsSchema: GenMessage<NeededExtents> = /*@__PURE__*/
  */
 export type NeededPages = Message<"backscroll.backup.v1.NeededPages"> & {
   /**
-   * Number of the first extent of the segment that this answers.
+   * Number of the first extent in the `PageDigests` that this answers.
    *
    * @generated from field: uint64 first_extent = 1;
    */
@@ -898,8 +903,7 @@ export const UploadMode = {
   PLAIN: 1,
 
   /**
-   * Digests first, then the pages that the service lacks. Answered with FAILED_PRECONDITION, reason
-   * MODE_NOT_SERVED, by a service that does not serve it (yet): send the file plain.
+   * Digests first, then the pages that the service lacks.
    *
    * @generated from enum value: UPLOAD_MODE_INCREMENTAL = 2;
    */
@@ -992,16 +996,27 @@ export const BackupService: GenService<{
    * Uploads one state of a database, and keeps it as its newest backup.
    *
    * A plain client sends `start`, then the whole file as `data` in order, and closes its side; the
-   * service compares with the newest backup, and stores the pages that changed. The backup exists
-   * once the answer `result` was sent, and before that not at all: a stream that breaks off leaves
-   * the backups as they were. A repeat of an upload that was committed (same user, database and
-   * upload id, among the newest 64) is answered with its backup.
+   * service compares with the newest backup, and stores the pages that changed.
    *
-   * INVALID_ARGUMENT: a field is missing or wrong, the bytes do not match the declared size or
-   * SHA-256, or they are no SQLite database. ALREADY_EXISTS: the upload id was used before for another
-   * file. ABORTED: other uploads of the same database were committed meanwhile: repeat. DATA_LOSS:
-   * what the store gave back is damaged. FAILED_PRECONDITION: this way of sending is not served.
-   * PERMISSION_DENIED: a user named another one.
+   * An incremental client sends digests first, and then only the pages that the service lacks. The
+   * file is taken in segments of 1,024 extents, of which two may be under way at once. For each, the
+   * client sends `extent_digests`, and is answered with the `needed_extents`. It describes those in one
+   * or several `page_digests`, each of which is answered with the `needed_pages`, and sends these in
+   * one or several `frame`s. Each kind of message comes in the order of the file, and nothing that was
+   * not asked for. A segment is done when all that was asked for has come; the client closes its side
+   * when all of them are.
+   *
+   * The backup exists once the answer `result` was sent, and before that not at all: a stream that
+   * breaks off leaves the backups as they were. What it had stored until then (`stored_bytes` of
+   * `progress`) is known to another try with the same upload id, and not asked for again. A repeat of
+   * an upload that was committed (same user, database and upload id, among the newest 64) is answered
+   * with its backup.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong, a message comes where it may not, the bytes do not
+   * match the declared size, SHA-256 or digests, or they are no SQLite database. ALREADY_EXISTS: the
+   * upload id was used before for another file. ABORTED: other uploads of the same database were
+   * committed meanwhile: repeat. DATA_LOSS: what the store gave back is damaged. PERMISSION_DENIED: a
+   * user named another one.
    *
    * @generated from rpc backscroll.backup.v1.BackupService.UploadBackup
    */

@@ -1,23 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
-import {
-  changeUnit,
-  SQLITE_HEADER_BYTES,
-  sqlitePageSize,
-} from '../../../clients/format/sqlite-header.ts';
+import { SQLITE_HEADER_BYTES } from '../../../clients/format/sqlite-header.ts';
 import { SMALLEST_PAGE_BYTES } from '../../../clients/format/units.ts';
 import { invalidArgument } from '../../common/errors.ts';
-import {
-  PagedUpload,
-  type UploadContext,
-  type UploadDeclaration,
-  type UploadOutcome,
-} from './paged-upload.ts';
+import { databaseUnit, wrongSize } from './accepted-file.ts';
+import { BackupDraft } from './backup-draft.ts';
+import { PagedUpload } from './paged-upload.ts';
+import type { UploadContext, UploadDeclaration, UploadOutcome } from './upload-context.ts';
 
 /**
  * One upload of a plain client: takes the file's bytes in order, stores the pages that the newest
  * backup does not have, and commits. Holds a fixed amount of memory, whatever the file's size.
  */
-export class Upload implements AsyncDisposable {
+export class PlainUpload implements AsyncDisposable {
   readonly #declared: UploadDeclaration;
   readonly #context: UploadContext;
   readonly #wholeHash: Hash | undefined;
@@ -48,7 +42,7 @@ export class Upload implements AsyncDisposable {
    */
   async take(data: Uint8Array): Promise<void> {
     this.#receivedBytes += data.length;
-    if (this.#receivedBytes > this.#declared.sizeBytes) throw this.#wrongSize('more');
+    if (this.#receivedBytes > this.#declared.sizeBytes) throw wrongSize('more');
     this.#wholeHash?.update(data);
     if (this.#paged !== undefined) return this.#paged.take(data);
     this.#start.push(Buffer.from(data));
@@ -62,7 +56,7 @@ export class Upload implements AsyncDisposable {
    * @throws ServiceError INVALID_ARGUMENT where bytes are missing or are not those declared.
    */
   async finish(): Promise<UploadOutcome> {
-    if (this.#receivedBytes < this.#declared.sizeBytes) throw this.#wrongSize('fewer');
+    if (this.#receivedBytes < this.#declared.sizeBytes) throw wrongSize('fewer');
     if (this.#wholeHash?.digest().equals(this.#declared.sha256!) === false) {
       throw invalidArgument(
         'DIGEST_MISMATCH',
@@ -79,25 +73,10 @@ export class Upload implements AsyncDisposable {
   }
 
   async #begin(start: Buffer): Promise<void> {
-    const pageSizeBytes = this.#declared.opaque ? SMALLEST_PAGE_BYTES : this.#databaseUnit(start);
-    this.#paged = await PagedUpload.begin(this.#declared, pageSizeBytes, this.#context);
+    const { opaque, sizeBytes } = this.#declared;
+    const pageSizeBytes = opaque ? SMALLEST_PAGE_BYTES : databaseUnit(start, sizeBytes, 'data');
+    const draft = await BackupDraft.begin(this.#declared, pageSizeBytes, this.#context);
+    this.#paged = new PagedUpload(draft, this.#context.signal);
     await this.#paged.take(start);
   }
-
-  #databaseUnit(start: Buffer): number {
-    const pageBytes = sqlitePageSize(start);
-    if (pageBytes === undefined) throw noDatabase('begins with no SQLite header');
-    if (this.#declared.sizeBytes % pageBytes !== 0) {
-      throw noDatabase('has a size that is no multiple of the SQLite page size in its header');
-    }
-    return changeUnit(pageBytes);
-  }
-
-  #wrongSize(how: 'more' | 'fewer') {
-    return invalidArgument('SIZE_MISMATCH', 'start.size_bytes', `${how} bytes came than declared`);
-  }
-}
-
-function noDatabase(why: string) {
-  return invalidArgument('NOT_A_DATABASE', 'data', `${why}, and was not declared opaque`);
 }

@@ -1,0 +1,139 @@
+import { RootDigest } from '../../../clients/format/digests.ts';
+import { unpackFrame } from '../../../clients/format/frames.ts';
+import type { StoredObject } from '../store/store.ts';
+import { checkSameRoot, commit } from './commit.ts';
+import { keys, numberInKey } from './keys.ts';
+import { KnownPages } from './known-pages.ts';
+import { lostPacks } from './lost-packs.ts';
+import { type PagePlace, Segment } from './map.ts';
+import { findMap, MapBuilder, openIfReadable } from './map-file.ts';
+import { PackWriter } from './pack-writer.ts';
+import {
+  baseOf,
+  repeated,
+  type UploadContext,
+  type UploadDeclaration,
+  type UploadOutcome,
+} from './upload-context.ts';
+
+/**
+ * A backup in the making: its map and root, which grow segment by segment, and what need not be stored
+ * for it, because the store has it.
+ */
+export class BackupDraft {
+  /** The map, whose frames and packs are added as they are known. */
+  readonly map: MapBuilder;
+  /** The pages that the store has. */
+  readonly known: KnownPages;
+  readonly #declared: UploadDeclaration;
+  readonly #context: UploadContext;
+  readonly #root: RootDigest;
+
+  private constructor(
+    declared: UploadDeclaration,
+    context: UploadContext,
+    map: MapBuilder,
+    known: KnownPages,
+  ) {
+    this.#declared = declared;
+    this.#context = context;
+    this.map = map;
+    this.known = known;
+    this.#root = new RootDigest(declared.sizeBytes);
+  }
+
+  /** Begins the backup that an upload is to make, of a file with pages of this size. */
+  static async begin(
+    declared: UploadDeclaration,
+    pageSizeBytes: number,
+    context: UploadContext,
+  ): Promise<BackupDraft> {
+    const map = new MapBuilder({ sizeBytes: declared.sizeBytes, pageSizeBytes });
+    const known = await KnownPages.open(declared.uploadId, context, map);
+    return new BackupDraft(declared, context, map, known);
+  }
+
+  /** A writer of the packs of this backup. `signal` ends its puts. */
+  packWriter(signal: AbortSignal): PackWriter {
+    const { store, backups, packOpenMs: openMs } = this.#context;
+    const { uploadId } = this.#declared;
+    return new PackWriter({
+      store,
+      prefix: backups.prefix,
+      uploadId,
+      map: this.map,
+      openMs,
+      signal,
+    });
+  }
+
+  /** An empty segment of the file, to be filled. */
+  newSegment(index: number): Segment {
+    return new Segment(this.map.division, index);
+  }
+
+  /** Adds the next segment, which is complete. */
+  addSegment(segment: Segment): void {
+    this.#root.add(segment.digests);
+    this.map.addSegment(segment);
+  }
+
+  /**
+   * Reads a known page from the store, which nobody checks against its digest; undefined where it
+   * can't be read.
+   */
+  async read({ frame, position }: PagePlace): Promise<Buffer | undefined> {
+    const { store, backups, signal } = this.#context;
+    const { packId, place } = this.map.frame(frame);
+    const range = { offset: place.offset, length: place.storedBytes };
+    const data = await store.get(keys.pack(backups.prefix, packId), range, signal);
+    const bytes = data && (await unpackFrame(place.codec, data, place.rawBytes).catch(() => {}));
+    const { pageSizeBytes } = this.map.division;
+    return bytes?.subarray(position * pageSizeBytes, (position + 1) * pageSizeBytes);
+  }
+
+  /**
+   * Makes the backup, whose segments and packs are all there: `packBytes` of packs were stored for it.
+   *
+   * @throws ServiceError as `commit`
+   */
+  async commit(packBytes: number): Promise<UploadOutcome> {
+    const root = this.#root.finish();
+    const content = {
+      ...this.#declared,
+      sha256: this.#declared.sha256?.toString('hex') ?? '',
+      root: root.toString('hex'),
+      pageSizeBytes: this.map.division.pageSizeBytes,
+    };
+    const { store, backups, newest, committed, signal } = this.#context;
+    if (committed !== undefined) checkSameRoot(committed, content);
+    const sameRoot = baseOf(this.#context)?.head.root === content.root;
+    const unchanged = sameRoot && this.known.base?.damaged === false;
+    const mapBytes = unchanged ? 0 : await this.#storeMap(root);
+    if (committed !== undefined) return repeated(committed);
+    const head = { ...content, storedBytes: packBytes + mapBytes, unchanged };
+    const made = await commit(store, backups, newest, head, signal);
+    return { ...made, unchanged: made.backup.head.unchanged };
+  }
+
+  /** Stores the map, unless a sound one of the same root is there: that is as complete. */
+  async #storeMap(root: Buffer): Promise<number> {
+    const { store, backups, signal } = this.#context;
+    const found = await findMap(store, backups.prefix, root, signal);
+    if (found !== undefined && (await this.#isSound(found))) return 0;
+    const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
+    const bytes = this.map.finish(root);
+    const key = keys.map(backups.prefix, root, generation);
+    return (await store.put(key, bytes, signal)) === 'created' ? bytes.length : 0;
+  }
+
+  /** Whether a stored map and all packs that it tells of are there, as far as was seen. */
+  async #isSound(object: StoredObject): Promise<boolean> {
+    const { base } = this.known;
+    if (object.key === base?.key) return !base.damaged;
+    const { store, backups, signal } = this.#context;
+    const map = await openIfReadable(store, object, signal);
+    if (map === undefined) return false;
+    return (await lostPacks(store, backups.prefix, map.tables.packs, signal)).size === 0;
+  }
+}

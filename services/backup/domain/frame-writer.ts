@@ -1,0 +1,84 @@
+import { pageDigests } from '../../../clients/format/digests.ts';
+import { type FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { invalidArgument } from '../../common/errors.ts';
+import { FRAMES_AT_ONCE } from '../limits.ts';
+import type { FramePlace } from './map.ts';
+import { type MapBuilder, newFramePlace } from './map-file.ts';
+import { release } from './memory.ts';
+import type { PageGroup } from './pack.ts';
+import type { PackWriter } from './pack-writer.ts';
+
+/** Some pages as their sender packed them. */
+export interface SentFrame extends PageGroup {
+  codec: FrameCodec;
+  data: Uint8Array;
+}
+
+/** Looks at the unpacked pages of a frame, and throws where they may not be stored. */
+type Inspect = (pages: readonly number[], bytes: Buffer) => void;
+
+/**
+ * Stores frames as they were sent, once they were unpacked and their pages compared with their
+ * digests; does so with some at once, and makes the caller wait for the others.
+ */
+export class FrameWriter implements AsyncDisposable {
+  readonly #packs: PackWriter;
+  readonly #map: MapBuilder;
+  readonly #inspect: Inspect;
+  readonly #checking: { frame: SentFrame; place: FramePlace; checked: Promise<void> }[] = [];
+
+  /** Writes frames to `packs`, and their places into `map`; the caller disposes of `packs` afterwards. */
+  constructor(packs: PackWriter, map: MapBuilder, inspect: Inspect) {
+    this.#packs = packs;
+    this.#map = map;
+    this.#inspect = inspect;
+  }
+
+  /**
+   * Takes a frame, and tells its number in the map.
+   *
+   * @throws what is wrong with an earlier one, or kept it from being stored
+   */
+  async add(frame: SentFrame): Promise<number> {
+    this.#packs.check();
+    const place = newFramePlace();
+    const number = this.#map.addFrame(place);
+    const checked = this.#check(frame);
+    this.#packs.watch(checked);
+    this.#checking.push({ frame, place, checked });
+    if (this.#checking.length >= FRAMES_AT_ONCE) await this.#takeChecked();
+    return number;
+  }
+
+  /** Stores what is still held, and returns when all of it is durable. */
+  async finish(): Promise<void> {
+    while (this.#checking.length > 0) await this.#takeChecked();
+    await this.#packs.finish();
+  }
+
+  /** Returns when nothing of what is under way uses memory any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#checking.map(({ checked }) => checked));
+  }
+
+  async #takeChecked(): Promise<void> {
+    const { frame, place, checked } = this.#checking[0]!;
+    await checked;
+    this.#checking.shift();
+    await this.#packs.add(frame, frame, place);
+  }
+
+  async #check({ pages, digests, rawBytes, codec, data }: SentFrame): Promise<void> {
+    const bytes = await unpackFrame(codec, data, rawBytes).catch(refuse);
+    if (!pageDigests(bytes, this.#map.division.pageSizeBytes).equals(digests)) {
+      throw invalidArgument('DIGEST_MISMATCH', 'frame', 'holds other pages than their digests say');
+    }
+    this.#inspect(pages, bytes);
+    release(bytes);
+  }
+}
+
+function refuse(error: unknown): never {
+  if (!(error instanceof FrameError)) throw error;
+  throw invalidArgument('DIGEST_MISMATCH', 'frame.data', 'does not unpack to the pages it names');
+}

@@ -1,0 +1,278 @@
+import { extentDigest } from '../../../clients/format/digests.ts';
+import type { FrameCodec } from '../../../clients/format/frames.ts';
+import { DIGEST_BYTES, FRAME_BYTES, SEGMENTS_IN_FLIGHT } from '../../../clients/format/units.ts';
+import { invalidArgument, type ServiceError } from '../../common/errors.ts';
+import { databaseUnit, wrongSize } from './accepted-file.ts';
+import { BackupDraft } from './backup-draft.ts';
+import { FrameWriter } from './frame-writer.ts';
+import type { KnownSegment } from './known-pages.ts';
+import { extentCount, type PagePlace, type Segment } from './map.ts';
+import type { PackWriter } from './pack-writer.ts';
+import type { UploadContext, UploadDeclaration, UploadOutcome } from './upload-context.ts';
+
+/** An upload that sends digests first. */
+export interface IncrementalDeclaration extends UploadDeclaration {
+  pageSizeBytes: number;
+}
+
+/** The digests of the pages of one extent. */
+export interface DescribedExtent {
+  extent: number;
+  /** 16 bytes a page, joined. */
+  digests: Uint8Array;
+}
+
+/** Some pages of the file, packed together. */
+export interface FileFrame {
+  /** Numbers of the pages, counted from 0. */
+  pages: readonly number[];
+  codec: FrameCodec;
+  data: Uint8Array;
+}
+
+/** A segment under way: first its extents are asked for, then pages of those. */
+interface OpenSegment {
+  segment: Segment;
+  known: KnownSegment;
+  /** Extents asked for whose pages' digests have not come, counted from the segment's first. */
+  extents: number[];
+  /** Pages asked for that have not come, counted likewise, and their digests. */
+  pages: WantedPages;
+}
+
+/**
+ * One upload of a client that sends digests first: tells which extents and which pages are wanted,
+ * stores the frames that come, and commits. What may come is fixed by what was asked for: each of
+ * extents, page digests and pages in the file's order. Holds a fixed amount of memory.
+ *
+ * Every `take…` throws ServiceError INVALID_ARGUMENT where what came may not come, or is wrong.
+ */
+export class IncrementalUpload implements AsyncDisposable {
+  readonly #declared: IncrementalDeclaration;
+  readonly #draft: BackupDraft;
+  readonly #signal: AbortSignal;
+  readonly #packs: PackWriter;
+  readonly #writer: FrameWriter;
+  readonly #open: OpenSegment[] = [];
+  #nextSegment = 0;
+  #nextExtent = 0;
+  #receivedBytes = 0;
+
+  private constructor(declared: IncrementalDeclaration, draft: BackupDraft, signal: AbortSignal) {
+    this.#declared = declared;
+    this.#draft = draft;
+    this.#signal = signal;
+    // Puts go on when the client is gone: they are what it need not send again.
+    this.#packs = draft.packWriter(new AbortController().signal);
+    this.#writer = new FrameWriter(this.#packs, draft.map, (pages, bytes) => {
+      if (pages[0] === 0) this.#checkStart(bytes);
+    });
+  }
+
+  /** Begins an upload; looks for what the store has of it. */
+  static async begin(
+    declared: IncrementalDeclaration,
+    context: UploadContext,
+  ): Promise<IncrementalUpload> {
+    const draft = await BackupDraft.begin(declared, declared.pageSizeBytes, context);
+    return new IncrementalUpload(declared, draft, context.signal);
+  }
+
+  /** Bytes of the file that came in frames. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** Bytes of packs that are durable. */
+  get storedBytes(): number {
+    return this.#packs.storedBytes;
+  }
+
+  /** Resolves when the next pack is durable; rejects when something that was taken turns out wrong. */
+  news(): Promise<void> {
+    return this.#packs.news();
+  }
+
+  /** Takes the digests of the next segment's extents; returns the wanted ones, counted from its first. */
+  async takeExtents(firstExtent: number, digests: Uint8Array): Promise<number[]> {
+    if (this.#open.length >= SEGMENTS_IN_FLIGHT) {
+      throw outOfOrder('extent_digests', 'may not come before the pages of earlier segments did');
+    }
+    if (firstExtent !== this.#nextExtent || firstExtent >= extentCount(this.#declared.sizeBytes)) {
+      throw outOfOrder('extent_digests.first_extent', 'is not the first of the next segment');
+    }
+    const segment = this.#draft.newSegment(this.#nextSegment);
+    if (digests.length !== segment.digests.length) {
+      const field = 'extent_digests.digests';
+      throw invalidArgument('INVALID_FIELD', field, `must be of ${segment.extents} extents`);
+    }
+    segment.digests.set(digests);
+    this.#nextSegment += 1;
+    this.#nextExtent += segment.extents;
+    const known = await this.#draft.known.segment(segment);
+    const open: OpenSegment = { segment, known, extents: [], pages: new WantedPages() };
+    for (let extent = 0; extent < segment.extents; extent++) {
+      const places = known.extent(extent);
+      if (places && (await this.#isTrusted(segment, extent, places[0]!))) {
+        const { first } = segment.pagesOf(extent);
+        for (const [at, place] of places.entries()) segment.place(first + at, place);
+      } else open.extents.push(extent);
+    }
+    this.#open.push(open);
+    this.#closeComplete();
+    return [...open.extents];
+  }
+
+  /** Takes the digests of the pages of the next wanted extents of a segment; returns the wanted pages. */
+  async takePageDigests(described: readonly DescribedExtent[]): Promise<number[]> {
+    const open = this.#open.find(({ extents }) => extents.length > 0);
+    const wanted: number[] = [];
+    for (const { extent, digests } of described) {
+      const next = open?.extents[0];
+      if (open === undefined || extent - open.segment.firstExtent !== next) {
+        throw outOfOrder('page_digests.extents', 'are not the next that were asked for');
+      }
+      this.#checkPageDigests(open.segment, next, digests);
+      open.extents.shift();
+      const { segment, known, pages } = open;
+      const { first, count } = segment.pagesOf(next);
+      for (let at = 0; at < count; at++) {
+        const page = first + at;
+        const digest = Buffer.from(digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES));
+        const place = await known.page(page, digest);
+        if (place && (await this.#isTrusted(segment, page, place))) segment.place(page, place);
+        else {
+          pages.add(page, digest);
+          wanted.push(segment.firstPage + page);
+        }
+      }
+    }
+    this.#closeComplete();
+    return wanted;
+  }
+
+  /** Takes the next wanted pages of a segment, and returns when there is room for more. */
+  async takeFrame({ pages, codec, data }: FileFrame): Promise<void> {
+    const open = this.#open.find(({ pages }) => pages.count > 0);
+    const rawBytes = this.#bytesOf(pages);
+    if (pages.length === 0 || rawBytes > FRAME_BYTES) {
+      throw invalidArgument('INVALID_FIELD', 'frame.pages', `must be 1 to ${FRAME_BYTES} bytes`);
+    }
+    if (data.length > rawBytes) {
+      throw invalidArgument('INVALID_FIELD', 'frame.data', 'is longer than the pages themselves');
+    }
+    const { segment, pages: wanted } = open ?? {};
+    if (segment === undefined || !wanted!.beginWith(pages, segment.firstPage)) {
+      throw outOfOrder('frame.pages', 'are not the next that were asked for');
+    }
+    const digests = wanted!.take(pages.length);
+    const frame = await this.#writer.add({ pages, digests, rawBytes, codec, data });
+    for (const [position, page] of pages.entries()) {
+      segment.place(page - segment.firstPage, { frame, position });
+    }
+    this.#receivedBytes += rawBytes;
+    this.#closeComplete();
+  }
+
+  /** Commits, once all that was asked for has come. */
+  async finish(): Promise<UploadOutcome> {
+    const isWhole = this.#nextExtent === extentCount(this.#declared.sizeBytes);
+    if (!isWhole || this.#open.length > 0) throw wrongSize('fewer');
+    await this.#writer.finish();
+    return this.#draft.commit(this.storedBytes);
+  }
+
+  /** Stores what came before the client was gone, ends the rest, and returns when its memory is free. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The call's own error tells why it ended; what can't be kept is only sent again.
+    if (this.#signal.aborted) await this.#writer.finish().catch(() => {});
+    await this.#packs[Symbol.asyncDispose]();
+    await this.#writer[Symbol.asyncDispose]();
+  }
+
+  #closeComplete(): void {
+    for (;;) {
+      const [first] = this.#open;
+      if (first === undefined || first.extents.length > 0 || first.pages.count > 0) return;
+      this.#draft.addSegment(first.segment);
+      this.#open.shift();
+    }
+  }
+
+  #checkPageDigests(segment: Segment, extent: number, digests: Uint8Array): void {
+    const field = 'page_digests.extents.digests';
+    const { count } = segment.pagesOf(extent);
+    if (digests.length !== count * DIGEST_BYTES) {
+      throw invalidArgument('INVALID_FIELD', field, `must be of ${count} pages`);
+    }
+    if (!extentDigest(digests).equals(segment.extentDigest(extent))) {
+      throw invalidArgument('DIGEST_MISMATCH', field, 'do not have the digest of their extent');
+    }
+  }
+
+  /**
+   * Whether a known page or extent can be used as it is: the file's first page tells what file it is,
+   * and what can't be read in the store is asked for.
+   */
+  async #isTrusted(segment: Segment, number: number, place: PagePlace): Promise<boolean> {
+    if (this.#declared.opaque || segment.index > 0 || number > 0) return true;
+    const page = await this.#draft.read(place);
+    try {
+      if (page !== undefined) {
+        this.#checkStart(page);
+        return true;
+      }
+    } catch {
+      // It may be damaged, and what the client sends can tell.
+    }
+    this.#draft.known.base?.markDamaged();
+    return false;
+  }
+
+  #checkStart(page: Uint8Array): void {
+    const { opaque, sizeBytes, pageSizeBytes } = this.#declared;
+    if (opaque) return;
+    const unit = databaseUnit(page, sizeBytes, 'frame');
+    if (unit === pageSizeBytes) return;
+    const field = 'start.page_size_bytes';
+    throw invalidArgument('INVALID_FIELD', field, `is not that of the database, which is ${unit}`);
+  }
+
+  /** Bytes of some pages of the file, the last of which may be shorter. */
+  #bytesOf(pages: readonly number[]): number {
+    const { sizeBytes, pageSizeBytes } = this.#declared;
+    const last = Math.floor((sizeBytes - 1) / pageSizeBytes);
+    const short = pages.at(-1) === last ? (last + 1) * pageSizeBytes - sizeBytes : 0;
+    return pages.length * pageSizeBytes - short;
+  }
+}
+
+/** Pages that were asked for, with their digests, in the order in which they must come. */
+class WantedPages {
+  readonly #pages: number[] = [];
+  readonly #digests: Buffer[] = [];
+
+  get count(): number {
+    return this.#pages.length;
+  }
+
+  add(page: number, digest: Buffer): void {
+    this.#pages.push(page);
+    this.#digests.push(digest);
+  }
+
+  /** Whether these pages of the file are the first of them; `firstPage` is that of the segment. */
+  beginWith(pages: readonly number[], firstPage: number): boolean {
+    return pages.every((page, at) => this.#pages[at] === page - firstPage);
+  }
+
+  /** Takes the first of them away, and returns their digests, joined. */
+  take(count: number): Buffer {
+    this.#pages.splice(0, count);
+    return Buffer.concat(this.#digests.splice(0, count));
+  }
+}
+
+function outOfOrder(field: string, description: string): ServiceError {
+  return invalidArgument('OUT_OF_ORDER', field, description);
+}

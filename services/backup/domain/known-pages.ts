@@ -1,0 +1,111 @@
+import { Base } from './base.ts';
+import { Leftovers, type LeftPages } from './leftovers.ts';
+import type { PagePlace, Segment } from './map.ts';
+import { findMap, type MapBuilder, openIfReadable } from './map-file.ts';
+import { PackIndexes } from './pack-indexes.ts';
+import { baseOf, type UploadContext } from './upload-context.ts';
+
+/** Brings a page of a segment of the base into the new map. */
+type Adopt = (segment: Segment, page: number) => PagePlace;
+
+/** The segment of the base at the same place. */
+interface OldSegment {
+  base: Base;
+  segment: Segment;
+  adopt: Adopt;
+}
+
+/**
+ * The pages that an upload need not store, because the store has them: those of the backup with which
+ * it is compared, and those that attempts which broke off have left.
+ */
+export class KnownPages {
+  /** The backup; undefined where there is none with such pages, or none that can be read. */
+  readonly base: Base | undefined;
+  readonly #leftovers: Leftovers;
+  readonly #adopt: Adopt | undefined;
+
+  private constructor(base: Base | undefined, leftovers: Leftovers, into: MapBuilder) {
+    this.base = base;
+    this.#leftovers = leftovers;
+    this.#adopt = base?.adopter(into);
+  }
+
+  /** Looks for them. Places of pages will be those in the map `into`. */
+  static async open(
+    uploadId: string,
+    context: UploadContext,
+    into: MapBuilder,
+  ): Promise<KnownPages> {
+    const { store, backups, signal } = context;
+    const { prefix } = backups;
+    const indexes = new PackIndexes(store, prefix, signal);
+    const base = await openBase(context, into.division.pageSizeBytes, indexes);
+    const options = { store, prefix, uploadId, into, indexes, signal };
+    return new KnownPages(base, await Leftovers.find(options), into);
+  }
+
+  /** What is known of a segment of the new map. */
+  async segment(segment: Segment): Promise<KnownSegment> {
+    const { index, firstPage, pages } = segment;
+    const old = await this.base?.segment(index);
+    const left = await this.#leftovers.pages(firstPage, firstPage + pages);
+    const known = old && { base: this.base!, segment: old, adopt: this.#adopt! };
+    return new KnownSegment(segment, known, left);
+  }
+}
+
+/** What is known of a segment of a new map: where its pages are, by digests. */
+export class KnownSegment {
+  readonly #segment: Segment;
+  readonly #base: OldSegment | undefined;
+  readonly #left: LeftPages;
+
+  constructor(segment: Segment, base: OldSegment | undefined, left: LeftPages) {
+    this.#segment = segment;
+    this.#base = base;
+    this.#left = left;
+  }
+
+  /**
+   * Places of all pages of an extent, both counted from the segment's first, by the extent's digest;
+   * undefined where that is not known, or not all of the pages are there.
+   */
+  extent(extent: number): PagePlace[] | undefined {
+    const digest = this.#segment.extentDigest(extent);
+    const { first, count } = this.#segment.pagesOf(extent);
+    const { base, segment, adopt } = this.#base ?? {};
+    if (segment !== undefined && extent < segment.extents) {
+      const pages = Array.from({ length: count }, (_, at) => first + at);
+      const isThere = (page: number) => base!.holds(segment, page);
+      if (segment.extentDigest(extent).equals(digest) && pages.every(isThere)) {
+        return pages.map((page) => adopt!(segment, page));
+      }
+    }
+    return this.#left.extent(this.#segment.firstPage + first, count, digest);
+  }
+
+  /** Place of a page, counted from the segment's first, by its digest; undefined where that is not known. */
+  async page(page: number, digest: Buffer): Promise<PagePlace | undefined> {
+    const { base, segment, adopt } = this.#base ?? {};
+    if (segment !== undefined && base!.holds(segment, page)) {
+      const known = await base!.pageDigest(segment, page);
+      if (known?.equals(digest) === true) return adopt!(segment, page);
+    }
+    return this.#left.page(this.#segment.firstPage + page, digest);
+  }
+}
+
+/** Opens the backup to compare with; undefined where there is none with such pages, or it is damaged. */
+async function openBase(
+  context: UploadContext,
+  pageSizeBytes: number,
+  indexes: PackIndexes,
+): Promise<Base | undefined> {
+  const { store, backups, signal } = context;
+  const head = baseOf(context)?.head;
+  if (head === undefined || head.pageSizeBytes !== pageSizeBytes) return undefined;
+  const object = await findMap(store, backups.prefix, Buffer.from(head.root, 'hex'), signal);
+  const map = object && (await openIfReadable(store, object, signal));
+  return map && Base.open(store, backups.prefix, map, indexes, signal);
+}

@@ -1,0 +1,50 @@
+import type { BackupStore } from '../store/store.ts';
+import type { Backups, KeptBackup, Newest } from './backups.ts';
+import type { DatabaseName } from './keys.ts';
+
+/** What an upload declares before its data. */
+export interface UploadDeclaration extends DatabaseName {
+  uploadId: string;
+  sizeBytes: number;
+  /** SHA-256 of the whole file, or undefined where it need not be checked. */
+  sha256: Buffer | undefined;
+  databaseCreatedAtMs: number;
+  label: string;
+  opaque: boolean;
+}
+
+/** A committed upload. */
+export interface UploadOutcome {
+  backup: KeptBackup;
+  unchanged: boolean;
+  repeated: boolean;
+}
+
+/** What an upload works with. */
+export interface UploadContext {
+  store: BackupStore;
+  backups: Backups;
+  /** The state that the upload is compared with. */
+  newest: Newest;
+  /** The backup that an upload with this id made before; undefined where there was none. */
+  committed: KeptBackup | undefined;
+  /** Longest that a pack stays open before it is stored, in milliseconds. */
+  packOpenMs: number;
+  signal: AbortSignal;
+}
+
+/** What an upload comes to whose backup was there before. */
+export function repeated(backup: KeptBackup): UploadOutcome {
+  return { backup, unchanged: backup.head.unchanged, repeated: true };
+}
+
+/**
+ * The backup with which an upload is compared: where it made one before, that one, so that what is
+ * still there of it is not stored twice; else the newest.
+ */
+export function baseOf({
+  newest,
+  committed,
+}: Pick<UploadContext, 'newest' | 'committed'>): KeptBackup | undefined {
+  return committed ?? newest.backup;
+}

@@ -1,0 +1,99 @@
+import { FrameCodec } from '../../../clients/format/frames.ts';
+import type {
+  Frame,
+  UploadBackupRequest,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import { invalidArgument } from '../../common/errors.ts';
+import {
+  type FileFrame,
+  type IncrementalDeclaration,
+  IncrementalUpload,
+} from '../domain/incremental-upload.ts';
+import type { UploadContext, UploadOutcome } from '../domain/upload-context.ts';
+import { parseCount } from './requests.ts';
+import { type Answer, progressOf } from './upload-answers.ts';
+
+/** Receives the rest of an incremental upload, tells of packs as they become durable, and commits it. */
+export async function* receiveIncremental(
+  parts: AsyncIterator<UploadBackupRequest>,
+  declared: IncrementalDeclaration,
+  context: UploadContext,
+): AsyncGenerator<Answer, UploadOutcome> {
+  await using upload = await IncrementalUpload.begin(declared, context);
+  let reportedBytes = 0;
+  let coming = parts.next();
+  for (;;) {
+    // What goes wrong elsewhere meanwhile ends the call first.
+    coming.catch(() => {});
+    const part = await Promise.race([coming, upload.news()]);
+    if (part?.done) break;
+    const answer = part && (await take(upload, part.value));
+    if (part) coming = parts.next();
+    if (answer) yield answer;
+    if (upload.storedBytes === reportedBytes) continue;
+    reportedBytes = upload.storedBytes;
+    yield progressOf(upload);
+  }
+  return await upload.finish();
+}
+
+async function take(
+  upload: IncrementalUpload,
+  { part }: UploadBackupRequest,
+): Promise<Answer | undefined> {
+  switch (part.case) {
+    case 'extentDigests': {
+      const { firstExtent, digests } = part.value;
+      const first = parseNumber('extent_digests.first_extent', firstExtent);
+      const offsets = await upload.takeExtents(first, digests);
+      return { case: 'neededExtents', value: { firstExtent, offsets } };
+    }
+    case 'pageDigests': {
+      const { extents } = part.value;
+      const [first] = extents;
+      if (first === undefined) {
+        throw invalidArgument('INVALID_FIELD', 'page_digests.extents', 'must not be empty');
+      }
+      const field = 'page_digests.extents.extent';
+      const pages = await upload.takePageDigests(
+        extents.map(({ extent, digests }) => ({ extent: parseNumber(field, extent), digests })),
+      );
+      const value = { firstExtent: first.extent, runs: runsOf(pages) };
+      return { case: 'neededPages', value };
+    }
+    case 'frame':
+      await upload.takeFrame(parseFrame(part.value));
+      return undefined;
+    default: {
+      const field = part.case ?? 'part';
+      throw invalidArgument('OUT_OF_ORDER', field, 'may not come in an incremental upload');
+    }
+  }
+}
+
+function parseFrame({ pages, codec, data, positions, unpackedBytes }: Frame): FileFrame {
+  if (codec !== FrameCodec.raw && codec !== FrameCodec.zstd) {
+    throw invalidArgument('INVALID_FIELD', 'frame.codec', 'must be raw or zstd');
+  }
+  if (positions.length > 0 || unpackedBytes > 0) {
+    throw invalidArgument('INVALID_FIELD', 'frame', 'has fields that are those of a download');
+  }
+  const numbers = pages.map((page) => parseNumber('frame.pages', page));
+  return { pages: numbers, codec: codec as FrameCodec, data };
+}
+
+function parseNumber(field: string, number: bigint): number {
+  return parseCount(field, number, Number.MAX_SAFE_INTEGER);
+}
+
+/** Consecutive pages together; they are ascending. */
+function runsOf(pages: readonly number[]): { firstPage: bigint; count: number }[] {
+  const runs: { firstPage: bigint; count: number }[] = [];
+  let next = -1;
+  for (const page of pages) {
+    if (page === next) runs.at(-1)!.count += 1;
+    else runs.push({ firstPage: BigInt(page), count: 1 });
+    next = page + 1;
+  }
+  return runs;
+}
