@@ -36,11 +36,13 @@ const LOST = /PROTOCOL_|ECONN|ETIMEDOUT|EPIPE|closed state|Queue limit|Pool is c
 
 /** The server answered, and the answer was an error: the connection itself is sound. */
 function isRefusal(error: unknown): boolean {
-  return typeof (error as { sqlState?: unknown }).sqlState === 'string' && !isFatal(error);
+  return (
+    typeof (error as { sqlState?: unknown } | undefined)?.sqlState === 'string' && !isFatal(error)
+  );
 }
 
 function isFatal(error: unknown): boolean {
-  return (error as { fatal?: unknown }).fatal === true;
+  return (error as { fatal?: unknown } | undefined)?.fatal === true;
 }
 
 function errnoOf(error: unknown): number | undefined {

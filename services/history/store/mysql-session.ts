@@ -1,3 +1,4 @@
+import { isList, singled } from './bound.ts';
 import {
   type Bound,
   DuplicateKey,
@@ -60,14 +61,9 @@ export class MysqlSession implements Session {
   }
 
   #send(sql: string, values: readonly Bound[]): Promise<unknown> {
-    if (!values.some(Array.isArray)) return this.#sender.execute(sql, values);
-    const written = values.map((value) => (isEmptyList(value) ? null : value));
-    return this.#sender.query(sql, written);
+    const bound = values.map(singled);
+    return bound.some(isList) ? this.#sender.query(sql, bound) : this.#sender.execute(sql, bound);
   }
-}
-
-function isEmptyList(value: Bound): boolean {
-  return Array.isArray(value) && value.length === 0;
 }
 
 function duplicateClause({ key }: Table, onDuplicate: OnDuplicate): string {

@@ -1,4 +1,5 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { isList, singled } from './bound.ts';
 import {
   type Bound,
   DuplicateKey,
@@ -48,7 +49,8 @@ export class SqliteSession implements Transaction, Disposable {
   }
 
   async write(sql: string, values: readonly Bound[]): Promise<void> {
-    this.#prepare(writtenOut(sql, values)).run(...padded(values));
+    const bound = values.map(singled);
+    this.#prepare(writtenOut(sql, bound)).run(...padded(bound));
   }
 
   async insert(
@@ -83,10 +85,12 @@ export class SqliteSession implements Transaction, Disposable {
   }
 
   #all(sql: string, values: readonly Bound[]): unknown[][] {
-    const statement = this.#prepare(writtenOut(sql, values));
-    const rows = statement.all(...padded(values)) as unknown as unknown[][];
+    const bound = values.map(singled);
+    const statement = this.#prepare(writtenOut(sql, bound));
+    const rows = statement.all(...padded(bound)) as unknown as unknown[][];
     for (const row of rows) {
-      for (const [column, value] of row.entries()) {
+      for (let column = 0; column < row.length; column++) {
+        const value = row[column];
         if (value instanceof Uint8Array) row[column] = bufferOver(value);
       }
     }
@@ -130,11 +134,11 @@ function conflictClause(onDuplicate: OnDuplicate): string {
 
 /** The text with a `?` for each value of a list. */
 function writtenOut(sql: string, values: readonly Bound[]): string {
-  if (!values.some(Array.isArray)) return sql;
+  if (!values.some(isList)) return sql;
   const [first, ...rest] = sql.split('?');
   return rest.reduce((text, part, index) => {
-    const value = values[index];
-    const places = Array.isArray(value) ? Array(placesOf(value)).fill('?').join(', ') : '?';
+    const value = values[index]!;
+    const places = isList(value) ? Array(placesOf(value)).fill('?').join(', ') : '?';
     return text + places + part;
   }, first!);
 }
@@ -143,18 +147,13 @@ function writtenOut(sql: string, values: readonly Bound[]): string {
 function padded(values: readonly Bound[]): Value[] {
   return values.flatMap((value) => {
     if (!isList(value)) return [value];
-    const last = value.at(-1) ?? null;
-    return [...value, ...Array<Value>(placesOf(value) - value.length).fill(last)];
+    return [...value, ...Array<Value>(placesOf(value) - value.length).fill(value.at(-1)!)];
   });
 }
 
 /** A power of two, so that statements stay few. */
 function placesOf(list: readonly Value[]): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(list.length, 1)));
-}
-
-function isList(value: Bound): value is readonly Value[] {
-  return Array.isArray(value);
+  return 2 ** Math.ceil(Math.log2(list.length));
 }
 
 function bufferOver({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
