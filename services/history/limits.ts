@@ -25,7 +25,32 @@ export const IMPORT_MESSAGES = 5_000;
 export const IMPORT_BYTES = 2 * 1024 * 1024;
 
 /** Bytes of one request: the handlers' own limits with room, so that they say what is too large. */
-export const REQUEST_BYTES = { sync: 16 * 1024, append: 1536 * 1024, import: 3 * 1024 * 1024 };
+export const REQUEST_BYTES = {
+  history: {
+    sync: 16 * 1024,
+    append: 1536 * 1024,
+    import: 3 * 1024 * 1024,
+    editMessage: 512 * 1024,
+    deleteMessages: 32 * 1024,
+    changes: 16 * 1024,
+    markRead: 16 * 1024,
+    markDelivered: 16 * 1024,
+    listConversations: 16 * 1024,
+  },
+  directory: {
+    createGroup: 1024 * 1024,
+    getGroup: 16 * 1024,
+    updateGroup: 16 * 1024,
+    deleteGroup: 16 * 1024,
+    addMembers: 1024 * 1024,
+    removeMembers: 512 * 1024,
+    setRole: 16 * 1024,
+    listMembers: 16 * 1024,
+    putProfiles: 1536 * 1024,
+    getProfiles: 512 * 1024,
+    eraseUser: 16 * 1024,
+  },
+};
 
 /** Messages of a page whose reader asked for no number: a screenful or two. */
 export const SYNC_COUNT_DEFAULT = 50;

@@ -1,14 +1,16 @@
+import { DirectoryService } from '../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { HistoryService } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
 import { Metrics } from '../common/metrics.ts';
-import { implement } from '../common/rpc.ts';
+import { type Implementation, implement } from '../common/rpc.ts';
 import { type RunningServer, startServer } from '../common/server.ts';
 import { blame } from '../common/start-error.ts';
 import type { HistoryConfig } from './config.ts';
 import { HistoryContext } from './context.ts';
 import { append } from './handlers/append.ts';
 import { importBatches } from './handlers/import.ts';
+import { notYet } from './handlers/not-yet.ts';
 import { sync } from './handlers/sync.ts';
 import { REQUEST_BYTES } from './limits.ts';
 
@@ -30,29 +32,54 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log: createLogger('history', config.LOG_LEVEL),
-    implementations: [implementation(context)],
+    implementations: [history(context), directory()],
     check: (signal) => context.check(signal),
     metrics: metricsOf(context),
     holds: stack.move(),
   });
 }
 
-function implementation(context: HistoryContext) {
-  const { store } = context;
+function history(context: HistoryContext): Implementation {
+  const { database } = context;
   const handlers: Handlers<typeof HistoryService> = {
-    sync: (request, call) => sync(store, request, call),
+    sync: (request, call) => sync(database, request, call),
     append: (request, call) => append(context, request, call),
-    import: (requests, call) => importBatches(store, requests, call),
+    import: (requests, call) => importBatches(database, requests, call),
+    editMessage: notYet,
+    deleteMessages: notYet,
+    changes: () => {
+      throw new Error('not yet');
+    },
+    markRead: notYet,
+    markDelivered: notYet,
+    listConversations: notYet,
   };
-  return implement(HistoryService, handlers, REQUEST_BYTES);
+  return implement(HistoryService, handlers, REQUEST_BYTES.history);
 }
 
-function metricsOf({ store }: HistoryContext): Metrics {
+function directory(): Implementation {
+  const handlers: Handlers<typeof DirectoryService> = {
+    createGroup: notYet,
+    getGroup: notYet,
+    updateGroup: notYet,
+    deleteGroup: notYet,
+    addMembers: notYet,
+    removeMembers: notYet,
+    setRole: notYet,
+    listMembers: notYet,
+    putProfiles: notYet,
+    getProfiles: notYet,
+    eraseUser: notYet,
+  };
+  return implement(DirectoryService, handlers, REQUEST_BYTES.directory);
+}
+
+function metricsOf({ database }: HistoryContext): Metrics {
   const metrics = new Metrics();
   metrics.gauge(
     'history_store_connections_in_use',
     'Connections to the database that calls hold.',
-    () => store.connectionsInUse,
+    () => database.connectionsInUse,
   );
   return metrics;
 }

@@ -27,7 +27,7 @@ const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] 
     files: /^services\/(?<X>history|backup)\/handlers\//,
     may: [
       ...['services/X/handlers/', 'services/X/domain/', 'services/X/limits.ts'],
-      ...['services/X/store/store.ts', 'services/common/errors.ts', 'services/common/names.ts'],
+      ...['services/X/store/', 'services/common/errors.ts', 'services/common/names.ts'],
       ...['type services/X/context.ts', 'type services/common/call.ts'],
       ...['clients/gen/', 'clients/format/', '@bufbuild/protobuf'],
     ],
@@ -35,7 +35,7 @@ const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] 
   {
     files: /^services\/(?<X>history|backup)\/domain\//,
     may: [
-      ...['services/X/domain/', 'services/X/limits.ts', 'services/X/store/store.ts'],
+      ...['services/X/domain/', 'services/X/limits.ts', 'services/X/store/'],
       ...['services/common/errors.ts', 'services/common/names.ts'],
       ...['clients/gen/', 'clients/format/', '@bufbuild/protobuf'],
     ],

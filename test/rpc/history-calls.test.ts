@@ -9,6 +9,7 @@ import {
 import { MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { pair } from '../../services/history/domain/conversation.ts';
 import { encodeMessages } from '../../services/history/domain/message.ts';
+import { append } from '../../services/history/store/append.ts';
 import { HistoryHarness } from './history-harness.ts';
 import { bytesOf, collect } from './kit-harness.ts';
 
@@ -77,7 +78,7 @@ describe.each(['sqlite', 'mysql'] as const)('calls of the history service: %s', 
     const unknown = Buffer.from([0xfa, 0xff, 0x03, 0x02, 0xca, 0xfe]);
     const body = Buffer.concat([message!.body, unknown]);
     const chat = pair('alice', 'unknown');
-    await history.replica.store.append(chat, [[{ ...message!, body }]], false);
+    await append(history.replica.database, chat, [[{ ...message!, body }]], false);
     const [frame] = await history.frames({ user: 'alice', conversation: peer('unknown') });
     const [synced] = frame!.messages;
     expect(Buffer.from(toBinary(MessageSchema, synced!)).includes(unknown)).toBe(true);

@@ -33,6 +33,7 @@ import type { CallLimits } from '../../services/common/limits.ts';
 import { Metrics } from '../../services/common/metrics.ts';
 import { implement } from '../../services/common/rpc.ts';
 import { type RunningServer, startServer } from '../../services/common/server.ts';
+import { forEachMethod, uncalled } from './kit-methods.ts';
 
 /** Handlers of the history service that a test stands in for. */
 export type FakeHandlers = Partial<Handlers<typeof HistoryService>>;
@@ -57,6 +58,7 @@ export interface Kit extends AsyncDisposable {
 }
 
 const UNUSED: Handlers<typeof HistoryService> = {
+  ...forEachMethod(uncalled),
   append: async () => create(AppendResponseSchema),
   async *sync() {
     yield create(SyncResponseSchema);
@@ -67,7 +69,10 @@ const UNUSED: Handlers<typeof HistoryService> = {
 };
 
 /** Bytes of one request of each method. */
-export const REQUEST_BYTES = { sync: 16 << 10, append: 1 << 20, import: 3 << 20 };
+export const REQUEST_BYTES = {
+  ...forEachMethod(1_000),
+  ...{ sync: 16 << 10, append: 1 << 20, import: 3 << 20 },
+};
 
 /** Starts the kit's server on ports of the system's choice. */
 export async function startKit(handlers: FakeHandlers, options: KitOptions = {}): Promise<Kit> {

@@ -11,6 +11,7 @@ import { createLogger } from '../../services/common/logger.ts';
 import { implement } from '../../services/common/rpc.ts';
 import { runMain } from '../../services/common/run-main.ts';
 import { startServer } from '../../services/common/server.ts';
+import { forEachMethod, uncalled } from './kit-methods.ts';
 
 const SETTINGS = {
   KIT_LISTEN: listenSetting('127.0.0.1:0'),
@@ -29,6 +30,7 @@ await runMain(async (env) => {
       implement(
         HistoryService,
         {
+          ...forEachMethod(uncalled),
           append: async () => {
             throw invalidArgument('MISSING_FIELD', 'user', 'is required');
           },
@@ -39,7 +41,7 @@ await runMain(async (env) => {
             for await (const _ of requests) yield create(ImportResponseSchema);
           },
         },
-        { sync: 1_000, append: 1_000, import: 1_000 },
+        forEachMethod(1_000),
       ),
     ],
   });

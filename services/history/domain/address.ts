@@ -1,4 +1,4 @@
-import type { Conversation } from '../store/store.ts';
+import type { Conversation } from '../store/model.ts';
 import { group, pair } from './conversation.ts';
 import type { Faults } from './faults.ts';
 import { checkName } from './names.ts';

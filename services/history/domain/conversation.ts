@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Conversation } from '../store/store.ts';
+import type { Conversation } from '../store/model.ts';
 
 /** The conversation of two users, in either order; also of a user with themself. */
 export function pair(user: string, peer: string): Conversation {

@@ -1,5 +1,5 @@
 import { FRAME_BYTES, FRAME_MESSAGES } from '../limits.ts';
-import type { StoredMessage } from '../store/store.ts';
+import type { StoredMessage } from '../store/model.ts';
 
 /** Tags of the protobuf fields that are written here: number × 8 + wire type. */
 const TAG = {

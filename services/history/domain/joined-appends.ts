@@ -1,6 +1,13 @@
 import { JOINED_BYTES, JOINED_MESSAGES } from '../limits.ts';
-import type { Batch, Conversation, HistoryStore, Outcome } from '../store/store.ts';
+import type { Batch, Conversation, Outcome } from '../store/model.ts';
 import { bytesOf } from './message.ts';
+
+/** The store's `append` on one database. */
+export type Append = (
+  conversation: Conversation,
+  batches: readonly Batch[],
+  sendersJoin: boolean,
+) => Promise<Outcome[]>;
 
 interface Waiting {
   readonly batch: Batch;
@@ -13,14 +20,15 @@ interface Waiting {
  * and they don't queue for its lock in the database.
  */
 export class JoinedAppends {
-  readonly #store: HistoryStore;
+  readonly #append: Append;
   readonly #waiting = new Map<string, Waiting[]>();
 
-  constructor(store: HistoryStore) {
-    this.#store = store;
+  /** `append` stores batches of one conversation together. */
+  constructor(append: Append) {
+    this.#append = append;
   }
 
-  /** As the store's `append`, of one batch. */
+  /** As the `append` that it was given, of one batch. */
   append(conversation: Conversation, batch: Batch, sendersJoin: boolean): Promise<Outcome> {
     const key = `${conversation.id.toString('hex')} ${sendersJoin}`;
     const settle = Promise.withResolvers<Outcome>();
@@ -45,7 +53,7 @@ export class JoinedAppends {
       const together = queue.splice(0, countThatJoin(queue));
       const batches = together.map(({ batch }) => batch);
       try {
-        const outcomes = await this.#store.append(conversation, batches, sendersJoin);
+        const outcomes = await this.#append(conversation, batches, sendersJoin);
         for (const [index, { settle }] of together.entries()) settle.resolve(outcomes[index]!);
       } catch (error) {
         for (const { settle } of together) settle.reject(error);

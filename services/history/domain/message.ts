@@ -7,7 +7,7 @@ import {
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { MESSAGE_BYTES, MESSAGE_ID_BYTES } from '../limits.ts';
-import type { NewMessage } from '../store/store.ts';
+import type { NewMessage } from '../store/model.ts';
 import { checkContent } from './content.ts';
 import { type At, checkBytes, type Faults } from './faults.ts';
 import { checkName } from './names.ts';

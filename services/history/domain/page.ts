@@ -1,10 +1,14 @@
-import type { View } from './access.ts';
-
 /** Where a page stands. */
 export type Anchor =
   | { readonly kind: 'newest' }
   | { readonly kind: 'before'; readonly seq: number }
   | { readonly kind: 'after'; readonly seq: number };
+
+/** Seqs to pick from: none where `newest` is less. */
+export interface Reach {
+  readonly oldest: number;
+  readonly newest: number;
+}
 
 /** Seqs of a page, both inclusive; an empty one ends right below its beginning. */
 export interface Page {
@@ -17,7 +21,7 @@ export interface Page {
 }
 
 /** Picks at most `count` of the seqs in view; seqs have no holes, so this needs no look at messages. */
-export function pageOf(anchor: Anchor, count: number, { oldest, newest }: View): Page {
+export function pageOf(anchor: Anchor, count: number, { oldest, newest }: Reach): Page {
   let fromSeq: number;
   let toSeq: number;
   if (anchor.kind === 'after') {

@@ -6,19 +6,20 @@ import {
   AppendResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { checkMember } from '../domain/access.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { idConflict } from '../domain/conflict.ts';
 import { Faults } from '../domain/faults.ts';
 import type { JoinedAppends } from '../domain/joined-appends.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
+import { checkMember, viewOf } from '../domain/view.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
-import type { Conversation, HistoryStore, NewMessage } from '../store/store.ts';
+import type { Database } from '../store/database.ts';
+import type { Conversation, NewMessage } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 
 /** What appending works with. */
 export interface AppendParts {
-  readonly store: HistoryStore;
+  readonly database: Database;
   readonly appends: JoinedAppends;
   /** The service's clock, in milliseconds since 1970. */
   readonly nowMs: () => number;
@@ -26,7 +27,7 @@ export interface AppendParts {
 
 /** Stores messages at the end of one conversation. */
 export async function append(
-  { store, appends, nowMs }: AppendParts,
+  { database, appends, nowMs }: AppendParts,
   request: AppendRequest,
   { caller, signal }: CallContext,
 ): Promise<AppendResponse> {
@@ -35,7 +36,7 @@ export async function append(
     checkCaller(caller, [request.user]);
     for (const { sender } of messages) checkCaller(caller, [sender]);
     if (conversation.kind === 'group') {
-      await checkMember(store, conversation, caller.user, signal);
+      checkMember(await viewOf(database, conversation, caller.user, signal));
     }
   }
   const sendersJoin = caller.kind === 'service' && conversation.kind === 'group';

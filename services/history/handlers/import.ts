@@ -6,13 +6,15 @@ import {
   type ImportRun,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext, Caller } from '../../common/call.ts';
-import { checkMember } from '../domain/access.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { idConflict } from '../domain/conflict.ts';
 import { Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
+import { checkMember, viewOf } from '../domain/view.ts';
 import { IMPORT_BYTES, IMPORT_MESSAGES, IMPORT_RUNS } from '../limits.ts';
-import type { Conversation, HistoryStore, NewMessage } from '../store/store.ts';
+import { append } from '../store/append.ts';
+import type { Database } from '../store/database.ts';
+import type { Conversation, NewMessage } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 
 interface Run {
@@ -22,7 +24,7 @@ interface Run {
 
 /** Stores old messages batch after batch, and answers each; the next one is decoded while one is stored. */
 export async function* importBatches(
-  store: HistoryStore,
+  database: Database,
   requests: AsyncIterable<ImportRequest>,
   { caller, signal }: CallContext,
 ): AsyncGenerator<ImportResponse> {
@@ -36,8 +38,8 @@ export async function* importBatches(
     for (let batch = 1n; runs; batch++) {
       const next = nextBatch();
       next.catch(() => {}); // it is told in its turn, after the answer to this one
-      await authorize(store, runs, caller, signal);
-      const counts = await storeRuns(store, runs, caller);
+      await authorize(database, runs, caller, signal);
+      const counts = await storeRuns(database, runs, caller);
       yield create(ImportResponseSchema, { batch, ...counts });
       runs = await next;
     }
@@ -98,7 +100,7 @@ function checkRun(faults: Faults, path: string, run: ImportRun): void {
 
 /** A user may bring old messages into their own conversations, whoever sent them. */
 async function authorize(
-  store: HistoryStore,
+  database: Database,
   runs: readonly Run[],
   caller: Caller,
   signal: AbortSignal,
@@ -106,12 +108,12 @@ async function authorize(
   if (caller.kind === 'service') return;
   for (const { conversation } of runs) {
     if (conversation.kind === 'pair') checkCaller(caller, conversation.names);
-    else await checkMember(store, conversation, caller.user, signal);
+    else checkMember(await viewOf(database, conversation, caller.user, signal));
   }
 }
 
 async function storeRuns(
-  store: HistoryStore,
+  database: Database,
   runs: readonly Run[],
   caller: Caller,
 ): Promise<{ added: number; repeated: number }> {
@@ -119,7 +121,7 @@ async function storeRuns(
   let repeated = 0;
   for (const [index, { conversation, messages }] of runs.entries()) {
     const sendersJoin = caller.kind === 'service' && conversation.kind === 'group';
-    const [outcome] = await store.append(conversation, [messages], sendersJoin);
+    const [outcome] = await append(database, conversation, [messages], sendersJoin);
     const { placed, conflictAt } = outcome!;
     if (placed === undefined) throw idConflict(`runs[${index}].messages[${conflictAt}]`);
     const old = placed.filter((place) => place.repeated).length;

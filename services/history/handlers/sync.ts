@@ -5,13 +5,15 @@ import {
   SyncResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { type View, viewOf } from '../domain/access.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { Faults } from '../domain/faults.ts';
 import { FrameWriter } from '../domain/frames.ts';
 import { type Anchor, type Page, pageOf } from '../domain/page.ts';
+import { type View, viewOf } from '../domain/view.ts';
 import { READ_BYTES, READ_ROWS, SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
-import type { Conversation, HistoryStore, StoredMessage } from '../store/store.ts';
+import type { Database } from '../store/database.ts';
+import type { Conversation, StoredMessage } from '../store/model.ts';
+import { read as readMessages } from '../store/read.ts';
 import { checkCaller } from './authorize.ts';
 
 interface SyncQuery {
@@ -24,17 +26,20 @@ interface SyncQuery {
 
 /** Streams the frames of one page, already encoded. */
 export async function* sync(
-  store: HistoryStore,
+  database: Database,
   request: SyncRequest,
   { caller, signal }: CallContext,
 ): AsyncGenerator<Uint8Array> {
   const query = parseSync(request);
   checkCaller(caller, [query.user]);
-  const view = await viewOf(store, query.conversation, query.user, signal);
-  const page = pageOf(query.anchor, query.count, view);
+  const view = await viewOf(database, query.conversation, query.user, signal);
+  const page = pageOf(query.anchor, query.count, {
+    oldest: view.floorSeq,
+    newest: view.lastSeq,
+  });
   const frames = new FrameWriter();
   let count = 0;
-  for await (const messages of readAhead(store, query, page, signal)) {
+  for await (const messages of readAhead(database, query, page, signal)) {
     for (const message of messages) {
       const full = frames.add(message);
       if (full) yield full;
@@ -67,7 +72,7 @@ function anchorOf({ anchor }: SyncRequest): Anchor {
   if (anchor.case === undefined) return { kind: 'newest' };
   // Any position is valid; no message stands beyond this one.
   const seq = Math.min(Number(anchor.value), Number.MAX_SAFE_INTEGER - 1);
-  return { kind: anchor.case === 'beforeSeq' ? 'before' : 'after', seq };
+  return { kind: anchor.case === 'afterSeq' ? 'after' : 'before', seq };
 }
 
 /**
@@ -75,7 +80,7 @@ function anchorOf({ anchor }: SyncRequest): Anchor {
  * messages of the last one, so that of large messages not too many are asked for in vain.
  */
 async function* readAhead(
-  store: HistoryStore,
+  database: Database,
   { conversation, newestFirst }: SyncQuery,
   page: Page,
   signal: AbortSignal,
@@ -86,7 +91,7 @@ async function* readAhead(
     const range = newestFirst
       ? { fromSeq: Math.max(fromSeq, toSeq - rows + 1), toSeq, newestFirst }
       : { fromSeq, toSeq: Math.min(toSeq, fromSeq + rows - 1), newestFirst };
-    const messages = await store.read(conversation.id, range, READ_BYTES, signal);
+    const messages = await readMessages(database, conversation.id, range, READ_BYTES, signal);
     const last = messages.at(-1)?.seq;
     if (newestFirst) toSeq = (last ?? range.fromSeq) - 1;
     else fromSeq = (last ?? range.toSeq) + 1;
@@ -118,7 +123,7 @@ function encodeResult(count: number, page: Page, view: View): Uint8Array {
         toSeq: BigInt(toSeq),
         reachedOldest,
         reachedNewest,
-        lastSeq: BigInt(view.newest),
+        lastSeq: BigInt(view.lastSeq),
         revision: BigInt(view.revision),
       },
     }),

@@ -1,24 +1,50 @@
-import { DuplicateKey, type Ending, type Transaction, type Value } from './database.ts';
+import {
+  type Database,
+  DuplicateKey,
+  type Ending,
+  type Transaction,
+  type Value,
+} from './database.ts';
+import { type Batch, type Conversation, KIND, nameColumns, type Outcome } from './model.ts';
 import { type Fresh, idsOf, type Known, type Settled, sendersOf, settle } from './settle.ts';
-import { type Batch, type Conversation, KIND, nameColumns, type Outcome } from './store.ts';
 import { CONVERSATION, MEMBER, MEMBERSHIP, MESSAGE } from './tables.ts';
 
-/** Whether the last appends brought messages that were stored before: those seldom come alone. */
-export interface Expectation {
-  repeats: boolean;
+/** Databases whose last append brought messages that were stored before: those seldom come alone. */
+const expectRepeats = new WeakSet<Database>();
+
+/**
+ * Stores each batch at the end of the conversation, in the order given, in one transaction that is
+ * durable when this returns; the outcomes stand in the order of the batches. Seqs are 1, 2, 3, …
+ * without holes, whoever writes at the same time. A message whose id is known with the same
+ * `contentHash` is a repeat: it keeps its place.
+ *
+ * The conversation begins with its first message, and a pair's two users are its members from then
+ * on. With `sendersJoin` the senders of messages that were added become members, too, from seq 1;
+ * members stay as they are.
+ *
+ * A transaction whose outcome was lost is done again: its messages then count as repeated.
+ */
+export function append(
+  database: Database,
+  conversation: Conversation,
+  batches: readonly Batch[],
+  sendersJoin: boolean,
+): Promise<Outcome[]> {
+  return database.transaction((transaction) =>
+    appendIn(transaction, conversation, batches, sendersJoin, database),
+  );
 }
 
-/** `append` of the store, in one transaction. */
-export async function append(
+async function appendIn(
   transaction: Transaction,
   conversation: Conversation,
   batches: readonly Batch[],
   sendersJoin: boolean,
-  expect: Expectation,
+  database: Database,
 ): Promise<Ending<Outcome[]>> {
   const senders = sendersJoin ? sendersOf(batches.flat()) : [];
   const { lastSeq, members } = await lock(transaction, conversation, senders);
-  const { outcomes, fresh } = await place(transaction, conversation, batches, lastSeq, expect);
+  const { outcomes, fresh } = await place(transaction, conversation, batches, lastSeq, database);
   const last = fresh.at(-1);
   if (last === undefined) return { value: outcomes, commit: false };
 
@@ -86,9 +112,9 @@ async function place(
   conversation: Conversation,
   batches: readonly Batch[],
   lastSeq: number,
-  expect: Expectation,
+  database: Database,
 ): Promise<Settled> {
-  if (lastSeq === 0 || !expect.repeats) {
+  if (lastSeq === 0 || !expectRepeats.has(database)) {
     const settled = settle(batches, new Map(), lastSeq);
     try {
       await insert(transaction, conversation, settled.fresh);
@@ -98,7 +124,8 @@ async function place(
     }
   }
   const known = await findKnown(transaction, conversation, batches);
-  expect.repeats = known.size > 0;
+  if (known.size > 0) expectRepeats.add(database);
+  else expectRepeats.delete(database);
   const settled = settle(batches, known, lastSeq);
   await insert(transaction, conversation, settled.fresh);
   return settled;
@@ -149,7 +176,7 @@ async function join(
   if (names.length === 0) return;
   await transaction.insertAhead(
     MEMBERSHIP,
-    names.map((name) => [name, id]),
+    names.map((name) => [name, id, 0]),
     'keep',
   );
   await transaction.insert(

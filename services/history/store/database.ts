@@ -1,5 +1,3 @@
-import type { SchemaAccess } from './store.ts';
-
 /** What a statement may bind. Text never: names and ids are bytes, so that no collation touches them. */
 export type Value = Buffer | number | bigint | null;
 
@@ -73,6 +71,16 @@ export interface Transaction extends Session {
 export interface Ending<T> {
   readonly value: T;
   readonly commit: boolean;
+}
+
+/** What changing the schema takes; `migrate` of the kit works through it. */
+export interface SchemaAccess {
+  /** Keeps everybody else out until it is disposed of, or its holder dies. The other methods need it but for `applied`. */
+  lock(): Promise<AsyncDisposable>;
+  execute(statement: string): Promise<void>;
+  /** Names of the migrations that were recorded. */
+  applied(): Promise<string[]>;
+  record(name: string): Promise<void>;
 }
 
 /**

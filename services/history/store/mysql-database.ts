@@ -8,11 +8,10 @@ import {
 } from 'mysql2/promise';
 import { unavailable } from '../../common/errors.ts';
 import { STORE } from '../limits.ts';
-import type { Database, Ending, Session, Transaction, Value } from './database.ts';
+import type { Database, Ending, SchemaAccess, Session, Transaction, Value } from './database.ts';
 import { isConnectionFailure, isOfOldSchema, isTransient } from './mysql-errors.ts';
 import { MysqlSchema } from './mysql-schema.ts';
 import { MysqlSession, type Sender } from './mysql-session.ts';
-import type { SchemaAccess } from './store.ts';
 
 /**
  * A database of MySQL 8.0 or newer, or of what speaks like it: connections, and what makes their use

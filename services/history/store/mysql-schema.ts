@@ -1,6 +1,6 @@
+import type { SchemaAccess } from './database.ts';
 import type { MysqlDatabase } from './mysql-database.ts';
 import { isOfOldSchema } from './mysql-errors.ts';
-import type { SchemaAccess } from './store.ts';
 
 /** Changes of a MySQL schema, on a connection that holds a lock of the server's. */
 export class MysqlSchema implements SchemaAccess {

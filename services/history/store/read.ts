@@ -1,11 +1,25 @@
-import type { Session } from './database.ts';
-import type { Range, StoredMessage } from './store.ts';
+import type { Database, Session } from './database.ts';
+import type { Range, StoredMessage } from './model.ts';
 
 /** Bodies up to this size come with their row; a whole read of larger ones could not be held. */
 const SMALL_BODY_BYTES = 4 * 1024;
 
-/** `read` of the store. */
-export async function read(
+/**
+ * The first messages of `range` in its order: all of them, or as many as fit in `maxBytes` of
+ * bodies, but at least one where there is any. Holds little more than `maxBytes` whatever the
+ * messages' sizes, and nothing after it returns.
+ */
+export function read(
+  database: Database,
+  conversationId: Buffer,
+  range: Range,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<StoredMessage[]> {
+  return database.run((session) => readIn(session, conversationId, range, maxBytes), signal);
+}
+
+async function readIn(
   session: Session,
   conversationId: Buffer,
   { fromSeq, toSeq, newestFirst }: Range,

@@ -1,4 +1,4 @@
-import type { Batch, NewMessage, Outcome, Placed } from './store.ts';
+import type { Batch, NewMessage, Outcome, Placed } from './model.ts';
 
 /** What is known of a stored message under its id. */
 export interface Known {

@@ -1,11 +1,10 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { dataLoss, unavailable } from '../../common/errors.ts';
-import type { Database, Ending, Session, Transaction } from './database.ts';
+import type { Database, Ending, SchemaAccess, Session, Transaction } from './database.ts';
 import { isDamage, isUnavailable, isUnwritable } from './sqlite-errors.ts';
 import { SqliteSchema } from './sqlite-schema.ts';
 import { SqliteSession } from './sqlite-session.ts';
-import type { SchemaAccess } from './store.ts';
 
 /**
  * The embedded default: one file, no server. One connection writes, and its transactions wait for each

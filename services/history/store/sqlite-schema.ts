@@ -1,6 +1,6 @@
+import type { SchemaAccess } from './database.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 import type { SqliteSession } from './sqlite-session.ts';
-import type { SchemaAccess } from './store.ts';
 
 /** Changes of the schema go in one transaction, which is the lock; what is left undone is done again. */
 export class SqliteSchema implements SchemaAccess {

@@ -1,26 +1,28 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
-import type { HistoryStore } from '../../../services/history/store/store.ts';
+import { append } from '../../../services/history/store/append.ts';
+import type { Database } from '../../../services/history/store/database.ts';
+import { readStanding } from '../../../services/history/store/standing.ts';
 import { engines, never } from './engines.ts';
 import { appendAll, encoded, numbered, readAll, textOf } from './messages.ts';
 
 describe.each(engines)('appending: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
   let stack: AsyncDisposableStack;
-  let store: HistoryStore;
+  let database: Database;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
-    store = (await open(stack)).store;
+    database = (await open(stack)).database;
   });
   afterEach(() => stack.disposeAsync());
 
   it('numbers messages 1, 2, 3, … in the order given', async () => {
-    const placed = await appendAll(store, chat, numbered('a', 3));
+    const placed = await appendAll(database, chat, numbered('a', 3));
     expect(placed.map(({ seq }) => seq)).toEqual([1, 2, 3]);
-    const more = await appendAll(store, chat, numbered('b', 2));
+    const more = await appendAll(database, chat, numbered('b', 2));
     expect(more.map(({ seq }) => seq)).toEqual([4, 5]);
-    const stored = await readAll(store, chat);
+    const stored = await readAll(database, chat);
     expect(stored.map(textOf)).toEqual([
       ...['a says 0', 'a says 1', 'a says 2'],
       ...['b says 0', 'b says 1'],
@@ -32,43 +34,44 @@ describe.each(engines)('appending: %s', (_name, open) => {
       const seqs: number[] = [];
       for (let round = 0; round < 4; round++) {
         const batch = numbered(`${writer}.${round}.`, 1 + ((writer + round) % 4));
-        seqs.push(...(await appendAll(store, chat, batch)).map(({ seq }) => seq));
+        seqs.push(...(await appendAll(database, chat, batch)).map(({ seq }) => seq));
       }
       expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
       return seqs;
     });
     const seqs = (await Promise.all(writers)).flat().sort((a, b) => a - b);
     expect(seqs).toEqual(seqs.map((_, index) => index + 1));
-    expect((await readAll(store, chat)).map(({ seq }) => seq)).toEqual(seqs);
+    expect((await readAll(database, chat)).map(({ seq }) => seq)).toEqual(seqs);
   });
 
   it('adds nothing for a repeat, and answers with its place', async () => {
     const batch = numbered('a', 3);
-    await appendAll(store, chat, batch);
-    await appendAll(store, chat, numbered('b', 1));
-    const again = await appendAll(store, chat, [...batch, ...numbered('c', 1)]);
+    await appendAll(database, chat, batch);
+    await appendAll(database, chat, numbered('b', 1));
+    const again = await appendAll(database, chat, [...batch, ...numbered('c', 1)]);
     expect(again).toEqual([
       { seq: 1, sentAtMs: 0n, repeated: true },
       { seq: 2, sentAtMs: 1n, repeated: true },
       { seq: 3, sentAtMs: 2n, repeated: true },
       { seq: 5, sentAtMs: 0n, repeated: false },
     ]);
-    const onceMore = await appendAll(store, chat, batch);
+    const onceMore = await appendAll(database, chat, batch);
     expect(onceMore.map(({ repeated }) => repeated)).toEqual([true, true, true]);
-    expect(await readAll(store, chat)).toHaveLength(5);
+    expect(await readAll(database, chat)).toHaveLength(5);
   });
 
   it('knows repeats within one batch, and within several joined ones', async () => {
     const [a, b] = numbered('a', 2);
-    const outcomes = await store.append(chat, [[a!, b!, a!], [b!]], false);
+    const outcomes = await append(database, chat, [[a!, b!, a!], [b!]], false);
     expect(outcomes.map(({ placed }) => placed?.map(({ seq }) => seq))).toEqual([[1, 2, 1], [2]]);
-    expect(await readAll(store, chat)).toHaveLength(2);
+    expect(await readAll(database, chat)).toHaveLength(2);
   });
 
   it('stores nothing of a batch with another message under a known id', async () => {
-    await appendAll(store, chat, numbered('a', 2));
+    await appendAll(database, chat, numbered('a', 2));
     const other = encoded({ id: 'a1', sender: 'alice', sentAtMs: 1n, content: { text: 'other' } });
-    const outcomes = await store.append(
+    const outcomes = await append(
+      database,
       chat,
       [[...numbered('b', 2), ...other], numbered('c', 1), other],
       false,
@@ -78,19 +81,23 @@ describe.each(engines)('appending: %s', (_name, open) => {
       { placed: [{ seq: 3, sentAtMs: 0n, repeated: false }] },
       { conflictAt: 0 },
     ]);
-    expect((await readAll(store, chat)).map(textOf)).toEqual(['a says 0', 'a says 1', 'c says 0']);
+    expect((await readAll(database, chat)).map(textOf)).toEqual([
+      'a says 0',
+      'a says 1',
+      'c says 0',
+    ]);
   });
 
   it('begins no conversation with a batch that contradicts itself', async () => {
     const contradiction = [...numbered('a', 1), ...numbered('a', 1, 'bob')];
     const room = group('room');
-    expect(await store.append(room, [contradiction], true)).toEqual([{ conflictAt: 1 }]);
-    expect(await store.standing(room.id, undefined, never)).toBeUndefined();
+    expect(await append(database, room, [contradiction], true)).toEqual([{ conflictAt: 1 }]);
+    expect(await readStanding(database, room.id, [], never)).toBeUndefined();
   });
 
   it('lets the same id stand in several conversations', async () => {
     for (const conversation of [chat, pair('alice', 'carol'), group('room')]) {
-      expect(await appendAll(store, conversation, numbered('a', 1))).toMatchObject([{ seq: 1 }]);
+      expect(await appendAll(database, conversation, numbered('a', 1))).toMatchObject([{ seq: 1 }]);
     }
   });
 
@@ -98,16 +105,16 @@ describe.each(engines)('appending: %s', (_name, open) => {
     const names = ['Alice', 'alice', 'a', 'a ', 'ä', 'a\u0308', '\u{1f600}', 'ﬁ', 'fi'];
     for (const name of names) {
       const room = group(name);
-      await appendAll(store, room, numbered('m', 1, name));
+      await appendAll(database, room, numbered('m', 1, name));
     }
     for (const name of names) {
       const room = group(name);
-      expect(await store.standing(room.id, name, never)).toMatchObject({
-        lastSeq: 1,
-        memberFromSeq: 1,
+      expect(await readStanding(database, room.id, [name], never)).toMatchObject({
+        conversation: { lastSeq: 1 },
+        members: new Map([[name, expect.objectContaining({ intervals: [{ from: 1 }] })]]),
       });
       for (const other of names.filter((other) => other !== name)) {
-        expect((await store.standing(room.id, other, never))?.memberFromSeq).toBeUndefined();
+        expect((await readStanding(database, room.id, [other], never))?.members.size).toBe(0);
       }
     }
   });
@@ -115,41 +122,41 @@ describe.each(engines)('appending: %s', (_name, open) => {
   it('compares ids as bytes', async () => {
     const ids = ['x', 'X', 'x ', 'ẋ', 'x\u0307', '\0', '\0\0', 'x'.repeat(128)];
     const batch = encoded(...ids.map((id) => ({ id, sender: 'alice', content: { text: id } })));
-    const placed = await appendAll(store, chat, batch);
+    const placed = await appendAll(database, chat, batch);
     expect(placed.map(({ seq }) => seq)).toEqual(ids.map((_, index) => index + 1));
-    const again = await appendAll(store, chat, batch.toReversed());
+    const again = await appendAll(database, chat, batch.toReversed());
     expect(again.map(({ seq }) => seq)).toEqual(ids.map((_, index) => ids.length - index));
   });
 
   it('keeps a conversation of a user with themself', async () => {
     const self = pair('alice', 'alice');
-    await appendAll(store, self, numbered('a', 2));
-    expect(await store.standing(self.id, 'alice', never)).toMatchObject({
-      lastSeq: 2,
-      memberFromSeq: 1,
+    await appendAll(database, self, numbered('a', 2));
+    expect(await readStanding(database, self.id, ['alice'], never)).toMatchObject({
+      conversation: { lastSeq: 2 },
+      members: new Map([['alice', expect.anything()]]),
     });
   });
 
   it("makes a pair's users members, and a group's senders where it is told to", async () => {
-    await appendAll(store, chat, numbered('a', 1));
+    await appendAll(database, chat, numbered('a', 1));
     for (const user of ['alice', 'bob']) {
-      expect((await store.standing(chat.id, user, never))?.memberFromSeq).toBe(1);
+      expect((await readStanding(database, chat.id, [user], never))?.members.size).toBe(1);
     }
     const room = group('room');
-    await store.append(room, [[...numbered('a', 2), ...numbered('c', 1, 'carol')]], true);
-    await store.append(room, [numbered('d', 1, 'dave'), encoded({ id: 'nobody' })], false);
+    await append(database, room, [[...numbered('a', 2), ...numbered('c', 1, 'carol')]], true);
+    await append(database, room, [numbered('d', 1, 'dave'), encoded({ id: 'nobody' })], false);
     const members = ['alice', 'carol', 'dave', ''].map(
-      async (user) => (await store.standing(room.id, user, never))?.memberFromSeq,
+      async (user) => (await readStanding(database, room.id, [user], never))?.members.size,
     );
-    expect(await Promise.all(members)).toEqual([1, 1, undefined, undefined]);
+    expect(await Promise.all(members)).toEqual([1, 1, 0, 0]);
   });
 
   it('keeps any 64-bit time, equal and backward ones too', async () => {
     const times = [0n, 1n, -1n, -62_135_596_800_000n, 4_102_444_800_001n, 5n, 5n, 4n];
     times.push(2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n));
     const batch = encoded(...times.map((sentAtMs, n) => ({ id: `${n}`, sentAtMs })));
-    await appendAll(store, chat, batch);
-    const again = await appendAll(store, chat, batch);
+    await appendAll(database, chat, batch);
+    const again = await appendAll(database, chat, batch);
     expect(again.map(({ sentAtMs }) => sentAtMs)).toEqual(times);
     expect(again.map(({ repeated }) => repeated)).toEqual(times.map(() => true));
   });
@@ -157,8 +164,8 @@ describe.each(engines)('appending: %s', (_name, open) => {
   it('keeps bytes that no message has', async () => {
     const bodies = [Buffer.alloc(0), Buffer.from([0xff, 0x00, 0x80]), Buffer.alloc(200_000, 7)];
     const batch = bodies.map((body, n) => ({ ...numbered(`${n}-`, 1)[0]!, body }));
-    await appendAll(store, chat, batch);
-    const stored = await readAll(store, chat);
+    await appendAll(database, chat, batch);
+    const stored = await readAll(database, chat);
     expect(stored.map(({ body }) => Buffer.from(body))).toEqual(bodies);
   });
 });

@@ -40,11 +40,11 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
         async function* requests() {
           yield create(ImportRequestSchema, { runs });
         }
-        return Array.fromAsync(importBatches(context.store, requests(), call));
+        return Array.fromAsync(importBatches(context.database, requests(), call));
       },
       async seqs(request: MessageInitShape<typeof SyncRequestSchema>) {
         const frames = await Array.fromAsync(
-          sync(context.store, create(SyncRequestSchema, request), call),
+          sync(context.database, create(SyncRequestSchema, request), call),
         );
         return frames.flatMap((frame) =>
           fromBinary(SyncResponseSchema, frame).messages.map(({ seq }) => Number(seq)),

@@ -2,10 +2,12 @@ import { mkdtempDisposableSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { HistoryContext } from '../../../services/history/context.ts';
 import { pair } from '../../../services/history/domain/conversation.ts';
+import { readStanding } from '../../../services/history/store/standing.ts';
 import { freshDatabase } from '../../support/databases.ts';
 import { engines, migrated, never } from './engines.ts';
 import { appendAll, numbered, readAll } from './messages.ts';
@@ -24,9 +26,9 @@ describe.each(engines)('health: %s', (_name, open) => {
   it('is good over a database that has its schema, and holds nothing', async () => {
     const context = await open(stack);
     await context.check(never);
-    await appendAll(context.store, chat, numbered('a', 1));
+    await appendAll(context.database, chat, numbered('a', 1));
     await context.check(never);
-    expect(context.store.connectionsInUse).toBe(0);
+    expect(context.database.connectionsInUse).toBe(0);
   });
 });
 
@@ -37,7 +39,7 @@ describe('health over a MySQL', () => {
   beforeEach(async () => {
     const database = stack.use(await freshDatabase(inject('mysqlUrl')));
     context = await migrated(stack, database.url);
-    await appendAll(context.store, chat, numbered('a', 1));
+    await appendAll(context.database, chat, numbered('a', 1));
     admin = await createConnection(database.url);
     stack.defer(() => admin.end());
   });
@@ -54,8 +56,10 @@ describe('health over a MySQL', () => {
     await admin.query('DROP TABLE conversation, message, member, membership, schema_migration');
     await expect(context.check(never)).rejects.toThrow('npm run migrate');
     const failure = { ...unavailable, message: expect.stringContaining('npm run migrate') };
-    await expect(context.store.standing(chat.id, undefined, never)).rejects.toMatchObject(failure);
-    await expect(appendAll(context.store, chat, numbered('b', 1))).rejects.toMatchObject(failure);
+    await expect(readStanding(context.database, chat.id, [], never)).rejects.toMatchObject(failure);
+    await expect(appendAll(context.database, chat, numbered('b', 1))).rejects.toMatchObject(
+      failure,
+    );
     await context.migrate();
     await context.check(never);
   });
@@ -69,7 +73,7 @@ describe('health over a SQLite file', () => {
     const folder = stack.use(mkdtempDisposableSync(join(tmpdir(), 'history-')));
     path = join(folder.path, 'history.db');
     context = await migrated(stack, `sqlite:${path}`);
-    await appendAll(context.store, chat, numbered('a', 500));
+    await appendAll(context.database, chat, numbered('a', 500));
   });
 
   it.each([
@@ -79,20 +83,21 @@ describe('health over a SQLite file', () => {
   ])('tells of one that was %s, and acknowledges nothing more', async (_how, damage) => {
     await damage();
     await expect(context.check(never)).rejects.toMatchObject(unavailable);
-    await expect(appendAll(context.store, chat, numbered('b', 1))).rejects.toMatchObject(
+    await expect(appendAll(context.database, chat, numbered('b', 1))).rejects.toMatchObject(
       unavailable,
     );
-    await expect(readAll(context.store, chat)).rejects.toMatchObject(unavailable);
+    await expect(readAll(context.database, chat)).rejects.toMatchObject(unavailable);
   });
 
   it('tells of one that is damaged', async () => {
     await context[Symbol.asyncDispose]();
     const bytes = await readFile(path);
-    await writeFile(path, bytes.fill(0xff, 4096)); // all but the first page
+    for (const page of rootPages(path)) bytes.fill(0xff, (page - 1) * 4096, page * 4096);
+    await writeFile(path, bytes);
     const again = stack.use(new HistoryContext(`sqlite:${path}`, Date.now));
     await expect(again.check(never)).rejects.toMatchObject(damaged);
-    await expect(again.store.standing(chat.id, undefined, never)).rejects.toMatchObject(damaged);
-    await expect(appendAll(again.store, chat, numbered('b', 1))).rejects.toMatchObject(damaged);
+    await expect(readStanding(again.database, chat.id, [], never)).rejects.toMatchObject(damaged);
+    await expect(appendAll(again.database, chat, numbered('b', 1))).rejects.toMatchObject(damaged);
   });
 
   it('refuses to open what is no database', async () => {
@@ -103,3 +108,10 @@ describe('health over a SQLite file', () => {
     );
   });
 });
+
+/** Pages in which the tables begin; the schema itself stands elsewhere. */
+function rootPages(path: string): number[] {
+  using database = new DatabaseSync(path);
+  const rows = database.prepare("SELECT rootpage FROM sqlite_master WHERE type = 'table'").all();
+  return rows.map(({ rootpage }) => Number(rootpage));
+}

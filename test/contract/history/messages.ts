@@ -4,13 +4,16 @@ import {
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { encodeMessages } from '../../../services/history/domain/message.ts';
+import { append } from '../../../services/history/store/append.ts';
+import type { Database } from '../../../services/history/store/database.ts';
 import type {
   Conversation,
-  HistoryStore,
   NewMessage,
   Placed,
   StoredMessage,
-} from '../../../services/history/store/store.ts';
+} from '../../../services/history/store/model.ts';
+import { read } from '../../../services/history/store/read.ts';
+import { readStanding } from '../../../services/history/store/standing.ts';
 import { never } from './engines.ts';
 
 /** Messages as handlers give them to a store. */
@@ -32,29 +35,29 @@ export function numbered(prefix: string, count: number, sender = 'alice'): NewMe
 
 /** Appends one batch that has no conflict. */
 export async function appendAll(
-  store: HistoryStore,
+  database: Database,
   conversation: Conversation,
   batch: readonly NewMessage[],
 ): Promise<readonly Placed[]> {
-  const [outcome] = await store.append(conversation, [batch], conversation.kind === 'group');
+  const [outcome] = await append(database, conversation, [batch], conversation.kind === 'group');
   if (!outcome?.placed) throw new Error(`a conflict at ${outcome?.conflictAt}`);
   return outcome.placed;
 }
 
 /** All that a conversation holds, oldest first. */
 export async function readAll(
-  store: HistoryStore,
+  database: Database,
   conversation: Conversation,
 ): Promise<StoredMessage[]> {
-  const standing = await store.standing(conversation.id, undefined, never);
+  const standing = await readStanding(database, conversation.id, [], never);
   const messages: StoredMessage[] = [];
   for (;;) {
     const range = {
       fromSeq: (messages.at(-1)?.seq ?? 0) + 1,
-      toSeq: standing?.lastSeq ?? 0,
+      toSeq: standing?.conversation.lastSeq ?? 0,
       newestFirst: false,
     };
-    const piece = await store.read(conversation.id, range, 1_000_000, never);
+    const piece = await read(database, conversation.id, range, 1_000_000, never);
     if (piece.length === 0) return messages;
     messages.push(...piece);
   }

@@ -3,8 +3,9 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { pair } from '../../../services/history/domain/conversation.ts';
+import { append } from '../../../services/history/store/append.ts';
 import { MysqlDatabase } from '../../../services/history/store/mysql-database.ts';
-import { SqlStore } from '../../../services/history/store/sql-store.ts';
+import { readStanding } from '../../../services/history/store/standing.ts';
 import { SilentProxy } from '../../rpc/kit-proxy.ts';
 import { type FreshDatabase, freshDatabase } from '../../support/databases.ts';
 import { migrated, never } from './engines.ts';
@@ -14,14 +15,14 @@ describe('a MySQL that fails', () => {
   const chat = pair('alice', 'bob');
   let stack: AsyncDisposableStack;
   let database: FreshDatabase;
-  let store: SqlStore;
+  let store: MysqlDatabase;
   let other: Connection;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
     database = stack.use(await freshDatabase(inject('mysqlUrl')));
     await migrated(stack, database.url);
-    store = stack.use(new SqlStore(new MysqlDatabase(database.url)));
+    store = stack.use(new MysqlDatabase(database.url));
     other = await createConnection({ uri: database.url, rowsAsArray: true });
     stack.defer(() => other.end());
     await appendAll(store, chat, numbered('a', 1));
@@ -85,7 +86,7 @@ describe('a MySQL that fails', () => {
 
   it('has a commit made good whose answer was lost', async () => {
     await using proxy = await CommitCutter.start(database.url);
-    await using through = new SqlStore(new MysqlDatabase(proxy.url));
+    await using through = new MysqlDatabase(proxy.url);
     const batch = numbered('b', 2);
     expect(await appendAll(through, chat, batch)).toEqual([
       { seq: 2, sentAtMs: 0n, repeated: true },
@@ -107,10 +108,10 @@ describe('a MySQL that fails', () => {
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
     closed.close();
-    await using gone = new SqlStore(new MysqlDatabase(`mysql://root@127.0.0.1:${port}/nowhere`));
+    await using gone = new MysqlDatabase(`mysql://root@127.0.0.1:${port}/nowhere`);
     const failure = { code: 14, reason: 'STORE_UNAVAILABLE' };
-    await expect(gone.standing(chat.id, undefined, never)).rejects.toMatchObject(failure);
-    await expect(gone.append(chat, [numbered('b', 1)], false)).rejects.toMatchObject(failure);
+    await expect(readStanding(gone, chat.id, [], never)).rejects.toMatchObject(failure);
+    await expect(append(gone, chat, [numbered('b', 1)], false)).rejects.toMatchObject(failure);
     expect(gone.connectionsInUse).toBe(0);
   });
 });
@@ -127,10 +128,10 @@ it('is left at once by a signal while MySQL hangs', async () => {
   await using proxy = await SilentProxy.start(url.host);
   url.host = proxy.address;
   await using stack = new AsyncDisposableStack();
-  const { store } = await migrated(stack, url.href);
+  const { database: store } = await migrated(stack, url.href);
   proxy.fallSilent();
   const leave = new AbortController();
-  const standing = store.standing(pair('alice', 'bob').id, undefined, leave.signal);
+  const standing = readStanding(store, pair('alice', 'bob').id, [], leave.signal);
   await vi.waitFor(() => expect(store.connectionsInUse).toBe(1));
   leave.abort(new Error('nobody waits'));
   await expect(standing).rejects.toThrow('nobody waits');

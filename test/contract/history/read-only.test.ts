@@ -13,17 +13,17 @@ it('tells of a MySQL that is read only, which still answers reads', async () => 
   const database = stack.use(await freshDatabase(mysql.url));
   const context = await migrated(stack, database.url);
   const chat = pair('alice', 'bob');
-  await appendAll(context.store, chat, numbered('a', 1));
+  await appendAll(context.database, chat, numbered('a', 1));
   const admin = await createConnection(mysql.url);
   stack.defer(() => admin.end());
 
   await admin.query('SET GLOBAL super_read_only = ON');
   const failure = { code: 14, reason: 'STORE_UNAVAILABLE' };
   await expect(context.check(never)).rejects.toMatchObject(failure);
-  await expect(appendAll(context.store, chat, numbered('b', 1))).rejects.toMatchObject(failure);
-  expect(await readAll(context.store, chat)).toHaveLength(1);
+  await expect(appendAll(context.database, chat, numbered('b', 1))).rejects.toMatchObject(failure);
+  expect(await readAll(context.database, chat)).toHaveLength(1);
 
   await admin.query('SET GLOBAL read_only = OFF');
   await context.check(never);
-  expect(await appendAll(context.store, chat, numbered('b', 1))).toMatchObject([{ seq: 2 }]);
+  expect(await appendAll(context.database, chat, numbered('b', 1))).toMatchObject([{ seq: 2 }]);
 });

@@ -42,7 +42,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
 
   async function frames(request: MessageInitShape<typeof SyncRequestSchema>) {
     const all: SyncResponse[] = [];
-    const stream = sync(context.store, create(SyncRequestSchema, request), call);
+    const stream = sync(context.database, create(SyncRequestSchema, request), call);
     for await (const bytes of stream) all.push(fromBinary(SyncResponseSchema, bytes));
     return all;
   }
@@ -67,7 +67,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
   });
 
   it('gives 50 where no count is given', async () => {
-    await appendAll(context.store, chat, numbered('a', 60));
+    await appendAll(context.database, chat, numbered('a', 60));
     const { messages, result } = await page(ofChat);
     expect(messages.map(({ seq }) => seq)).toEqual(seqs(60, 11));
     expect(result).toMatchObject({ count: 50n, fromSeq: 11n, toSeq: 60n, reachedOldest: false });
@@ -84,7 +84,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
       '\r\n\t',
     ];
     const given = texts.map((text, n) => ({ id: `${n}`, sender: 'bob', content: { text } }));
-    await appendAll(context.store, chat, encoded(...given));
+    await appendAll(context.database, chat, encoded(...given));
     const { messages } = await page({ ...ofChat, order: Order.OLDEST_FIRST });
     expect(messages).toEqual(
       given.map((message, n) => create(MessageSchema, { ...message, seq: BigInt(n + 1) })),
@@ -96,7 +96,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
     const message = create(MessageSchema, { id: 'x', content: { text: 'hi' } });
     message.$unknown = unknown;
     const body = Buffer.from(toBinary(MessageSchema, message));
-    await appendAll(context.store, chat, [{ ...encoded({ id: 'x' })[0]!, body }]);
+    await appendAll(context.database, chat, [{ ...encoded({ id: 'x' })[0]!, body }]);
     const [synced] = (await page(ofChat)).messages;
     const got = synced?.$unknown?.map((field) => ({ ...field, data: new Uint8Array(field.data) }));
     expect(got).toEqual(unknown);
@@ -106,7 +106,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
   it('splits frames at their limits of messages and bytes', async () => {
     const small = await frames({ ...ofChat, count: 1 });
     expect(small).toHaveLength(1);
-    await appendAll(context.store, chat, numbered('a', 2 * FRAME_MESSAGES + 1));
+    await appendAll(context.database, chat, numbered('a', 2 * FRAME_MESSAGES + 1));
     const sizes = (await frames({ ...ofChat, count: 2_000 })).map(
       ({ messages }) => messages.length,
     );
@@ -115,7 +115,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
     const room = group('large');
     const text = 'x'.repeat(100_000);
     const batch = encoded(...[1, 2, 3, 4, 5].map((n) => ({ id: `${n}`, content: { text } })));
-    await appendAll(context.store, room, batch);
+    await appendAll(context.database, room, batch);
     const large = await frames({ conversation: { case: 'group', value: 'large' } });
     expect(large.map(({ messages }) => messages.length)).toEqual([2, 2, 1]);
     for (const frame of large) {
@@ -124,14 +124,14 @@ describe.each(engines)('syncing: %s', (_name, open) => {
   });
 
   it('shows a page of one moment, while others write', async () => {
-    await appendAll(context.store, chat, numbered('a', 1_200));
+    await appendAll(context.database, chat, numbered('a', 1_200));
     for (const order of [Order.OLDEST_FIRST, Order.NEWEST_FIRST]) {
       const { lastSeq } = (await page({ ...ofChat, count: 1 })).result;
       const request = create(SyncRequestSchema, { ...ofChat, count: 10_000, order });
       const got: bigint[] = [];
       let result: SyncResponse['result'];
-      for await (const bytes of sync(context.store, request, call)) {
-        await appendAll(context.store, chat, numbered(`${order}.${got.length}.`, 3));
+      for await (const bytes of sync(context.database, request, call)) {
+        await appendAll(context.database, chat, numbered(`${order}.${got.length}.`, 3));
         const frame = fromBinary(SyncResponseSchema, bytes);
         got.push(...frame.messages.map(({ seq }) => seq));
         result = frame.result;
@@ -143,7 +143,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
   });
 
   it('takes any seq as a position', async () => {
-    await appendAll(context.store, chat, numbered('a', 3));
+    await appendAll(context.database, chat, numbered('a', 3));
     const beyond = 2n ** 64n - 1n;
     const cases = [
       [{ case: 'beforeSeq', value: 0n }, [], 1n, 0n],
@@ -218,7 +218,7 @@ async function importInto(context: HistoryContext, room: string, messages: Messa
   async function* requests() {
     yield create(ImportRequestSchema, { runs });
   }
-  for await (const answer of importBatches(context.store, requests(), call)) {
+  for await (const answer of importBatches(context.database, requests(), call)) {
     expect(answer.added + answer.repeated).toBe(messages.length);
   }
 }
@@ -241,7 +241,7 @@ function expectCut(
   const after = anchor?.case === 'afterSeq';
   const matching = stored.filter(({ seq }) => {
     if (anchor?.case === undefined) return true;
-    return after ? seq > anchor.value! : seq < anchor.value!;
+    return after ? seq > (anchor.value as bigint) : seq < (anchor.value as bigint);
   });
   const picked = after ? matching.slice(0, count) : matching.slice(-count);
   const delivered = order === Order.OLDEST_FIRST ? picked : picked.toReversed();

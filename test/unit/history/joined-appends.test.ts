@@ -5,10 +5,9 @@ import { JOINED_MESSAGES } from '../../../services/history/limits.ts';
 import type {
   Batch,
   Conversation,
-  HistoryStore,
   NewMessage,
   Outcome,
-} from '../../../services/history/store/store.ts';
+} from '../../../services/history/store/model.ts';
 
 /** A store that answers when it is told to. */
 class SlowStore {
@@ -47,7 +46,10 @@ const chat = pair('alice', 'bob');
 
 function joined() {
   const store = new SlowStore();
-  return { store, appends: new JoinedAppends(store as unknown as HistoryStore) };
+  return {
+    store,
+    appends: new JoinedAppends((conversation, batches) => store.append(conversation, batches)),
+  };
 }
 
 describe('joined appends', () => {

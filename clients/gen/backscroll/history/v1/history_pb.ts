@@ -4,6 +4,10 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ChangesRequestSchema, ChangesResponseSchema, DeleteMessagesRequestSchema, DeleteMessagesResponseSchema, EditMessageRequestSchema, EditMessageResponseSchema } from "./changes_pb.ts";
+import { file_backscroll_history_v1_changes } from "./changes_pb.ts";
+import type { ListConversationsRequestSchema, ListConversationsResponseSchema, MarkDeliveredRequestSchema, MarkDeliveredResponseSchema, MarkReadRequestSchema, MarkReadResponseSchema, Marks } from "./inbox_pb.ts";
+import { file_backscroll_history_v1_inbox } from "./inbox_pb.ts";
 import type { Message as Message$1 } from "./message_pb.ts";
 import { file_backscroll_history_v1_message } from "./message_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -12,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file backscroll/history/v1/history.proto.
  */
 export const file_backscroll_history_v1_history: GenFile = /*@__PURE__*/
-  fileDesc("CiNiYWNrc2Nyb2xsL2hpc3RvcnkvdjEvaGlzdG9yeS5wcm90bxIVYmFja3Njcm9sbC5oaXN0b3J5LnYxIr0BCgtTeW5jUmVxdWVzdBIMCgR1c2VyGAEgASgJEg4KBHBlZXIYAiABKAlIABIPCgVncm91cBgDIAEoCUgAEg0KBWNvdW50GAQgASgNEhQKCmJlZm9yZV9zZXEYBSABKARIARITCglhZnRlcl9zZXEYBiABKARIARIrCgVvcmRlchgHIAEoDjIcLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5PcmRlckIOCgxjb252ZXJzYXRpb25CCAoGYW5jaG9yInMKDFN5bmNSZXNwb25zZRIwCghtZXNzYWdlcxgBIAMoCzIeLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5NZXNzYWdlEjEKBnJlc3VsdBgCIAEoCzIhLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5TeW5jUmVzdWx0IpEBCgpTeW5jUmVzdWx0Eg0KBWNvdW50GAEgASgEEhAKCGZyb21fc2VxGAIgASgEEg4KBnRvX3NlcRgDIAEoBBIWCg5yZWFjaGVkX29sZGVzdBgEIAEoCBIWCg5yZWFjaGVkX25ld2VzdBgFIAEoCBIQCghsYXN0X3NlcRgGIAEoBBIQCghyZXZpc2lvbhgHIAEoBCKAAQoNQXBwZW5kUmVxdWVzdBIMCgR1c2VyGAEgASgJEg4KBHBlZXIYAiABKAlIABIPCgVncm91cBgDIAEoCUgAEjAKCG1lc3NhZ2VzGAQgAygLMh4uYmFja3Njcm9sbC5oaXN0b3J5LnYxLk1lc3NhZ2VCDgoMY29udmVyc2F0aW9uIkoKDkFwcGVuZFJlc3BvbnNlEjgKCG1lc3NhZ2VzGAEgAygLMiYuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkFwcGVuZGVkTWVzc2FnZSJQCg9BcHBlbmRlZE1lc3NhZ2USCwoDc2VxGAEgASgEEgoKAmlkGAIgASgJEhIKCnNlbnRfYXRfbXMYAyABKBISEAoIcmVwZWF0ZWQYBCABKAgiPwoNSW1wb3J0UmVxdWVzdBIuCgRydW5zGAEgAygLMiAuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkltcG9ydFJ1biJ8CglJbXBvcnRSdW4SDAoEdXNlchgBIAEoCRIOCgRwZWVyGAIgASgJSAASDwoFZ3JvdXAYAyABKAlIABIwCghtZXNzYWdlcxgEIAMoCzIeLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5NZXNzYWdlQg4KDGNvbnZlcnNhdGlvbiJACg5JbXBvcnRSZXNwb25zZRINCgViYXRjaBgBIAEoBBINCgVhZGRlZBgCIAEoDRIQCghyZXBlYXRlZBgDIAEoDSpOCgVPcmRlchIVChFPUkRFUl9VTlNQRUNJRklFRBAAEhYKEk9SREVSX05FV0VTVF9GSVJTVBABEhYKEk9SREVSX09MREVTVF9GSVJTVBACMpUCCg5IaXN0b3J5U2VydmljZRJRCgRTeW5jEiIuYmFja3Njcm9sbC5oaXN0b3J5LnYxLlN5bmNSZXF1ZXN0GiMuYmFja3Njcm9sbC5oaXN0b3J5LnYxLlN5bmNSZXNwb25zZTABElUKBkFwcGVuZBIkLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5BcHBlbmRSZXF1ZXN0GiUuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkFwcGVuZFJlc3BvbnNlElkKBkltcG9ydBIkLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5JbXBvcnRSZXF1ZXN0GiUuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkltcG9ydFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_backscroll_history_v1_message]);
+  fileDesc("CiNiYWNrc2Nyb2xsL2hpc3RvcnkvdjEvaGlzdG9yeS5wcm90bxIVYmFja3Njcm9sbC5oaXN0b3J5LnYxIrkCCgtTeW5jUmVxdWVzdBIMCgR1c2VyGAEgASgJEg4KBHBlZXIYAiABKAlIABIPCgVncm91cBgDIAEoCUgAEg0KBWNvdW50GAQgASgNEhQKCmJlZm9yZV9zZXEYBSABKARIARITCglhZnRlcl9zZXEYBiABKARIARIUCgphcm91bmRfc2VxGAggASgESAESGAoOYXJvdW5kX3RpbWVfbXMYCSABKBJIARIbChFhcm91bmRfbWVzc2FnZV9pZBgKIAEoCUgBEisKBW9yZGVyGAcgASgOMhwuYmFja3Njcm9sbC5oaXN0b3J5LnYxLk9yZGVyEi0KBmZpbHRlchgLIAEoCzIdLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5GaWx0ZXJCDgoMY29udmVyc2F0aW9uQggKBmFuY2hvciJECgZGaWx0ZXISKgoFa2luZHMYASADKA4yGy5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuS2luZBIOCgZ0aHJlYWQYAiABKAkicwoMU3luY1Jlc3BvbnNlEjAKCG1lc3NhZ2VzGAEgAygLMh4uYmFja3Njcm9sbC5oaXN0b3J5LnYxLk1lc3NhZ2USMQoGcmVzdWx0GAIgASgLMiEuYmFja3Njcm9sbC5oaXN0b3J5LnYxLlN5bmNSZXN1bHQikgIKClN5bmNSZXN1bHQSDQoFY291bnQYASABKAQSEAoIZnJvbV9zZXEYAiABKAQSDgoGdG9fc2VxGAMgASgEEhYKDnJlYWNoZWRfb2xkZXN0GAQgASgIEhYKDnJlYWNoZWRfbmV3ZXN0GAUgASgIEhAKCGxhc3Rfc2VxGAYgASgEEhAKCHJldmlzaW9uGAcgASgEEhEKCWZsb29yX3NlcRgIIAEoBBINCgVlcG9jaBgJIAEoBBIrCgVtYXJrcxgKIAEoCzIcLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5NYXJrcxIwCgpwZWVyX21hcmtzGAsgASgLMhwuYmFja3Njcm9sbC5oaXN0b3J5LnYxLk1hcmtzIoABCg1BcHBlbmRSZXF1ZXN0EgwKBHVzZXIYASABKAkSDgoEcGVlchgCIAEoCUgAEg8KBWdyb3VwGAMgASgJSAASMAoIbWVzc2FnZXMYBCADKAsyHi5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuTWVzc2FnZUIOCgxjb252ZXJzYXRpb24iSgoOQXBwZW5kUmVzcG9uc2USOAoIbWVzc2FnZXMYASADKAsyJi5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuQXBwZW5kZWRNZXNzYWdlIlAKD0FwcGVuZGVkTWVzc2FnZRILCgNzZXEYASABKAQSCgoCaWQYAiABKAkSEgoKc2VudF9hdF9tcxgDIAEoEhIQCghyZXBlYXRlZBgEIAEoCCI/Cg1JbXBvcnRSZXF1ZXN0Ei4KBHJ1bnMYASADKAsyIC5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuSW1wb3J0UnVuInwKCUltcG9ydFJ1bhIMCgR1c2VyGAEgASgJEg4KBHBlZXIYAiABKAlIABIPCgVncm91cBgDIAEoCUgAEjAKCG1lc3NhZ2VzGAQgAygLMh4uYmFja3Njcm9sbC5oaXN0b3J5LnYxLk1lc3NhZ2VCDgoMY29udmVyc2F0aW9uIlEKDkltcG9ydFJlc3BvbnNlEg0KBWJhdGNoGAEgASgEEg0KBWFkZGVkGAIgASgNEhAKCHJlcGVhdGVkGAMgASgNEg8KB3NraXBwZWQYBCABKA0qTgoFT3JkZXISFQoRT1JERVJfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9ORVdFU1RfRklSU1QQARIWChJPUkRFUl9PTERFU1RfRklSU1QQAiqPAQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9URVhUEAESDQoJS0lORF9GSUxFEAISDQoJS0lORF9DQUxMEAMSFAoQS0lORF9NSVNTRURfQ0FMTBAEEhYKEktJTkRfSU5DT01JTkdfQ0FMTBAFEhYKEktJTkRfT1VUR09JTkdfQ0FMTBAGMocHCg5IaXN0b3J5U2VydmljZRJRCgRTeW5jEiIuYmFja3Njcm9sbC5oaXN0b3J5LnYxLlN5bmNSZXF1ZXN0GiMuYmFja3Njcm9sbC5oaXN0b3J5LnYxLlN5bmNSZXNwb25zZTABElUKBkFwcGVuZBIkLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5BcHBlbmRSZXF1ZXN0GiUuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkFwcGVuZFJlc3BvbnNlElkKBkltcG9ydBIkLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5JbXBvcnRSZXF1ZXN0GiUuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkltcG9ydFJlc3BvbnNlKAEwARJkCgtFZGl0TWVzc2FnZRIpLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5FZGl0TWVzc2FnZVJlcXVlc3QaKi5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuRWRpdE1lc3NhZ2VSZXNwb25zZRJtCg5EZWxldGVNZXNzYWdlcxIsLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5EZWxldGVNZXNzYWdlc1JlcXVlc3QaLS5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuRGVsZXRlTWVzc2FnZXNSZXNwb25zZRJaCgdDaGFuZ2VzEiUuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkNoYW5nZXNSZXF1ZXN0GiYuYmFja3Njcm9sbC5oaXN0b3J5LnYxLkNoYW5nZXNSZXNwb25zZTABElsKCE1hcmtSZWFkEiYuYmFja3Njcm9sbC5oaXN0b3J5LnYxLk1hcmtSZWFkUmVxdWVzdBonLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5NYXJrUmVhZFJlc3BvbnNlEmoKDU1hcmtEZWxpdmVyZWQSKy5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuTWFya0RlbGl2ZXJlZFJlcXVlc3QaLC5iYWNrc2Nyb2xsLmhpc3RvcnkudjEuTWFya0RlbGl2ZXJlZFJlc3BvbnNlEnYKEUxpc3RDb252ZXJzYXRpb25zEi8uYmFja3Njcm9sbC5oaXN0b3J5LnYxLkxpc3RDb252ZXJzYXRpb25zUmVxdWVzdBowLmJhY2tzY3JvbGwuaGlzdG9yeS52MS5MaXN0Q29udmVyc2F0aW9uc1Jlc3BvbnNlYgZwcm90bzM", [file_backscroll_history_v1_changes, file_backscroll_history_v1_inbox, file_backscroll_history_v1_message]);
 
 /**
  * Which messages to stream.
@@ -80,6 +84,33 @@ export type SyncRequest = Message<"backscroll.history.v1.SyncRequest"> & {
      */
     value: bigint;
     case: "afterSeq";
+  } | {
+    /**
+     * Half of `count` below this seq, and the rest from it up; where one side has fewer, more of the
+     * other.
+     *
+     * @generated from field: uint64 around_seq = 8;
+     */
+    value: bigint;
+    case: "aroundSeq";
+  } | {
+    /**
+     * As `around_seq`, around the first message, in seq order, sent at this time or later, in
+     * milliseconds since 1970-01-01 UTC; where there is none, the newest `count`.
+     *
+     * @generated from field: sint64 around_time_ms = 9;
+     */
+    value: bigint;
+    case: "aroundTimeMs";
+  } | {
+    /**
+     * As `around_seq`, around the message with this id: 1 to 128 bytes. NOT_FOUND, reason
+     * MESSAGE_NOT_FOUND, where the user sees no message with it; a tombstone is found.
+     *
+     * @generated from field: string around_message_id = 10;
+     */
+    value: string;
+    case: "aroundMessageId";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -88,6 +119,13 @@ export type SyncRequest = Message<"backscroll.history.v1.SyncRequest"> & {
    * @generated from field: backscroll.history.v1.Order order = 7;
    */
   order: Order;
+
+  /**
+   * Which messages come. Without one: all.
+   *
+   * @generated from field: backscroll.history.v1.Filter filter = 11;
+   */
+  filter?: Filter | undefined;
 };
 
 /**
@@ -96,6 +134,34 @@ export type SyncRequest = Message<"backscroll.history.v1.SyncRequest"> & {
  */
 export const SyncRequestSchema: GenMessage<SyncRequest> = /*@__PURE__*/
   messageDesc(file_backscroll_history_v1_history, 0);
+
+/**
+ * Picks messages by what they hold. Tombstones hold nothing, and match no filter.
+ *
+ * @generated from message backscroll.history.v1.Filter
+ */
+export type Filter = Message<"backscroll.history.v1.Filter"> & {
+  /**
+   * Messages that hold one of these. Empty: of any kind.
+   *
+   * @generated from field: repeated backscroll.history.v1.Kind kinds = 1;
+   */
+  kinds: Kind[];
+
+  /**
+   * Messages whose `content.thread` is this, at most 128 bytes. Empty: in any thread or none.
+   *
+   * @generated from field: string thread = 2;
+   */
+  thread: string;
+};
+
+/**
+ * Describes the message backscroll.history.v1.Filter.
+ * Use `create(FilterSchema)` to create a new message.
+ */
+export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
+  messageDesc(file_backscroll_history_v1_history, 1);
 
 /**
  * One frame of a page.
@@ -124,7 +190,7 @@ export type SyncResponse = Message<"backscroll.history.v1.SyncResponse"> & {
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema: GenMessage<SyncResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 1);
+  messageDesc(file_backscroll_history_v1_history, 2);
 
 /**
  * What a reader knows after a page.
@@ -141,7 +207,8 @@ export type SyncResult = Message<"backscroll.history.v1.SyncResult"> & {
 
   /**
    * Lowest seq of the interval that is now completely known: every message of the conversation from
-   * here to `to_seq` that the user may see was in this page.
+   * here to `to_seq` that the user may see, and that the filter lets through, was in this page. What
+   * did not come is not there for this user.
    *
    * @generated from field: uint64 from_seq = 2;
    */
@@ -155,32 +222,65 @@ export type SyncResult = Message<"backscroll.history.v1.SyncResult"> & {
   toSeq: bigint;
 
   /**
-   * Nothing that the user may see stands below `from_seq`.
+   * Nothing that the user may see, and that the filter lets through, stands below `from_seq`.
    *
    * @generated from field: bool reached_oldest = 4;
    */
   reachedOldest: boolean;
 
   /**
-   * Nothing that the user may see stood above `to_seq` when the stream began.
+   * Nothing that the user may see, and that the filter lets through, stood above `to_seq` when the
+   * stream began.
    *
    * @generated from field: bool reached_newest = 5;
    */
   reachedNewest: boolean;
 
   /**
-   * Highest seq of the conversation when the stream began; 0 for a conversation without messages.
+   * Highest seq of the conversation when the stream began, as far as the user may see; 0 for a
+   * conversation without messages.
    *
    * @generated from field: uint64 last_seq = 6;
    */
   lastSeq: bigint;
 
   /**
-   * Revision of the conversation when the stream began: rises with every edit and deletion.
+   * Revision of the conversation when the stream began: rises with every edit, deletion and hiding.
+   * What changes later, `Changes` since this revision tells.
    *
    * @generated from field: uint64 revision = 7;
    */
   revision: bigint;
+
+  /**
+   * Lowest seq that the user may see, or might: what stood below it was removed by retention, was
+   * deleted by the user up to there, or is from before their time. Devices remove what they hold of it.
+   *
+   * @generated from field: uint64 floor_seq = 8;
+   */
+  floorSeq: bigint;
+
+  /**
+   * Rises when what the user may see of a group changes by joining or leaving: what a device knew
+   * under another epoch it asks for again. 0 for a pair.
+   *
+   * @generated from field: uint64 epoch = 9;
+   */
+  epoch: bigint;
+
+  /**
+   * The user's own marks. Absent without a `user`.
+   *
+   * @generated from field: backscroll.history.v1.Marks marks = 10;
+   */
+  marks?: Marks | undefined;
+
+  /**
+   * The peer's marks, in a pair: what was delivered to them, and read.
+   *
+   * @generated from field: backscroll.history.v1.Marks peer_marks = 11;
+   */
+  peerMarks?: Marks | undefined;
 };
 
 /**
@@ -188,7 +288,7 @@ export type SyncResult = Message<"backscroll.history.v1.SyncResult"> & {
  * Use `create(SyncResultSchema)` to create a new message.
  */
 export const SyncResultSchema: GenMessage<SyncResult> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 2);
+  messageDesc(file_backscroll_history_v1_history, 3);
 
 /**
  * Messages to store at the end of one conversation.
@@ -239,7 +339,7 @@ export type AppendRequest = Message<"backscroll.history.v1.AppendRequest"> & {
  * Use `create(AppendRequestSchema)` to create a new message.
  */
 export const AppendRequestSchema: GenMessage<AppendRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 3);
+  messageDesc(file_backscroll_history_v1_history, 4);
 
 /**
  * Where the messages stand.
@@ -260,7 +360,7 @@ export type AppendResponse = Message<"backscroll.history.v1.AppendResponse"> & {
  * Use `create(AppendResponseSchema)` to create a new message.
  */
 export const AppendResponseSchema: GenMessage<AppendResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 4);
+  messageDesc(file_backscroll_history_v1_history, 5);
 
 /**
  * Where one message stands.
@@ -303,7 +403,7 @@ export type AppendedMessage = Message<"backscroll.history.v1.AppendedMessage"> &
  * Use `create(AppendedMessageSchema)` to create a new message.
  */
 export const AppendedMessageSchema: GenMessage<AppendedMessage> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 5);
+  messageDesc(file_backscroll_history_v1_history, 6);
 
 /**
  * One batch of old messages.
@@ -324,7 +424,7 @@ export type ImportRequest = Message<"backscroll.history.v1.ImportRequest"> & {
  * Use `create(ImportRequestSchema)` to create a new message.
  */
 export const ImportRequestSchema: GenMessage<ImportRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 6);
+  messageDesc(file_backscroll_history_v1_history, 7);
 
 /**
  * Old messages of one conversation, in the order in which they are to stand.
@@ -376,7 +476,7 @@ export type ImportRun = Message<"backscroll.history.v1.ImportRun"> & {
  * Use `create(ImportRunSchema)` to create a new message.
  */
 export const ImportRunSchema: GenMessage<ImportRun> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 7);
+  messageDesc(file_backscroll_history_v1_history, 8);
 
 /**
  * Answer to one batch: it is durable.
@@ -405,6 +505,13 @@ export type ImportResponse = Message<"backscroll.history.v1.ImportResponse"> & {
    * @generated from field: uint32 repeated = 3;
    */
   repeated: number;
+
+  /**
+   * Messages that were not stored, because they have expired, or are older than what retention keeps.
+   *
+   * @generated from field: uint32 skipped = 4;
+   */
+  skipped: number;
 };
 
 /**
@@ -412,7 +519,7 @@ export type ImportResponse = Message<"backscroll.history.v1.ImportResponse"> & {
  * Use `create(ImportResponseSchema)` to create a new message.
  */
 export const ImportResponseSchema: GenMessage<ImportResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_history_v1_history, 8);
+  messageDesc(file_backscroll_history_v1_history, 9);
 
 /**
  * Order in which a page is delivered; it does not change which messages are in it.
@@ -456,12 +563,83 @@ export const OrderSchema: GenEnum<Order> = /*@__PURE__*/
   enumDesc(file_backscroll_history_v1_history, 0);
 
 /**
+ * What a message holds.
+ *
+ * @generated from enum backscroll.history.v1.Kind
+ */
+export const Kind = {
+  /**
+   * Not said. Refused in requests.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A text that is not empty; also with files.
+   *
+   * @generated from enum value: KIND_TEXT = 1;
+   */
+  TEXT: 1,
+
+  /**
+   * One or more files.
+   *
+   * @generated from enum value: KIND_FILE = 2;
+   */
+  FILE: 2,
+
+  /**
+   * A call of any kind.
+   *
+   * @generated from enum value: KIND_CALL = 3;
+   */
+  CALL: 3,
+
+  /**
+   * A call by somebody else that was missed. Without a `user`: any that was missed.
+   *
+   * @generated from enum value: KIND_MISSED_CALL = 4;
+   */
+  MISSED_CALL: 4,
+
+  /**
+   * A call by somebody else, missed or not. Needs a `user`.
+   *
+   * @generated from enum value: KIND_INCOMING_CALL = 5;
+   */
+  INCOMING_CALL: 5,
+
+  /**
+   * A call by the user. Needs a `user`.
+   *
+   * @generated from enum value: KIND_OUTGOING_CALL = 6;
+   */
+  OUTGOING_CALL: 6,
+} as const;
+
+/**
+ * What a message holds.
+ *
+ * @generated from enum backscroll.history.v1.Kind
+ */
+export type Kind = (typeof Kind)[keyof typeof Kind] | UnknownEnum;
+
+/**
+ * Describes the enum backscroll.history.v1.Kind.
+ */
+export const KindSchema: GenEnum<Kind> = /*@__PURE__*/
+  enumDesc(file_backscroll_history_v1_history, 1);
+
+/**
  * The messages and calls of conversations: appended by the product's backend, read by devices a few
  * at a time, on demand.
  *
  * A conversation is that of two users (`user` and `peer`, in either order; also a user with
  * themself), or a group. Names are 1 to 255 bytes of UTF-8 without control characters, and compared
- * as bytes. Every error carries a `google.rpc.ErrorInfo` with the domain `backscroll` and a reason;
+ * as bytes. `user` is whose view it is, in every call: of a group a member sees what their time in it
+ * and the group's settings let them see, a former member what they saw, and whoever never was a
+ * member gets the same answer whether or not there is such a group. Every error carries a `google.rpc.ErrorInfo` with the domain `backscroll` and a reason;
  * an error about a field carries a `google.rpc.BadRequest` with the field's path as well.
  *
  * Any call may end in UNAVAILABLE (the database is gone or busy, or the service is stopping: repeat
@@ -477,10 +655,15 @@ export const HistoryService: GenService<{
    *
    * The messages come in frames of at most 500 messages or about 256 KiB; the last frame carries the
    * result, and a stream without one was cut off. Everything in one stream is of the moment it
-   * began: what is appended meanwhile is not in it.
+   * began: what is appended meanwhile is not in it. Messages come as they now stand: edited ones with
+   * their new content, those deleted for everyone as tombstones (no content, `deleted_at_ms` set).
+   * What the user may not see, hid, or what has expired does not come.
    *
-   * INVALID_ARGUMENT: a field is missing or wrong. PERMISSION_DENIED: `user` is no member of the
-   * group, or there is no such group. NOT_FOUND: there is no such group, and no `user` was given.
+   * A page is filled: fewer messages than asked for means that there are no more.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. PERMISSION_DENIED: `user` never was a member of the
+   * group, or there is no such group. NOT_FOUND: there is no such group, and no `user` was given; or
+   * no message that the user may see has the id of the anchor.
    *
    * @generated from rpc backscroll.history.v1.HistoryService.Sync
    */
@@ -495,10 +678,12 @@ export const HistoryService: GenService<{
    * the same seqs.
    *
    * A conversation begins with its first message. A group that nobody created comes into being,
-   * and the senders become its members.
+   * and the senders become its members; in a group that was created every sender must be a member.
+   * A message raises its sender's own read and delivered marks.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. ALREADY_EXISTS: an id was
-   * used before for a message with other content. PERMISSION_DENIED: the caller may not write here.
+   * used before for a message with other content. PERMISSION_DENIED: the caller may not write here, or
+   * a sender is no member. FAILED_PRECONDITION: the group was deleted.
    *
    * @generated from rpc backscroll.history.v1.HistoryService.Append
    */
@@ -512,6 +697,9 @@ export const HistoryService: GenService<{
    * the order sent. Each batch is answered once it is durable; after a break, go on behind the last
    * one answered: repeating a batch adds nothing.
    *
+   * Imported messages count as read. In a group that nobody created their senders become members; in
+   * one that was created they need not be members, and become none.
+   *
    * Batches may be sent ahead of their answers. A batch that is refused ends the stream with its
    * error, after the answers of those before it; nothing behind it is applied. Of the refused batch
    * itself nothing is applied either where its fields are at fault; otherwise a beginning of it may
@@ -519,6 +707,7 @@ export const HistoryService: GenService<{
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. ALREADY_EXISTS: an id was
    * used before for a message with other content. PERMISSION_DENIED: the caller may not write here.
+   * FAILED_PRECONDITION: the group was deleted.
    *
    * @generated from rpc backscroll.history.v1.HistoryService.Import
    */
@@ -526,6 +715,100 @@ export const HistoryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ImportRequestSchema;
     output: typeof ImportResponseSchema;
+  },
+  /**
+   * Gives a message new content. Only its sender may, while they are a member; whoever reads it from
+   * now on gets the new content alone. Repeating the call changes nothing more.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. NOT_FOUND: the user sees no
+   * such message. PERMISSION_DENIED: somebody else sent it, or `user` is no member of the group, or
+   * there is no such group. FAILED_PRECONDITION: it was deleted for everyone. ABORTED: it changed
+   * since `expected_revision`.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.EditMessage
+   */
+  editMessage: {
+    methodKind: "unary";
+    input: typeof EditMessageRequestSchema;
+    output: typeof EditMessageResponseSchema;
+  },
+  /**
+   * Deletes messages: for `user` alone, or for everyone. Deleting for everyone leaves tombstones and
+   * removes content from the database; a sender may do that with their own messages, and a moderator
+   * or owner of a group with anybody's. Repeating the call changes nothing more.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. PERMISSION_DENIED: one of the
+   * messages is somebody else's (nothing was deleted), or `user` never was a member of the group, or
+   * there is no such group. NOT_FOUND: there is no such group, and no `user` was given.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.DeleteMessages
+   */
+  deleteMessages: {
+    methodKind: "unary";
+    input: typeof DeleteMessagesRequestSchema;
+    output: typeof DeleteMessagesResponseSchema;
+  },
+  /**
+   * Streams what a device that holds messages of a conversation must correct: those that were edited
+   * or deleted since a revision, as they now stand, and the seqs that the user hid. In the order in
+   * which they last changed, each once. The last frame carries the result, and a stream without one was cut off.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. FAILED_PRECONDITION, reason RESYNC_REQUIRED: the
+   * log of changes does not reach back that far (it is kept for 90 days unless set otherwise), or
+   * the revision is none that the conversation had: forget the conversation's messages and sync again.
+   * PERMISSION_DENIED, NOT_FOUND: as in `Sync`.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.Changes
+   */
+  changes: {
+    methodKind: "server_streaming";
+    input: typeof ChangesRequestSchema;
+    output: typeof ChangesResponseSchema;
+  },
+  /**
+   * Marks all messages up to a seq as read by the user, and as delivered. A mark only rises, and at
+   * most to the newest message that the user may see.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. PERMISSION_DENIED: `user` never was a member of the
+   * group, or there is no such group.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.MarkRead
+   */
+  markRead: {
+    methodKind: "unary";
+    input: typeof MarkReadRequestSchema;
+    output: typeof MarkReadResponseSchema;
+  },
+  /**
+   * Marks all messages up to a seq as delivered to a device of the user. A mark only rises, and at most
+   * to the newest message that the user may see.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. PERMISSION_DENIED: `user` never was a member of the
+   * group, or there is no such group.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.MarkDelivered
+   */
+  markDelivered: {
+    methodKind: "unary";
+    input: typeof MarkDeliveredRequestSchema;
+    output: typeof MarkDeliveredResponseSchema;
+  },
+  /**
+   * The user's conversations with what an inbox shows of each: all of them, those with the newest
+   * messages first; or only those in which something changed for this user alone (joined or left, marked
+   * as read, hid) since a user revision. A new device needs nothing else to start.
+   *
+   * Follow `next_page_token` to the end and nothing is missed: conversations that rise between pages are
+   * given once more at the end.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong, among them a token that this service did not give.
+   *
+   * @generated from rpc backscroll.history.v1.HistoryService.ListConversations
+   */
+  listConversations: {
+    methodKind: "unary";
+    input: typeof ListConversationsRequestSchema;
+    output: typeof ListConversationsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_backscroll_history_v1_history, 0);

@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import type { Database, Session, Transaction } from './database.ts';
+import { ACCOUNT, MEMBERSHIP, PENDING } from './tables.ts';
+
+/** Users whose own revision has to rise because of a change in one conversation. */
+export interface Pending {
+  readonly conversationId: Buffer;
+  readonly notes: readonly { readonly id: Buffer; readonly user: string }[];
+}
+
+/**
+ * Notes, in the transaction of a change, that it has to reach these users' own revisions. What follows
+ * is `settlePending`, after the commit: by whoever made the change, or by the sweep where they died.
+ */
+export async function notePending(
+  session: Session,
+  conversationId: Buffer,
+  users: readonly string[],
+): Promise<Pending> {
+  const notes = users.map((user) => ({ id: randomBytes(16), user }));
+  const rows = notes.map(({ id, user }) => [conversationId, id, Buffer.from(user)]);
+  await session.insert(PENDING, rows, 'refuse');
+  return { conversationId, notes };
+}
+
+/**
+ * Writes that there may be something for users in a conversation, before their first member row is
+ * there; alone it does no harm. Erasure finds by it what a user left, also as a mere sender.
+ */
+export async function noteMemberships(
+  transaction: Transaction,
+  conversationId: Buffer,
+  users: readonly string[],
+): Promise<void> {
+  const rows = users.map((user) => [Buffer.from(user), conversationId, 0]);
+  await transaction.insertAhead(MEMBERSHIP, rows, 'keep');
+}
+
+/**
+ * Raises the revision of each user that was noted, one transaction a user, and then removes the
+ * notes. May be done again without harm: a revision only rises once more.
+ */
+export async function settlePending(
+  database: Database,
+  { conversationId, notes }: Pending,
+): Promise<void> {
+  for (let first = 0; first < notes.length; first += AT_ONCE) {
+    const some = notes.slice(first, first + AT_ONCE);
+    await Promise.all(some.map(({ user }) => raiseRevision(database, conversationId, user)));
+  }
+  for (let first = 0; first < notes.length; first += REMOVED_AT_ONCE) {
+    const ids = notes.slice(first, first + REMOVED_AT_ONCE).map(({ id }) => id);
+    await database.run((session) =>
+      session.write('DELETE FROM pending WHERE conversation_id = ? AND pending_id IN (?)', [
+        conversationId,
+        ids,
+      ]),
+    );
+  }
+}
+
+/** Transactions of settling that run side by side. */
+const AT_ONCE = 4;
+
+const REMOVED_AT_ONCE = 500;
+
+/** A reader who knows a user's revision knows all that it stands for: its row is locked until both are written. */
+async function raiseRevision(
+  database: Database,
+  conversationId: Buffer,
+  user: string,
+): Promise<void> {
+  const name = Buffer.from(user);
+  await database.transaction(async (session) => {
+    await session.insert(ACCOUNT, [[name, 0]], 'keep');
+    await session.write('UPDATE account SET revision = revision + 1 WHERE user_name = ?', [name]);
+    await session.write(
+      `UPDATE membership SET revision = (SELECT revision FROM account WHERE user_name = ?)
+       WHERE user_name = ? AND conversation_id = ?`,
+      [name, name, conversationId],
+    );
+    return { value: undefined, commit: true };
+  });
+}

@@ -1,0 +1,209 @@
+import type { Database, Session } from './database.ts';
+import { type Interval, readIntervals } from './intervals.ts';
+
+/** What a group's newcomers may see of what was said before: `conversation.visibility`. */
+export const VISIBILITY = { all: 1, last: 2, fromJoining: 3 } as const;
+
+/** What a member may do: `member.role`. Higher may all that lower may. */
+export const ROLE = { former: 0, member: 1, moderator: 2, owner: 3 } as const;
+
+/** A row of `conversation`. */
+export interface ConversationRow {
+  /** Highest seq; 0 before the first message. */
+  readonly lastSeq: number;
+  /** Lowest seq that retention has left. */
+  readonly floorSeq: number;
+  /** Counts edits, deletions and hidings. */
+  readonly revision: number;
+  /** The log holds every change after this revision. */
+  readonly logRevision: number;
+  /** Time of the last message, as its sender gave it. */
+  readonly lastSentAtMs: bigint;
+  /** The service's time of the last append. */
+  readonly appendedAtMs: number;
+  readonly title: string;
+  /** One of `VISIBILITY`. */
+  readonly visibility: number;
+  readonly visibleMessages: number;
+  /** 0: as the service is configured. */
+  readonly retentionS: number;
+  /** 0 for a pair, and for a group that nobody created. */
+  readonly createdAtMs: number;
+  /** Of a group; 0 where it was not deleted. */
+  readonly deletedAtMs: number;
+  /** Members that a group has now. */
+  readonly memberCount: number;
+  /** Some message has, or had, an expiry. */
+  readonly expiring: boolean;
+}
+
+/** A row of `member`: what decides what a user may see and do. */
+export interface MemberRow {
+  readonly user: string;
+  /** One of `ROLE`. */
+  readonly role: number;
+  readonly intervals: readonly Interval[];
+  readonly epoch: number;
+  /** The user deleted everything up to here for themself. */
+  readonly hiddenUpToSeq: number;
+  /** The user has rows in `hidden`. */
+  readonly hides: boolean;
+  readonly readSeq: number;
+  readonly deliveredSeq: number;
+  readonly joinedAtMs: number;
+  /** Time of the last message that a former member may see; 0 for members. */
+  readonly leftSentAtMs: bigint;
+}
+
+/** A conversation at one moment, with the member rows of those users asked for that have one. */
+export interface Standing {
+  readonly conversation: ConversationRow;
+  readonly members: ReadonlyMap<string, MemberRow>;
+}
+
+/** Columns of a `ConversationRow`, for SELECTs that `conversationRow` reads. */
+export const CONVERSATION_COLUMNS = `conversation.last_seq, conversation.floor_seq,
+  conversation.revision, conversation.log_revision, CAST(conversation.last_sent_at_ms AS CHAR),
+  conversation.appended_at_ms, conversation.title, conversation.visibility,
+  conversation.visible_messages, conversation.retention_s, conversation.created_at_ms,
+  conversation.deleted_at_ms, conversation.member_count, conversation.expiring`;
+
+/** The values of `CONVERSATION_COLUMNS`. */
+export type ConversationColumns = [
+  number,
+  number,
+  number,
+  number,
+  Buffer,
+  number,
+  Buffer,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
+
+/** Columns of a `MemberRow`, for SELECTs that `memberRow` reads. */
+export const MEMBER_COLUMNS = `member.user_name, member.role, member.intervals, member.epoch,
+  member.hidden_up_to_seq, member.hides, member.read_seq, member.delivered_seq,
+  member.joined_at_ms, CAST(member.left_sent_at_ms AS CHAR)`;
+
+/** The values of `MEMBER_COLUMNS`. */
+export type MemberColumns = [
+  Buffer,
+  number,
+  Buffer,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  Buffer,
+];
+
+/** Reads the values of `CONVERSATION_COLUMNS`. */
+export function conversationRow(columns: ConversationColumns): ConversationRow {
+  const [lastSeq, floorSeq, revision, logRevision, lastSentAtMs, appendedAtMs, title] = columns;
+  const [visibility, visibleMessages, retentionS, createdAtMs, deletedAtMs] = columns.slice(
+    7,
+  ) as number[];
+  const [memberCount, expiring] = columns.slice(12) as number[];
+  return {
+    lastSeq,
+    floorSeq,
+    revision,
+    logRevision,
+    lastSentAtMs: BigInt(String(lastSentAtMs)),
+    appendedAtMs,
+    title: title.toString(),
+    visibility: visibility!,
+    visibleMessages: visibleMessages!,
+    retentionS: retentionS!,
+    createdAtMs: createdAtMs!,
+    deletedAtMs: deletedAtMs!,
+    memberCount: memberCount!,
+    expiring: expiring !== 0,
+  };
+}
+
+/** Reads the values of `MEMBER_COLUMNS`. */
+export function memberRow(columns: MemberColumns): MemberRow {
+  const [
+    user,
+    role,
+    intervals,
+    epoch,
+    hiddenUpToSeq,
+    hides,
+    readSeq,
+    deliveredSeq,
+    joinedAtMs,
+    leftSentAtMs,
+  ] = columns;
+  return {
+    user: user.toString(),
+    role,
+    intervals: readIntervals(intervals),
+    epoch,
+    hiddenUpToSeq,
+    hides: hides !== 0,
+    readSeq,
+    deliveredSeq,
+    joinedAtMs,
+    leftSentAtMs: BigInt(String(leftSentAtMs)),
+  };
+}
+
+/** A conversation as it stands now, with the member rows of `users`; undefined where it never began. */
+export function readStanding(
+  database: Database,
+  conversationId: Buffer,
+  users: readonly string[],
+  signal: AbortSignal,
+): Promise<Standing | undefined> {
+  return database.run((session) => standingIn(session, conversationId, users), signal);
+}
+
+/** As `readStanding`; the conversation's row stays locked until the transaction of `session` ends. */
+export function lockStanding(
+  session: Session,
+  conversationId: Buffer,
+  users: readonly string[],
+): Promise<Standing | undefined> {
+  return standingIn(session, conversationId, users, ' FOR UPDATE');
+}
+
+async function standingIn(
+  session: Session,
+  conversationId: Buffer,
+  users: readonly string[],
+  lock = '',
+): Promise<Standing | undefined> {
+  // One text for one user and for two, so that it stays prepared; nobody has the empty name.
+  const [first = '', second = first] = users;
+  const few = users.length <= 2;
+  const names = (few ? [first, second] : users).map((user) => Buffer.from(user));
+  const rows = await session.rows<StandingColumns>(
+    `SELECT ${CONVERSATION_COLUMNS}, ${MEMBER_COLUMNS} FROM conversation
+     LEFT JOIN member ON member.conversation_id = conversation.conversation_id
+       AND member.user_name IN ${few ? '(?, ?)' : '(?)'}
+     WHERE conversation.conversation_id = ?${lock}`,
+    [...(few ? names : [names]), conversationId],
+  );
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const columns = rows.map((row) => row.slice(CONVERSATION_WIDTH) as MemberColumns);
+  const members = columns.filter(([user]) => user !== null).map(memberRow);
+  return {
+    conversation: conversationRow(row as unknown as ConversationColumns),
+    members: new Map(members.map((member) => [member.user, member])),
+  };
+}
+
+type StandingColumns = [...ConversationColumns, ...MemberColumns];
+
+const CONVERSATION_WIDTH = 14;
