@@ -20,7 +20,10 @@ export interface RestoreOptions extends Omit<DownloadToFileOptions, 'overwrite'>
 export interface Restored {
   /** The backup. */
   readonly backup: Backup;
-  /** SQLite found the database whole. Else its digests alone were checked: it is opaque, or Node is older than 24. */
+  /**
+   * SQLite found the database whole. Else its digests alone were checked: it is opaque, it uses
+   * functions or collations of a program's own, or Node is older than 24.
+   */
   readonly checked: boolean;
   /** Where the database that was replaced is kept; undefined where there was none. */
   readonly keptPath: string | undefined;
@@ -74,15 +77,13 @@ async function replaceable(path: string): Promise<Stats | undefined> {
   return lstatOf(path);
 }
 
-/** Compares with what SQLite makes of it; whether it could. */
+/** Refuses a damaged database; whether SQLite could tell. */
 async function check(sqlite: SqliteProcess, path: string, backup: Backup): Promise<boolean> {
-  const faults = (await hasHeader(path)) ? [] : ['it does not begin as a SQLite database does'];
-  if (hasSqlite && faults.length === 0) faults.push(...(await sqlite.check(path)));
-  if (faults.length === 0) return hasSqlite;
-  throw new BackscrollError(`Backup ${backup.number} is damaged: ${faults.join('; ')}`, {
-    code: status.DATA_LOSS,
-    reason: 'DATABASE_DAMAGED',
-  });
+  if (!(await hasHeader(path)))
+    throw damaged(backup, 'it does not begin as a SQLite database does');
+  const faults = hasSqlite ? await sqlite.check(path) : undefined;
+  if (faults && faults.length > 0) throw damaged(backup, faults.join('; '));
+  return faults !== undefined;
 }
 
 async function hasHeader(path: string): Promise<boolean> {
@@ -157,6 +158,13 @@ async function nameToKeep(path: string, { dev, ino }: Stats): Promise<string> {
     const there = await lstatOf(name);
     if (!there || (there.dev === dev && there.ino === ino)) return name;
   }
+}
+
+function damaged({ number }: Backup, fault: string): BackscrollError {
+  return new BackscrollError(`Backup ${number} is damaged: ${fault}`, {
+    code: status.DATA_LOSS,
+    reason: 'DATABASE_DAMAGED',
+  });
 }
 
 function inUse(path: string, cause: unknown): BackscrollError {

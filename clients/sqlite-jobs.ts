@@ -14,10 +14,13 @@ export type Job =
   | { readonly kind: 'check'; readonly path: string }
   | { readonly kind: 'hold'; readonly path: string; readonly settle: boolean };
 
+/** What a job finds wrong; undefined where SQLite can't tell, or nothing was asked. */
+export type Faults = readonly string[] | undefined;
+
 /** What is told of a job: how far it has come, and at its end what it found or failed with. */
 export type Told =
   | { readonly is: 'progress'; readonly copiedBytes: number; readonly sizeBytes: number }
-  | { readonly is: 'done'; readonly faults: readonly string[] }
+  | { readonly is: 'done'; readonly faults?: Faults }
   | { readonly is: 'failed'; readonly failure: Failure };
 
 /** An error as it passes between processes. */
@@ -35,6 +38,10 @@ const PATIENCE_MS = 5_000;
 /** Copied between two reports of progress. */
 const STEP_BYTES = 4 * 1024 * 1024;
 
+/** Primary result codes of SQLite. */
+const SQLITE_ERROR = 1;
+const SQLITE_CORRUPT = 11;
+
 /** Faults listed of a damaged database. */
 const MOST_FAULTS = 10;
 
@@ -50,26 +57,24 @@ process.once('disconnect', () => {
   process.kill(process.pid, 'SIGKILL');
 });
 process.on('message', (job: Job) => void report(() => run(job)));
-void report(async () => {
+void report(async (): Promise<undefined> => {
   mkdirSync(folder, { mode: 0o700 });
-  return [];
 });
 
 function tell(told: Told): void {
   process.send?.(told);
 }
 
-async function report(work: () => Promise<readonly string[]>): Promise<void> {
+async function report(work: () => Promise<Faults>): Promise<void> {
   try {
     tell({ is: 'done', faults: await work() });
   } catch (error) {
-    const { message, code, errcode } = error as Error & { code?: string; errcode?: number };
-    const sqliteCode = errcode === undefined ? undefined : errcode & 0xff;
-    tell({ is: 'failed', failure: { message, code, sqliteCode } });
+    const { message, code } = error as NodeJS.ErrnoException;
+    tell({ is: 'failed', failure: { message, code, sqliteCode: sqliteCodeOf(error) } });
   }
 }
 
-function run(job: Job): Promise<readonly string[]> {
+function run(job: Job): Promise<Faults> {
   switch (job.kind) {
     case 'copy':
       return copy(job.from, job.to);
@@ -85,7 +90,7 @@ function run(job: Job): Promise<readonly string[]> {
  * begin anew with each of their commits. In WAL mode they go on meanwhile; in the other modes they
  * wait.
  */
-async function copy(from: string, to: string): Promise<readonly string[]> {
+async function copy(from: string, to: string): Promise<undefined> {
   const { backup } = await import('node:sqlite');
   const source = await open(from, 'mode=rw');
   try {
@@ -99,7 +104,6 @@ async function copy(from: string, to: string): Promise<readonly string[]> {
         tell({ is: 'progress', copiedBytes, sizeBytes: totalPages * pageBytes });
       },
     });
-    return [];
   } finally {
     source.close();
   }
@@ -114,17 +118,21 @@ function refuseCutOff(database: DatabaseSync, path: string): void {
   const { size } = statSync(path);
   if (size >= pagesBytes) return;
   const message = `it has ${size} bytes of ${pagesBytes}`;
-  throw Object.assign(new Error(message), { errcode: 11 });
+  throw Object.assign(new Error(message), { errcode: SQLITE_CORRUPT });
 }
 
 /** What `quick_check` finds wrong with a file that nobody uses, beside which nothing is written. */
-async function check(path: string): Promise<readonly string[]> {
+async function check(path: string): Promise<Faults> {
   const database = await open(path, 'mode=ro&immutable=1');
   try {
     database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON');
     const rows = database.prepare(`PRAGMA quick_check(${MOST_FAULTS})`).all();
     const faults = rows.map((row) => String(Object.values(row)[0]));
     return faults.filter((fault) => fault !== 'ok');
+  } catch (error) {
+    // It uses a function or a collation that only its own program has.
+    if (sqliteCodeOf(error) === SQLITE_ERROR) return undefined;
+    throw error;
   } finally {
     database.close();
   }
@@ -134,11 +142,10 @@ async function check(path: string): Promise<readonly string[]> {
  * Locks everybody else out of a database until this process ends; fails where somebody uses it. In
  * WAL mode that shows even while they do nothing. `settle` moves what the WAL holds into the file.
  */
-async function hold(path: string, settle: boolean): Promise<readonly string[]> {
+async function hold(path: string, settle: boolean): Promise<undefined> {
   held = await open(path, 'mode=rw');
   held.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT');
   if (settle) held.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-  return [];
 }
 
 async function open(path: string, how: string): Promise<DatabaseSync> {
@@ -146,6 +153,12 @@ async function open(path: string, how: string): Promise<DatabaseSync> {
   const url = pathToFileURL(path);
   url.search = how;
   return new DatabaseSync(url, { timeout: PATIENCE_MS });
+}
+
+/** Without what SQLite adds to the primary code. */
+function sqliteCodeOf(error: unknown): number | undefined {
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & 0xff;
 }
 
 function numberOf(database: DatabaseSync, pragma: string): number {

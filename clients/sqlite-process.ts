@@ -6,7 +6,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
-import type { Failure, Job, Told } from './sqlite-jobs.ts';
+import type { Failure, Faults, Job, Told } from './sqlite-jobs.ts';
 import { cancelled } from './stream-faults.ts';
 
 /** From this version on Node has all of SQLite that is needed here. */
@@ -76,8 +76,11 @@ export class SqliteProcess implements AsyncDisposable {
     await this.#run({ kind: 'copy', from, to }, from, onProgress);
   }
 
-  /** What is wrong with the database in a file that nobody uses; empty where it is whole. */
-  check(path: string): Promise<readonly string[]> {
+  /**
+   * What is wrong with the database in a file that nobody uses: nothing where it is whole. Undefined
+   * where SQLite can't tell, for it uses functions or collations of a program's own.
+   */
+  check(path: string): Promise<Faults> {
     return this.#run({ kind: 'check', path }, path);
   }
 
@@ -101,12 +104,12 @@ export class SqliteProcess implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  #run(job: Job, path: string, onProgress?: (progress: CopyProgress) => void) {
+  #run(job: Job, path: string, onProgress?: (progress: CopyProgress) => void): Promise<Faults> {
     if (this.#child.connected) this.#child.send(job);
     return this.#answer(path, onProgress);
   }
 
-  async #answer(path: string, onProgress?: (progress: CopyProgress) => void) {
+  async #answer(path: string, onProgress?: (progress: CopyProgress) => void): Promise<Faults> {
     this.#keepAwake(true);
     try {
       for await (const [told] of this.#messages()) {
