@@ -33,7 +33,16 @@ export const REASONS = {
   // History
   NOT_A_MEMBER: 'The user is no member of the group, or there is no such group.',
   GROUP_NOT_FOUND: 'There is no such group.',
+  GROUP_EXISTS: 'There is, or was, a group of this name.',
+  MEMBER_NOT_FOUND: 'The one it is about is no member of the group.',
+  ROLE_TOO_LOW: "The user's role in the group does not allow this.",
+  TOO_MANY_MEMBERS: 'The group would have more members than a group may.',
   MESSAGE_ID_CONFLICT: 'The message id was used before for a message with other content.',
+  MESSAGE_NOT_FOUND: 'The user sees no such message.',
+  MESSAGE_DELETED: 'The message was deleted for everyone.',
+  NOT_THE_SENDER: 'Somebody else sent the message.',
+  REVISION_MISMATCH: 'The message changed since the revision expected: look at it again.',
+  RESYNC_REQUIRED: 'The log of changes does not reach back that far: sync again.',
   // Backup
   BACKUP_NOT_FOUND: 'There is no such backup.',
   NOT_A_DATABASE: 'The bytes are no SQLite database, and were not declared opaque.',
