@@ -1,8 +1,14 @@
 import { notFound, permissionDenied, type ServiceError } from '../../common/errors.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Transaction } from '../store/database.ts';
 import { type Closed, clip } from '../store/intervals.ts';
 import type { Conversation } from '../store/model.ts';
-import { type MemberRow, ROLE, readStanding, type Standing } from '../store/standing.ts';
+import {
+  lockStanding,
+  type MemberRow,
+  ROLE,
+  readStanding,
+  type Standing,
+} from '../store/standing.ts';
 
 /** How far a user is in a conversation. */
 export interface Marks {
@@ -54,8 +60,23 @@ export async function viewOf(
   user: string,
   signal: AbortSignal,
 ): Promise<View> {
-  const users = conversation.kind === 'pair' ? conversation.names : [user];
+  const users = usersOf(conversation, user);
   return viewFrom(conversation, user, await readStanding(database, conversation.id, users, signal));
+}
+
+/** As `viewOf`; the conversation is locked until the transaction ends. */
+export async function lockView(
+  transaction: Transaction,
+  conversation: Conversation,
+  user: string,
+): Promise<View> {
+  const users = usersOf(conversation, user);
+  return viewFrom(conversation, user, await lockStanding(transaction, conversation.id, users));
+}
+
+/** Users whose member rows a view is made of. */
+function usersOf({ kind, names }: Conversation, user: string): readonly string[] {
+  return kind === 'pair' ? names : [user];
 }
 
 /** As `viewOf`, of a standing that was read. */
@@ -118,6 +139,11 @@ function marksOf(member: MemberRow | undefined, lastSeq: number): Marks {
     readSeq: Math.min(member?.readSeq ?? 0, lastSeq),
     deliveredSeq: Math.min(member?.deliveredSeq ?? 0, lastSeq),
   };
+}
+
+/** Whether a seq is in view; its message may still be hidden or expired. */
+export function isInView({ intervals }: View, seq: number): boolean {
+  return intervals.some(({ from, to }) => from <= seq && seq <= to);
 }
 
 /** Holds whoever acts to being a member now. @throws ServiceError NOT_A_MEMBER */
