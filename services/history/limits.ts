@@ -108,6 +108,51 @@ export const CONTENT = {
   schemeBytes: 128,
 } as const;
 
+/** Limits of groups. */
+export const GROUP = {
+  /** Title: as long as a file's name. */
+  titleBytes: 1_024,
+  /** Messages that newcomers see: as many as one page may hold. */
+  visibleMessages: 1_000_000,
+  /** Retention in seconds: 100 years, with leap days. */
+  retentionS: 3_155_760_000,
+  /** Members: the largest groups that other products have. */
+  members: 100_000,
+  /** Members of one call: one transaction, and the answer waits for each one's own revision. */
+  membersAtOnce: 1_000,
+  /** Members of a page whose reader asked for no number. */
+  pageDefault: 100,
+  /** Members of one page: of the longest names still under 1 MiB. */
+  pageMax: 1_000,
+  /**
+   * Times that one member joins with messages between that they see: what `member.intervals` has room
+   * for. Beyond it the oldest part that they saw is no longer shown.
+   */
+  intervals: 400,
+} as const;
+
+/** Limits of profiles. */
+export const PROFILE = {
+  /** Name to show: as long as a group's title. */
+  displayNameBytes: 1_024,
+  /** URL of a picture: what servers and browsers take. */
+  avatarUrlBytes: 4_096,
+  /** Attributes: what a product keeps of a person, not a document. */
+  attributes: 64,
+  /** Key of an attribute. */
+  keyBytes: 128,
+  /** Value of an attribute: as long as a URL. */
+  valueBytes: 4_096,
+  /** Profiles of one call: one statement. */
+  atOnce: 500,
+  /** Bytes of one `PutProfiles`: as for one `Append`. */
+  putBytes: 900 * 1024,
+  /** Bytes of one answer: under the 4 MiB that a gRPC client receives unless told otherwise. */
+  getBytes: 3 * 1024 * 1024,
+  /** Profiles read at a time: of the largest ones still some MiB. */
+  readAtOnce: 50,
+} as const;
+
 /** What bounds the store's use of its database. */
 export const STORE = {
   /** Connections for reads, and as many for writes: MySQL's default of 151 carries several replicas. */
