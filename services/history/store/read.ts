@@ -26,23 +26,55 @@ async function readIn(
   maxBytes: number,
 ): Promise<StoredMessage[]> {
   const rows = await session.rows<MessageRow>(
-    `SELECT seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
-       CASE WHEN LENGTH(body) > ${SMALL_BODY_BYTES} THEN NULL ELSE body END
-     FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ?
+    `SELECT ${MESSAGE_COLUMNS} FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ?
      ORDER BY seq ${newestFirst ? 'DESC' : 'ASC'}`,
     [conversationId, fromSeq, toSeq],
   );
-  const kept = rows.slice(0, countThatFits(rows, maxBytes));
-  const large = kept.filter((row) => row[5] === null).map((row) => row[0]);
-  const bodies = await bodiesOf(session, conversationId, large);
-  return kept.map(([seq, editedAtMs, deletedAtMs, revision, , body]) => ({
-    seq,
-    body: body ?? bodies.get(seq)!,
-    editedAtMs,
-    deletedAtMs,
-    revision,
-  }));
+  return complete(session, conversationId, rows.slice(0, countThatFits(rows, maxBytes)));
 }
+
+/** What was read of a list of messages. */
+export interface ReadSeqs {
+  readonly messages: StoredMessage[];
+  /** The part of the list that is still to be read. */
+  readonly left: readonly number[];
+}
+
+/**
+ * The messages of `seqs`, in their order, without those that are gone; within `maxBytes` as `read`.
+ * Of distinct seqs; at most some hundred to a thousand at a time.
+ */
+export function readSeqs(
+  database: Database,
+  conversationId: Buffer,
+  seqs: readonly number[],
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<ReadSeqs> {
+  return database.run((session) => readSeqsIn(session, conversationId, seqs, maxBytes), signal);
+}
+
+async function readSeqsIn(
+  session: Session,
+  conversationId: Buffer,
+  seqs: readonly number[],
+  maxBytes: number,
+): Promise<ReadSeqs> {
+  if (seqs.length === 0) return { messages: [], left: [] };
+  const found = await session.rows<MessageRow>(
+    `SELECT ${MESSAGE_COLUMNS} FROM message WHERE conversation_id = ? AND seq IN (?)`,
+    [conversationId, seqs],
+  );
+  const bySeq = new Map(found.map((row) => [row[0], row]));
+  const rows = seqs.map((seq) => bySeq.get(seq)).filter((row) => row !== undefined);
+  const count = countThatFits(rows, maxBytes);
+  const messages = await complete(session, conversationId, rows.slice(0, count));
+  const next = rows[count]?.[0];
+  return { messages, left: next === undefined ? [] : seqs.slice(seqs.indexOf(next)) };
+}
+
+const MESSAGE_COLUMNS = `seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
+  CASE WHEN LENGTH(body) > ${SMALL_BODY_BYTES} THEN NULL ELSE body END`;
 
 type MessageRow = [number, number, number, number, number, Buffer | null];
 
@@ -55,16 +87,36 @@ function countThatFits(rows: readonly MessageRow[], maxBytes: number): number {
   return past < 0 ? rows.length : Math.max(past, 1);
 }
 
-async function bodiesOf(
+/** Messages of rows, the large ones read again: what stands beside a body must be of the same moment. */
+async function complete(
+  session: Session,
+  conversationId: Buffer,
+  rows: readonly MessageRow[],
+): Promise<StoredMessage[]> {
+  const large = rows.filter((row) => row[5] === null).map((row) => row[0]);
+  const whole = await readWhole(session, conversationId, large);
+  return rows.flatMap(([seq, editedAtMs, deletedAtMs, revision, , body]) => {
+    if (body) return { seq, editedAtMs, deletedAtMs, revision, body };
+    return whole.get(seq) ?? []; // gone meanwhile
+  });
+}
+
+/** Messages by seq, whatever their size. */
+export async function readWhole(
   session: Session,
   conversationId: Buffer,
   seqs: readonly number[],
-): Promise<Map<number, Buffer>> {
+): Promise<Map<number, StoredMessage>> {
   if (seqs.length === 0) return new Map();
+  const rows = await session.rows<[number, number, number, number, Buffer]>(
+    `SELECT seq, edited_at_ms, deleted_at_ms, revision, body
+     FROM message WHERE conversation_id = ? AND seq IN (?)`,
+    [conversationId, seqs],
+  );
   return new Map(
-    await session.rows<[number, Buffer]>(
-      'SELECT seq, body FROM message WHERE conversation_id = ? AND seq IN (?)',
-      [conversationId, seqs],
-    ),
+    rows.map(([seq, editedAtMs, deletedAtMs, revision, body]) => [
+      seq,
+      { seq, editedAtMs, deletedAtMs, revision, body },
+    ]),
   );
 }
