@@ -12,7 +12,19 @@ const SETTINGS = {
       const message = databaseFault(url);
       if (message !== undefined) context.addIssue({ code: 'custom', message });
     }),
+  HISTORY_RETENTION_DAYS: wholeNumber(0, 0, 36_500),
+  HISTORY_CHANGES_DAYS: wholeNumber(90, 1, 36_500),
+  HISTORY_SWEEP_SECONDS: wholeNumber(60, 1, 86_400),
 };
+
+function wholeNumber(fallback: number, min: number, max: number) {
+  const message = `must be a whole number of ${min} to ${max}`;
+  return z
+    .string()
+    .default(`${fallback}`)
+    .transform(Number)
+    .refine((number) => Number.isInteger(number) && number >= min && number <= max, { message });
+}
 
 /** The configuration of the history service. */
 export type HistoryConfig = Config<typeof SETTINGS>;

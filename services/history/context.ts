@@ -12,18 +12,21 @@ export class HistoryContext implements AsyncDisposable {
   readonly database: Database;
   readonly appends: JoinedAppends;
   readonly nowMs: () => number;
+  /** How long messages are kept in conversations that say nothing else, in milliseconds; 0 for ever. */
+  readonly retentionMs: number;
   /** The database has no server and no other owner: the service brings its schema up to date by itself. */
   readonly embedded: boolean;
   readonly #migrations: string;
 
   /** `databaseUrl`: `sqlite:PATH` or `mysql://…`. */
-  constructor(databaseUrl: string, nowMs: () => number) {
+  constructor(databaseUrl: string, nowMs: () => number, retentionMs = 0) {
     this.embedded = databaseUrl.startsWith('sqlite:');
     this.database = this.embedded
       ? new SqliteDatabase(databaseUrl.slice('sqlite:'.length))
       : new MysqlDatabase(databaseUrl);
     this.appends = new JoinedAppends((...given) => append(this.database, ...given));
     this.nowMs = nowMs;
+    this.retentionMs = retentionMs;
     const engine = this.embedded ? 'sqlite' : 'mysql';
     this.#migrations = fileURLToPath(new URL(`migrations/${engine}`, import.meta.url));
   }

@@ -14,6 +14,8 @@ import { notYet } from './handlers/not-yet.ts';
 import { sync } from './handlers/sync.ts';
 import { REQUEST_BYTES } from './limits.ts';
 
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
 /**
  * Starts the history service. An embedded database gets its schema here; with a server of its own
  * the service starts whatever state it is in, and its health tells whether it can work.
@@ -23,7 +25,13 @@ import { REQUEST_BYTES } from './limits.ts';
 export async function startHistory(config: HistoryConfig): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack();
   const context = await blame('HISTORY_DATABASE_URL', async () => {
-    const opened = stack.use(new HistoryContext(config.HISTORY_DATABASE_URL, Date.now));
+    const opened = stack.use(
+      new HistoryContext(
+        config.HISTORY_DATABASE_URL,
+        Date.now,
+        config.HISTORY_RETENTION_DAYS * DAY_MS,
+      ),
+    );
     if (opened.embedded) await opened.migrate();
     return opened;
   });

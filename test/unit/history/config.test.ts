@@ -28,3 +28,25 @@ describe('the database of the history service', () => {
     expect(() => read(url)).toThrow(`HISTORY_DATABASE_URL: ${fault}`);
   });
 });
+
+describe('the numbers of the history service', () => {
+  it('may be left out, or be whole numbers within their limits', () => {
+    expect(readHistoryConfig({ HISTORY_CHANGES_DAYS: '' })).toMatchObject({
+      HISTORY_RETENTION_DAYS: 0,
+      HISTORY_CHANGES_DAYS: 90,
+      HISTORY_SWEEP_SECONDS: 60,
+    });
+    expect(readHistoryConfig({ HISTORY_RETENTION_DAYS: '3650' }).HISTORY_RETENTION_DAYS).toBe(3650);
+  });
+
+  it.each([
+    ['HISTORY_RETENTION_DAYS', '-1'],
+    ['HISTORY_RETENTION_DAYS', '1.5'],
+    ['HISTORY_CHANGES_DAYS', '0'],
+    ['HISTORY_SWEEP_SECONDS', 'often'],
+  ])('may not have %s be %s', (name, value) => {
+    expect(() => readHistoryConfig({ [name]: value })).toThrow(
+      `${name}: must be a whole number of`,
+    );
+  });
+});

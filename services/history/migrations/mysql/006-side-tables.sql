@@ -47,7 +47,8 @@ CREATE TABLE IF NOT EXISTS hidden (
   conversation_id BINARY(16) NOT NULL,
   user_name VARBINARY(255) NOT NULL,
   seq BIGINT NOT NULL,
-  PRIMARY KEY (conversation_id, user_name, seq)
+  PRIMARY KEY (conversation_id, user_name, seq),
+  KEY hidden_by_seq (conversation_id, seq)
 );
 
 -- Messages that expire; kept after the sweep removed their content (swept: 1), until the floor passes them.
@@ -66,7 +67,8 @@ CREATE TABLE IF NOT EXISTS thread (
   thread VARBINARY(128) NOT NULL,
   kinds TINYINT NOT NULL,
   seq BIGINT NOT NULL,
-  PRIMARY KEY (conversation_id, thread, kinds, seq)
+  PRIMARY KEY (conversation_id, thread, kinds, seq),
+  KEY thread_by_seq (conversation_id, seq)
 );
 
 -- The highest time among the messages of each full block of 256 seqs: block 0 is seqs 1 to 256.

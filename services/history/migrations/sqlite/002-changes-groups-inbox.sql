@@ -92,6 +92,8 @@ CREATE TABLE IF NOT EXISTS hidden (
   PRIMARY KEY (conversation_id, user_name, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX IF NOT EXISTS hidden_by_seq ON hidden (conversation_id, seq);
+
 -- Messages that expire; kept after the sweep removed their content (swept: 1), until the floor passes them.
 CREATE TABLE IF NOT EXISTS expiry (
   conversation_id BLOB NOT NULL,
@@ -109,6 +111,8 @@ CREATE TABLE IF NOT EXISTS thread (
   seq INTEGER NOT NULL,
   PRIMARY KEY (conversation_id, thread, kinds, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS thread_by_seq ON thread (conversation_id, seq);
 
 -- The highest time among the messages of each full block of 256 seqs: block 0 is seqs 1 to 256.
 CREATE TABLE IF NOT EXISTS time_block (
