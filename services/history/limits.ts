@@ -58,6 +58,21 @@ export const SYNC_COUNT_DEFAULT = 50;
 /** Messages of one page at most: keeps one stream from running for hours. */
 export const SYNC_COUNT_MAX = 1_000_000;
 
+/** Conversations of an inbox's page whose reader asked for no number: a screenful or two. */
+export const INBOX_PAGE_DEFAULT = 50;
+
+/** Conversations of an inbox's page at most: one answer is made in memory. */
+export const INBOX_PAGE_MAX = 1_000;
+
+/** Bytes of an inbox's page, after which it ends early: below the 4 MiB that gRPC clients receive unless told otherwise. */
+export const INBOX_PAGE_BYTES = 3 * 1024 * 1024;
+
+/** How far the clocks of replicas may be apart, and an append may take, for an inbox's pages to miss nothing. */
+export const INBOX_SLACK_MS = 60_000;
+
+/** Unread messages that are counted exactly: beyond it nobody reads the number. */
+export const UNREAD_EXACT = 1_000;
+
 /** Messages of one frame: beyond it nothing is won per message, and a reader waits longer for the first. */
 export const FRAME_MESSAGES = 500;
 
