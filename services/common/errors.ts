@@ -34,6 +34,7 @@ export const REASONS = {
   NOT_A_MEMBER: 'The user is no member of the group, or there is no such group.',
   GROUP_NOT_FOUND: 'There is no such group.',
   GROUP_EXISTS: 'There is, or was, a group of this name.',
+  GROUP_DELETED: 'The group was deleted.',
   MEMBER_NOT_FOUND: 'The one it is about is no member of the group.',
   ROLE_TOO_LOW: "The user's role in the group does not allow this.",
   TOO_MANY_MEMBERS: 'The group would have more members than a group may.',

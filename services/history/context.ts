@@ -24,7 +24,9 @@ export class HistoryContext implements AsyncDisposable {
     this.database = this.embedded
       ? new SqliteDatabase(databaseUrl.slice('sqlite:'.length))
       : new MysqlDatabase(databaseUrl);
-    this.appends = new JoinedAppends((...given) => append(this.database, ...given));
+    this.appends = new JoinedAppends((conversation, batches, senders) =>
+      append(this.database, conversation, batches, { senders, nowMs }),
+    );
     this.nowMs = nowMs;
     this.retentionMs = retentionMs;
     const engine = this.embedded ? 'sqlite' : 'mysql';

@@ -52,7 +52,7 @@ function history(context: HistoryContext): Implementation {
   const handlers: Handlers<typeof HistoryService> = {
     sync: (request, call) => sync(database, request, call),
     append: (request, call) => append(context, request, call),
-    import: (requests, call) => importBatches(database, requests, call),
+    import: (requests, call) => importBatches(context, requests, call),
     editMessage: notYet,
     deleteMessages: notYet,
     changes: () => {

@@ -74,11 +74,12 @@ describe.each(['sqlite', 'mysql'] as const)('calls of the history service: %s', 
   });
 
   it('gives back a stored body with a field that nobody knows', async () => {
-    const [message] = encodeMessages([create(MessageSchema, said('1'))]);
+    const chat = pair('alice', 'unknown');
+    const [message] = encodeMessages([create(MessageSchema, said('1'))], chat);
     const unknown = Buffer.from([0xfa, 0xff, 0x03, 0x02, 0xca, 0xfe]);
     const body = Buffer.concat([message!.body, unknown]);
-    const chat = pair('alice', 'unknown');
-    await append(history.replica.database, chat, [[{ ...message!, body }]], false);
+    const rules = { senders: 'any', nowMs: Date.now } as const;
+    await append(history.replica.database, chat, [[{ ...message!, body }]], rules);
     const [frame] = await history.frames({ user: 'alice', conversation: peer('unknown') });
     const [synced] = frame!.messages;
     expect(Buffer.from(toBinary(MessageSchema, synced!)).includes(unknown)).toBe(true);

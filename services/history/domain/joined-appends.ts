@@ -1,12 +1,12 @@
 import { JOINED_BYTES, JOINED_MESSAGES } from '../limits.ts';
-import type { Batch, Conversation, Outcome } from '../store/model.ts';
+import type { Batch, Conversation, Outcome, Rules } from '../store/model.ts';
 import { bytesOf } from './message.ts';
 
-/** The store's `append` on one database. */
+/** The store's `append` on one database, of messages that are not imported. */
 export type Append = (
   conversation: Conversation,
   batches: readonly Batch[],
-  sendersJoin: boolean,
+  senders: Rules['senders'],
 ) => Promise<Outcome[]>;
 
 interface Waiting {
@@ -15,7 +15,7 @@ interface Waiting {
 }
 
 /**
- * Joins appends to the same conversation: while one transaction is under way, those that come wait
+ * Joins appends to the same conversation under the same rules: while one transaction is under way, those that come wait
  * for it, and then go together in the next. In a busy conversation one commit carries many of them,
  * and they don't queue for its lock in the database.
  */
@@ -29,8 +29,8 @@ export class JoinedAppends {
   }
 
   /** As the `append` that it was given, of one batch. */
-  append(conversation: Conversation, batch: Batch, sendersJoin: boolean): Promise<Outcome> {
-    const key = `${conversation.id.toString('hex')} ${sendersJoin}`;
+  append(conversation: Conversation, batch: Batch, senders: Rules['senders']): Promise<Outcome> {
+    const key = `${conversation.id.toString('hex')} ${senders}`;
     const settle = Promise.withResolvers<Outcome>();
     const queue = this.#waiting.get(key);
     if (queue) {
@@ -38,7 +38,7 @@ export class JoinedAppends {
     } else {
       const opened = [{ batch, settle }];
       this.#waiting.set(key, opened);
-      void this.#work(key, opened, conversation, sendersJoin);
+      void this.#work(key, opened, conversation, senders);
     }
     return settle.promise;
   }
@@ -47,13 +47,13 @@ export class JoinedAppends {
     key: string,
     queue: Waiting[],
     conversation: Conversation,
-    sendersJoin: boolean,
+    senders: Rules['senders'],
   ): Promise<void> {
     while (queue.length > 0) {
       const together = queue.splice(0, countThatJoin(queue));
       const batches = together.map(({ batch }) => batch);
       try {
-        const outcomes = await this.#append(conversation, batches, sendersJoin);
+        const outcomes = await this.#append(conversation, batches, senders);
         for (const [index, { settle }] of together.entries()) settle.resolve(outcomes[index]!);
       } catch (error) {
         for (const { settle } of together) settle.reject(error);

@@ -3,19 +3,24 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { SyncResponseSchema } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import {
+  ContentSchema,
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { MESSAGE_BYTES, MESSAGE_ID_BYTES } from '../limits.ts';
-import type { NewMessage } from '../store/model.ts';
+import type { Conversation, NewMessage } from '../store/model.ts';
 import { checkContent } from './content.ts';
 import { type At, checkBytes, type Faults } from './faults.ts';
+import { isQuiet, kindsOf } from './kinds.ts';
 import { checkName } from './names.ts';
 
 /** Notes what is wrong with a message that a sender gave, its size apart. */
 export function checkMessage(faults: Faults, at: At, message: Message): void {
   checkBytes(faults, () => `${at()}.id`, message.id, MESSAGE_ID_BYTES);
   if (message.sender !== '') checkName(faults, () => `${at()}.sender`, message.sender);
+  if (message.expiresAtMs < 0n) {
+    faults.add('INVALID_FIELD', `${at()}.expires_at_ms`, 'must be 0 or more');
+  }
   if (message.content) checkContent(faults, () => `${at()}.content`, message.content);
 }
 
@@ -38,32 +43,50 @@ export function bytesOf(messages: readonly NewMessage[]): number {
 }
 
 /**
- * Encodes messages as they are stored and later sent: id, sender, content and time, with nothing in
- * them that nobody knows. The service's own fields are set behind these bytes when they are read.
- * Content is always there, be it empty: its absence tells of a deleted message.
+ * Encodes messages of a conversation as they are stored and later sent: id, sender, content and times,
+ * with nothing in them that nobody knows. The service's own fields are set behind these bytes when
+ * they are read. Content is always there, be it empty: its absence tells of a deleted message.
  *
- * The time has no part in the hash: a message that was stored with the time of its arrival is the
+ * The times have no part in the hash: a message that was stored with the time of its arrival is the
  * same when it comes again with that time, as from an export.
  */
-export function encodeMessages(messages: readonly Message[]): NewMessage[] {
-  const given = messages.map(({ id, sender, content }) =>
-    create(MessageSchema, { id, sender, content: content ?? {} }),
+export function encodeMessages(
+  messages: readonly Message[],
+  conversation: Conversation,
+): NewMessage[] {
+  const contents = messages.map(({ content }) => content ?? NO_CONTENT);
+  const given = messages.map(({ id, sender }, index) =>
+    create(MessageSchema, { id, sender, content: contents[index]! }),
   );
   const bodies = encodeEach(given);
-  return messages.map(({ id, sender, sentAtMs }, index) => {
-    const body = bodies[index]!;
-    const message = { id, sender, sentAtMs: 0n, contentHash: hashOf(body), body };
-    return sentAtMs === 0n ? message : sentAt(message, sentAtMs);
+  return messages.map(({ id, sender, sentAtMs, expiresAtMs }, index) => {
+    const content = contents[index]!;
+    const kinds = kindsOf(conversation, sender, content);
+    const untimed = bodies[index]!;
+    const sent = withTime(untimed, MessageSchema.field.sentAtMs, sentAtMs);
+    return {
+      ...{ id, sender, sentAtMs, expiresAtMs, kinds },
+      contentHash: hashOf(untimed),
+      body: withTime(sent, MessageSchema.field.expiresAtMs, expiresAtMs),
+      thread: content.thread,
+      isQuiet: isQuiet(kinds),
+    };
   });
 }
 
+const NO_CONTENT = create(ContentSchema);
+
 /** A message that has no time yet, sent at `sentAtMs`. */
 export function sentAt(message: NewMessage, sentAtMs: bigint): NewMessage {
-  const field = new BinaryWriter()
-    .tag(MessageSchema.field.sentAtMs.number, WireType.Varint)
-    .sint64(sentAtMs)
-    .finish();
-  return { ...message, sentAtMs, body: Buffer.concat([message.body, field]) };
+  const body = withTime(message.body, MessageSchema.field.sentAtMs, sentAtMs);
+  return { ...message, sentAtMs, body };
+}
+
+/** An encoded message with one more time in it; 0 is a field's default, and not written. */
+function withTime(body: Buffer, { number }: { number: number }, timeMs: bigint): Buffer {
+  if (timeMs === 0n) return body;
+  const field = new BinaryWriter().tag(number, WireType.Varint).sint64(timeMs).finish();
+  return Buffer.concat([body, field]);
 }
 
 /** Encodes all in one go, which takes a quarter of the time, and cuts the result at their borders. */

@@ -5,21 +5,18 @@ import {
   type AppendResponse,
   AppendResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import type { CallContext } from '../../common/call.ts';
+import type { CallContext, Caller } from '../../common/call.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { idConflict } from '../domain/conflict.ts';
 import { Faults } from '../domain/faults.ts';
 import type { JoinedAppends } from '../domain/joined-appends.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
-import { checkMember, viewOf } from '../domain/view.ts';
+import { refusalError } from '../domain/refusal.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
-import type { Database } from '../store/database.ts';
-import type { Conversation, NewMessage } from '../store/model.ts';
+import type { Conversation, NewMessage, Rules } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 
 /** What appending works with. */
 export interface AppendParts {
-  readonly database: Database;
   readonly appends: JoinedAppends;
   /** The service's clock, in milliseconds since 1970. */
   readonly nowMs: () => number;
@@ -27,21 +24,15 @@ export interface AppendParts {
 
 /** Stores messages at the end of one conversation. */
 export async function append(
-  { database, appends, nowMs }: AppendParts,
+  { appends, nowMs }: AppendParts,
   request: AppendRequest,
-  { caller, signal }: CallContext,
+  { caller }: CallContext,
 ): Promise<AppendResponse> {
   const { conversation, messages } = parseAppend(request, BigInt(nowMs()));
-  if (caller.kind === 'user') {
-    checkCaller(caller, [request.user]);
-    for (const { sender } of messages) checkCaller(caller, [sender]);
-    if (conversation.kind === 'group') {
-      checkMember(await viewOf(database, conversation, caller.user, signal));
-    }
-  }
-  const sendersJoin = caller.kind === 'service' && conversation.kind === 'group';
-  const outcome = await appends.append(conversation, messages, sendersJoin);
-  if (outcome.conflictAt !== undefined) throw idConflict(`messages[${outcome.conflictAt}]`);
+  checkCaller(caller, [request.user]);
+  for (const { sender } of messages) checkCaller(caller, [sender]);
+  const outcome = await appends.append(conversation, messages, sendersOf(conversation, caller));
+  if (outcome.refused) throw refusalError(caller, 'messages', outcome.refused);
   return create(AppendResponseSchema, {
     messages: outcome.placed.map(({ seq, sentAtMs, repeated }, index) => ({
       seq: BigInt(seq),
@@ -52,6 +43,12 @@ export async function append(
   });
 }
 
+/** Whose messages a conversation takes: a pair's senders were checked with the request. */
+function sendersOf({ kind }: Conversation, caller: Caller): Rules['senders'] {
+  if (kind === 'pair') return 'any';
+  return caller.kind === 'service' ? 'join' : 'members';
+}
+
 /** @throws ServiceError INVALID_ARGUMENT with all faults */
 function parseAppend(
   request: AppendRequest,
@@ -59,16 +56,17 @@ function parseAppend(
 ): { conversation: Conversation; messages: NewMessage[] } {
   const faults = new Faults();
   checkAddress(faults, '', request);
-  checkMessages(faults, request);
+  checkMessages(faults, request, nowMs);
   faults.throwIfAny();
 
   const { user } = request;
+  const conversation = conversationAt(request);
   const given = request.messages.map((message) => ({
     ...message,
     id: message.id || randomUUIDv7(),
     sender: message.sender || user,
   }));
-  const messages = encodeMessages(given).map((message) =>
+  const messages = encodeMessages(given, conversation).map((message) =>
     message.sentAtMs === 0n ? sentAt(message, nowMs) : message,
   );
   checkSizes(faults, (index) => `messages[${index}]`, messages);
@@ -76,10 +74,10 @@ function parseAppend(
     faults.add('TOO_LARGE', 'messages', `must be at most ${APPEND_BYTES} bytes together`);
   }
   faults.throwIfAny();
-  return { conversation: conversationAt(request), messages };
+  return { conversation, messages };
 }
 
-function checkMessages(faults: Faults, request: AppendRequest): void {
+function checkMessages(faults: Faults, request: AppendRequest, nowMs: bigint): void {
   const { user, conversation, messages } = request;
   if (messages.length === 0) faults.add('MISSING_FIELD', 'messages', 'is required');
   if (messages.length > APPEND_MESSAGES) {
@@ -89,6 +87,10 @@ function checkMessages(faults: Faults, request: AppendRequest): void {
   for (const [index, message] of messages.entries()) {
     const at = () => `messages[${index}]`;
     checkMessage(faults, at, message);
+    const { expiresAtMs } = message;
+    if (expiresAtMs > 0n && expiresAtMs <= nowMs) {
+      faults.add('INVALID_FIELD', `${at()}.expires_at_ms`, 'has passed');
+    }
     const sender = message.sender || user;
     if (conversation.case === 'group' && sender === '') {
       faults.add('MISSING_FIELD', `${at()}.sender`, 'is required where the request has no user');

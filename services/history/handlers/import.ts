@@ -7,9 +7,9 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext, Caller } from '../../common/call.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { idConflict } from '../domain/conflict.ts';
 import { Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
+import { refusalError } from '../domain/refusal.ts';
 import { checkMember, viewOf } from '../domain/view.ts';
 import { IMPORT_BYTES, IMPORT_MESSAGES, IMPORT_RUNS } from '../limits.ts';
 import { append } from '../store/append.ts';
@@ -22,9 +22,18 @@ interface Run {
   readonly messages: NewMessage[];
 }
 
+/** What importing works with. */
+export interface ImportParts {
+  readonly database: Database;
+  /** The service's clock, in milliseconds since 1970. */
+  readonly nowMs: () => number;
+  /** What is older need not be stored, where its conversation says nothing else; 0 for none. */
+  readonly retentionMs: number;
+}
+
 /** Stores old messages batch after batch, and answers each; the next one is decoded while one is stored. */
 export async function* importBatches(
-  database: Database,
+  parts: ImportParts,
   requests: AsyncIterable<ImportRequest>,
   { caller, signal }: CallContext,
 ): AsyncGenerator<ImportResponse> {
@@ -38,8 +47,8 @@ export async function* importBatches(
     for (let batch = 1n; runs; batch++) {
       const next = nextBatch();
       next.catch(() => {}); // it is told in its turn, after the answer to this one
-      await authorize(database, runs, caller, signal);
-      const counts = await storeRuns(database, runs, caller);
+      await authorize(parts.database, runs, caller, signal);
+      const counts = await storeRuns(parts, runs, caller);
       yield create(ImportResponseSchema, { batch, ...counts });
       runs = await next;
     }
@@ -57,9 +66,10 @@ function parseBatch({ runs }: ImportRequest): Run[] {
   faults.throwIfAny();
 
   const parsed = runs.map((run, index) => {
-    const messages = encodeMessages(run.messages);
+    const conversation = conversationAt(run);
+    const messages = encodeMessages(run.messages, conversation);
     checkSizes(faults, (at) => `runs[${index}].messages[${at}]`, messages);
-    return { conversation: conversationAt(run), messages };
+    return { conversation, messages };
   });
   const bytes = parsed.reduce((sum, { messages }) => sum + bytesOf(messages), 0);
   if (bytes > IMPORT_BYTES) {
@@ -113,20 +123,22 @@ async function authorize(
 }
 
 async function storeRuns(
-  database: Database,
+  { database, nowMs, retentionMs }: ImportParts,
   runs: readonly Run[],
   caller: Caller,
-): Promise<{ added: number; repeated: number }> {
-  let added = 0;
-  let repeated = 0;
+): Promise<Counts> {
+  const counts = { added: 0, repeated: 0, skipped: 0 };
+  const senders = caller.kind === 'service' ? 'join' : 'any';
+  const rules = { senders, nowMs, imported: { retentionMs } } as const;
   for (const [index, { conversation, messages }] of runs.entries()) {
-    const sendersJoin = caller.kind === 'service' && conversation.kind === 'group';
-    const [outcome] = await append(database, conversation, [messages], sendersJoin);
-    const { placed, conflictAt } = outcome!;
-    if (placed === undefined) throw idConflict(`runs[${index}].messages[${conflictAt}]`);
-    const old = placed.filter((place) => place.repeated).length;
-    repeated += old;
-    added += placed.length - old;
+    const [outcome] = await append(database, conversation, [messages], rules);
+    const { placed, refused } = outcome!;
+    if (refused) throw refusalError(caller, `runs[${index}].messages`, refused);
+    for (const { seq, repeated } of placed) {
+      counts[seq === 0 ? 'skipped' : repeated ? 'repeated' : 'added']++;
+    }
   }
-  return { added, repeated };
+  return counts;
 }
+
+type Counts = Record<'added' | 'repeated' | 'skipped', number>;

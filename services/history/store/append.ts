@@ -1,13 +1,28 @@
+import { writeMembers } from './append-members.ts';
+import { type Database, DuplicateKey, type Ending, type Transaction } from './database.ts';
 import {
-  type Database,
-  DuplicateKey,
-  type Ending,
-  type Transaction,
-  type Value,
-} from './database.ts';
-import { type Batch, type Conversation, KIND, nameColumns, type Outcome } from './model.ts';
-import { type Fresh, idsOf, type Known, type Settled, sendersOf, settle } from './settle.ts';
-import { CONVERSATION, MEMBER, MEMBERSHIP, MESSAGE } from './tables.ts';
+  type Batch,
+  type Conversation,
+  KIND,
+  nameColumns,
+  type Outcome,
+  type Refusal,
+  type Rules,
+} from './model.ts';
+import { type Pending, settlePending } from './pending.ts';
+import {
+  type Change,
+  type Fresh,
+  idsOf,
+  type Known,
+  type Settled,
+  sendersOf,
+  settle,
+  type Terms,
+} from './settle.ts';
+import { writeSideRows } from './side-rows.ts';
+import { lockStanding, ROLE, type Standing } from './standing.ts';
+import { CONVERSATION, MESSAGE } from './tables.ts';
 
 /** Databases whose last append brought messages that were stored before: those seldom come alone. */
 const expectRepeats = new WeakSet<Database>();
@@ -19,88 +34,90 @@ const expectRepeats = new WeakSet<Database>();
  * `contentHash` is a repeat: it keeps its place.
  *
  * The conversation begins with its first message, and a pair's two users are its members from then
- * on. With `sendersJoin` the senders of messages that were added become members, too, from seq 1;
- * members stay as they are.
+ * on. A message raises its sender's own marks.
  *
  * A transaction whose outcome was lost is done again: its messages then count as repeated.
  */
-export function append(
+export async function append(
   database: Database,
   conversation: Conversation,
   batches: readonly Batch[],
-  sendersJoin: boolean,
+  rules: Rules,
 ): Promise<Outcome[]> {
-  return database.transaction((transaction) =>
-    appendIn(transaction, conversation, batches, sendersJoin, database),
+  const { outcomes, pending } = await database.transaction((transaction) =>
+    appendIn(transaction, { database, conversation, batches, rules }),
   );
+  if (pending) await settlePending(database, pending);
+  return outcomes;
 }
 
-async function appendIn(
-  transaction: Transaction,
-  conversation: Conversation,
-  batches: readonly Batch[],
-  sendersJoin: boolean,
-  database: Database,
-): Promise<Ending<Outcome[]>> {
-  const senders = sendersJoin ? sendersOf(batches.flat()) : [];
-  const { lastSeq, members } = await lock(transaction, conversation, senders);
-  const { outcomes, fresh } = await place(transaction, conversation, batches, lastSeq, database);
-  const last = fresh.at(-1);
-  if (last === undefined) return { value: outcomes, commit: false };
-
-  const joining = sendersJoin ? sendersOf(fresh.map(({ message }) => message)) : [];
-  if (lastSeq === 0 && conversation.kind === 'pair') joining.push(...conversation.names);
-  const newcomers = joining.filter((user) => !members.has(user));
-  await join(transaction, conversation, [...new Set(newcomers)]);
-  await transaction.write(
-    'UPDATE conversation SET last_seq = ?, last_sent_at_ms = ? WHERE conversation_id = ?',
-    [last.seq, last.message.sentAtMs, conversation.id],
-  );
-  return { value: outcomes, commit: true };
+/** What one call of `append` was given. */
+interface Asked {
+  readonly database: Database;
+  readonly conversation: Conversation;
+  readonly batches: readonly Batch[];
+  readonly rules: Rules;
 }
 
-interface Locked {
-  readonly lastSeq: number;
-  /** Those of the users asked for who are members. */
-  readonly members: Set<string>;
+interface Appended {
+  readonly outcomes: Outcome[];
+  /** For new members; to be settled once they are there. */
+  readonly pending?: Pending;
 }
 
-/** Locks the conversation until the transaction ends, and makes it where it is not there. */
+async function appendIn(transaction: Transaction, asked: Asked): Promise<Ending<Appended>> {
+  const { conversation, batches, rules } = asked;
+  const standing = await lock(transaction, asked);
+  const nowMs = rules.nowMs();
+  if (standing === undefined) return refuseAll(batches, { why: 'notMember', index: 0 });
+  const { conversation: before, members } = standing;
+  if (before.deletedAtMs > 0) return refuseAll(batches, { why: 'groupDeleted' });
+  const { outcomes, fresh } = await place(transaction, asked, termsOf(asked, standing, nowMs));
+  if (fresh.length === 0) return { value: { outcomes }, commit: false };
+
+  const change = { conversation, before, members, fresh, imported: !!rules.imported, nowMs };
+  const joins = conversation.kind === 'group' && rules.senders === 'join';
+  const { joined, pending } = await writeMembers(transaction, change, joins);
+  await writeSideRows(transaction, change);
+  await update(transaction, change, joined);
+  return { value: { outcomes, ...(pending && { pending }) }, commit: true };
+}
+
+function refuseAll(batches: readonly Batch[], refused: Refusal): Ending<Appended> {
+  return { value: { outcomes: batches.map(() => ({ refused })) }, commit: false };
+}
+
+/** Locks the conversation until the transaction ends, and makes it where it is not there and may be made. */
 async function lock(
   transaction: Transaction,
-  conversation: Conversation,
-  users: readonly string[],
-): Promise<Locked> {
-  const found = await find(transaction, conversation, users);
-  if (found) return found;
+  { conversation, batches, rules }: Asked,
+): Promise<Standing | undefined> {
+  const isGroup = conversation.kind === 'group';
+  const users = isGroup ? sendersOf(batches.flat()) : conversation.names;
+  const found = await lockStanding(transaction, conversation.id, users);
+  if (found || (isGroup && rules.senders === 'members')) return found;
   // Another writer may do the same: then this waits for its commit, and finds its row.
   const row = [conversation.id, KIND[conversation.kind], ...nameColumns(conversation), 0, 1, 0, 0];
   await transaction.insert(CONVERSATION, [row], 'keep');
-  return (await find(transaction, conversation, users))!;
+  return lockStanding(transaction, conversation.id, users);
 }
 
-async function find(
-  transaction: Transaction,
-  { id }: Conversation,
-  users: readonly string[],
-): Promise<Locked | undefined> {
-  const rows =
-    users.length === 0
-      ? await transaction.rows<[number, null]>(
-          'SELECT last_seq, NULL FROM conversation WHERE conversation_id = ? FOR UPDATE',
-          [id],
-        )
-      : await transaction.rows<[number, Buffer | null]>(
-          `SELECT last_seq, user_name FROM conversation
-           LEFT JOIN member
-             ON member.conversation_id = conversation.conversation_id AND user_name IN (?)
-           WHERE conversation.conversation_id = ? FOR UPDATE`,
-          [users.map((user) => Buffer.from(user)), id],
-        );
-  const [first] = rows;
-  if (first === undefined) return undefined;
-  const names = rows.flatMap(([, name]) => (name === null ? [] : [name.toString()]));
-  return { lastSeq: first[0], members: new Set(names) };
+function termsOf(
+  { conversation, rules: { senders, imported } }: Asked,
+  { conversation: { lastSeq, createdAtMs, retentionS }, members }: Standing,
+  nowMs: number,
+): Terms {
+  const membersOnly =
+    senders === 'members' || (senders === 'join' && createdAtMs > 0 && imported === undefined);
+  const isMember = (user: string) => (members.get(user)?.role ?? ROLE.former) !== ROLE.former;
+  const retentionMs = retentionS * 1000 || (imported?.retentionMs ?? 0);
+  const oldestMs = retentionMs === 0 ? Number.NEGATIVE_INFINITY : nowMs - retentionMs;
+  return {
+    lastSeq,
+    mayWrite: conversation.kind === 'group' && membersOnly ? isMember : () => true,
+    skips: ({ sentAtMs, expiresAtMs }) =>
+      imported !== undefined && (sentAtMs < oldestMs || (expiresAtMs > 0n && expiresAtMs <= nowMs)),
+  };
 }
 
 /**
@@ -109,13 +126,11 @@ async function find(
  */
 async function place(
   transaction: Transaction,
-  conversation: Conversation,
-  batches: readonly Batch[],
-  lastSeq: number,
-  database: Database,
+  { database, conversation, batches }: Asked,
+  terms: Terms,
 ): Promise<Settled> {
-  if (lastSeq === 0 || !expectRepeats.has(database)) {
-    const settled = settle(batches, new Map(), lastSeq);
+  if (terms.lastSeq === 0 || !expectRepeats.has(database)) {
+    const settled = settle(batches, new Map(), terms);
     try {
       await insert(transaction, conversation, settled.fresh);
       return settled;
@@ -126,7 +141,7 @@ async function place(
   const known = await findKnown(transaction, conversation, batches);
   if (known.size > 0) expectRepeats.add(database);
   else expectRepeats.delete(database);
-  const settled = settle(batches, known, lastSeq);
+  const settled = settle(batches, known, terms);
   await insert(transaction, conversation, settled.fresh);
   return settled;
 }
@@ -155,33 +170,28 @@ async function insert(
   conversation: Conversation,
   fresh: readonly Fresh[],
 ): Promise<void> {
-  const rows = fresh.map(({ seq, message }): Value[] => {
-    const { id, sender, sentAtMs, contentHash, body } = message;
-    const [idBytes, senderBytes] = [Buffer.from(id), Buffer.from(sender)];
-    return [conversation.id, seq, idBytes, senderBytes, sentAtMs, contentHash, body];
-  });
+  const rows = fresh.map(({ seq, message }) => [
+    ...[conversation.id, seq, Buffer.from(message.id), Buffer.from(message.sender)],
+    ...[message.sentAtMs, message.contentHash, message.body, message.kinds],
+  ]);
   await transaction.insert(MESSAGE, rows, 'refuse');
 }
 
-/**
- * Makes users members from seq 1. Their memberships stand in other shards, and go ahead: one that ends
- * up without its member row does no harm.
- */
-async function join(
+async function update(
   transaction: Transaction,
-  { id }: Conversation,
-  users: readonly string[],
+  { conversation, before, fresh, imported, nowMs }: Change,
+  joined: number,
 ): Promise<void> {
-  const names = users.map((user) => Buffer.from(user)).sort(Buffer.compare);
-  if (names.length === 0) return;
-  await transaction.insertAhead(
-    MEMBERSHIP,
-    names.map((name) => [name, id, 0]),
-    'keep',
-  );
-  await transaction.insert(
-    MEMBER,
-    names.map((name) => [id, name, 1]),
-    'keep',
+  const last = fresh.at(-1)!;
+  const run = before.importedFromSeq || fresh[0]!.seq;
+  const expires = before.expiring || fresh.some(({ message }) => message.expiresAtMs > 0n);
+  await transaction.write(
+    `UPDATE conversation SET last_seq = ?, last_sent_at_ms = ?, appended_at_ms = ?,
+       imported_from_seq = ?, expiring = ?, member_count = ?, incomplete = 0
+     WHERE conversation_id = ?`,
+    [
+      ...[last.seq, last.message.sentAtMs, nowMs, imported ? run : 0, expires ? 1 : 0],
+      ...[before.memberCount + joined, conversation.id],
+    ],
   );
 }

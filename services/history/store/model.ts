@@ -27,6 +27,31 @@ export interface NewMessage {
   readonly contentHash: Buffer;
   /** Kept and given back as it is, whatever it holds. */
   readonly body: Buffer;
+  /** When it vanishes; 0 for never. */
+  readonly expiresAtMs: bigint;
+  /** Empty outside threads; else at most 128 bytes of UTF-8. */
+  readonly thread: string;
+  /** Bits that tell what it holds. */
+  readonly kinds: number;
+  /** It is unread for nobody. */
+  readonly isQuiet: boolean;
+}
+
+/** On which terms messages are appended. */
+export interface Rules {
+  /**
+   * Whose messages a group takes, and what becomes of them. `members`: members' alone. `join`: in a
+   * group that nobody created anybody's, and the senders are members from seq 1; in one that was
+   * created members' alone, or anybody's where they are imported. `any`: anybody's, and nobody joins.
+   */
+  readonly senders: 'members' | 'join' | 'any';
+  /** The service's clock, in milliseconds since 1970; asked while the conversation is locked. */
+  readonly nowMs: () => number;
+  /**
+   * The messages are old: they raise no marks and count as read, and what has expired or is older than
+   * `retentionMs` (0 for none; a conversation's own comes first) is skipped.
+   */
+  readonly imported?: { readonly retentionMs: number };
 }
 
 /** Messages that stand or fall together. */
@@ -34,6 +59,7 @@ export type Batch = readonly NewMessage[];
 
 /** Where one message stands. */
 export interface Placed {
+  /** 0 where it was skipped. */
   readonly seq: number;
   /** As stored: a repeat is told the time of the first. */
   readonly sentAtMs: bigint;
@@ -41,13 +67,18 @@ export interface Placed {
   readonly repeated: boolean;
 }
 
-/**
- * What became of a batch: a place for each message, or the index of the first message whose id was
- * used for another one; nothing of such a batch is stored.
- */
+/** Why nothing of a batch was stored; `index` is that of the first message at fault. */
+export type Refusal =
+  /** Its id was used for another message. */
+  | { readonly why: 'conflict'; readonly index: number }
+  /** Its sender is no member of the group, or there is no such group. */
+  | { readonly why: 'notMember'; readonly index: number }
+  | { readonly why: 'groupDeleted'; readonly index?: never };
+
+/** What became of a batch: a place for each message, or why it was refused as a whole. */
 export type Outcome =
-  | { readonly placed: readonly Placed[]; readonly conflictAt?: never }
-  | { readonly placed?: never; readonly conflictAt: number };
+  | { readonly placed: readonly Placed[]; readonly refused?: never }
+  | { readonly placed?: never; readonly refused: Refusal };
 
 /** A stored message, ready to be copied into a frame. */
 export interface StoredMessage {

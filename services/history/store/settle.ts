@@ -1,4 +1,5 @@
-import type { Batch, NewMessage, Outcome, Placed } from './model.ts';
+import type { Batch, Conversation, NewMessage, Outcome, Placed, Refusal } from './model.ts';
+import type { ConversationRow, MemberRow } from './standing.ts';
 
 /** What is known of a stored message under its id. */
 export interface Known {
@@ -13,26 +14,48 @@ export interface Fresh {
   readonly message: NewMessage;
 }
 
+/** What an append adds to a conversation. */
+export interface Change {
+  readonly conversation: Conversation;
+  /** As it stood, locked. */
+  readonly before: ConversationRow;
+  /** Rows of the senders who have one; in a pair, of both. */
+  readonly members: ReadonlyMap<string, MemberRow>;
+  /** At least one. */
+  readonly fresh: readonly Fresh[];
+  readonly imported: boolean;
+  readonly nowMs: number;
+}
+
 /** What `settle` decided; `fresh` is to be inserted. */
 export interface Settled {
   readonly outcomes: Outcome[];
   readonly fresh: Fresh[];
 }
 
+/** Which messages a conversation takes. */
+export interface Terms {
+  /** The conversation's last seq. */
+  readonly lastSeq: number;
+  /** Whether this sender's messages are taken. */
+  readonly mayWrite: (sender: string) => boolean;
+  /** Whether a message that is taken is not worth storing. */
+  readonly skips: (message: NewMessage) => boolean;
+}
+
 /**
- * Gives every message of `batches` its place behind `lastSeq`, or finds it among `known`. Batches
- * build on each other; one with a conflict leaves no trace.
+ * Gives every message of `batches` its place behind the last one, or finds it among `known`. Batches
+ * build on each other; one that is refused leaves no trace.
  */
 export function settle(
   batches: readonly Batch[],
   known: Map<string, Known>,
-  lastSeq: number,
+  terms: Terms,
 ): Settled {
   const fresh: Fresh[] = [];
   const outcomes = batches.map((batch): Outcome => {
-    const first = lastSeq + fresh.length + 1;
-    const settled = settleBatch(batch, known, first);
-    if (settled.conflictAt !== undefined) return { conflictAt: settled.conflictAt };
+    const settled = settleBatch(batch, known, terms, terms.lastSeq + fresh.length + 1);
+    if (settled.refused) return { refused: settled.refused };
     for (const entry of settled.fresh) {
       known.set(entry.message.id, knownOf(entry));
       fresh.push(entry);
@@ -42,33 +65,44 @@ export function settle(
   return { outcomes, fresh };
 }
 
-type SettledBatch =
-  | { placed: Placed[]; fresh: Fresh[]; conflictAt?: never }
-  | { conflictAt: number };
+type SettledBatch = { placed: Placed[]; fresh: Fresh[]; refused?: never } | { refused: Refusal };
 
 function settleBatch(
   batch: Batch,
   known: ReadonlyMap<string, Known>,
+  { mayWrite, skips }: Terms,
   firstSeq: number,
 ): SettledBatch {
+  // Before all else: whoever may not write learns nothing of what is stored.
+  const stranger = batch.findIndex(({ sender }) => !mayWrite(sender));
+  if (stranger >= 0) return { refused: { why: 'notMember', index: stranger } };
   const own = new Map<string, Known>();
   const fresh: Fresh[] = [];
   const placed: Placed[] = [];
   for (const [index, message] of batch.entries()) {
-    const before = known.get(message.id) ?? own.get(message.id);
-    if (before === undefined) {
-      const entry = { seq: firstSeq + fresh.length, message };
-      own.set(message.id, knownOf(entry));
-      fresh.push(entry);
-      placed.push({ seq: entry.seq, sentAtMs: message.sentAtMs, repeated: false });
-    } else if (before.contentHash.equals(message.contentHash)) {
+    const { id, sentAtMs } = message;
+    const before = known.get(id) ?? own.get(id);
+    if (before && !isRepeat(message, before)) return { refused: { why: 'conflict', index } };
+    if (before) {
       placed.push({ seq: before.seq, sentAtMs: before.sentAtMs, repeated: true });
+    } else if (skips(message)) {
+      placed.push({ seq: 0, sentAtMs, repeated: false });
     } else {
-      return { conflictAt: index };
+      const entry = { seq: firstSeq + fresh.length, message };
+      own.set(id, knownOf(entry));
+      fresh.push(entry);
+      placed.push({ seq: entry.seq, sentAtMs, repeated: false });
     }
   }
   return { placed, fresh };
 }
+
+/** What was deleted has lost its hash: nobody can tell any more what it said. */
+function isRepeat({ contentHash }: NewMessage, before: Known): boolean {
+  return before.contentHash.equals(contentHash) || before.contentHash.equals(NO_HASH);
+}
+
+const NO_HASH = Buffer.alloc(16);
 
 function knownOf({ seq, message }: Fresh): Known {
   return { seq, sentAtMs: message.sentAtMs, contentHash: message.contentHash };

@@ -35,6 +35,10 @@ export interface ConversationRow {
   readonly memberCount: number;
   /** Some message has, or had, an expiry. */
   readonly expiring: boolean;
+  /** Where the run of imported messages began that `lastSeq` ends; 0 where it ends none. */
+  readonly importedFromSeq: number;
+  /** A pair whose member rows have to be made again. */
+  readonly incomplete: boolean;
 }
 
 /** A row of `member`: what decides what a user may see and do. */
@@ -66,7 +70,8 @@ export const CONVERSATION_COLUMNS = `conversation.last_seq, conversation.floor_s
   conversation.revision, conversation.log_revision, CAST(conversation.last_sent_at_ms AS CHAR),
   conversation.appended_at_ms, conversation.title, conversation.visibility,
   conversation.visible_messages, conversation.retention_s, conversation.created_at_ms,
-  conversation.deleted_at_ms, conversation.member_count, conversation.expiring`;
+  conversation.deleted_at_ms, conversation.member_count, conversation.expiring,
+  conversation.imported_from_seq, conversation.incomplete`;
 
 /** The values of `CONVERSATION_COLUMNS`. */
 export type ConversationColumns = [
@@ -77,6 +82,8 @@ export type ConversationColumns = [
   Buffer,
   number,
   Buffer,
+  number,
+  number,
   number,
   number,
   number,
@@ -111,7 +118,7 @@ export function conversationRow(columns: ConversationColumns): ConversationRow {
   const [visibility, visibleMessages, retentionS, createdAtMs, deletedAtMs] = columns.slice(
     7,
   ) as number[];
-  const [memberCount, expiring] = columns.slice(12) as number[];
+  const [memberCount, expiring, importedFromSeq, incomplete] = columns.slice(12) as number[];
   return {
     lastSeq,
     floorSeq,
@@ -127,6 +134,8 @@ export function conversationRow(columns: ConversationColumns): ConversationRow {
     deletedAtMs: deletedAtMs!,
     memberCount: memberCount!,
     expiring: expiring !== 0,
+    importedFromSeq: importedFromSeq!,
+    incomplete: incomplete !== 0,
   };
 }
 
@@ -206,4 +215,4 @@ async function standingIn(
 
 type StandingColumns = [...ConversationColumns, ...MemberColumns];
 
-const CONVERSATION_WIDTH = 14;
+const CONVERSATION_WIDTH = 16;

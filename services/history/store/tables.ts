@@ -15,15 +15,18 @@ export const MESSAGE: Table = {
   name: 'message',
   columns: [
     ...['conversation_id', 'seq', 'message_id', 'sender', 'sent_at_ms'],
-    ...['content_hash', 'body'],
+    ...['content_hash', 'body', 'kinds'],
   ],
   key: ['conversation_id', 'seq'],
 };
 
-/** Decides what a user may see of a conversation. */
+/** Decides what a user may see of a conversation. Who is new has hidden nothing: its other columns' defaults. */
 export const MEMBER: Table = {
   name: 'member',
-  columns: ['conversation_id', 'user_name', 'role'],
+  columns: [
+    ...['conversation_id', 'user_name', 'role', 'intervals', 'epoch'],
+    ...['read_seq', 'delivered_seq', 'joined_at_ms', 'left_sent_at_ms'],
+  ],
   key: ['conversation_id', 'user_name'],
 };
 
@@ -90,7 +93,10 @@ export const THREAD: Table = {
   key: ['conversation_id', 'thread', 'kinds', 'seq'],
 };
 
-/** The highest time among the messages of each full block of 256 seqs. */
+/** Seqs of a block of `TIME_BLOCK`. */
+export const BLOCK_SEQS = 256;
+
+/** The highest time among the messages of each full block: block 0 is seqs 1 to 256. */
 export const TIME_BLOCK: Table = {
   name: 'time_block',
   columns: ['conversation_id', 'block', 'max_sent_at_ms'],

@@ -4,7 +4,7 @@ import { append } from '../../../services/history/store/append.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { engines, never } from './engines.ts';
-import { appendAll, encoded, numbered, readAll, textOf } from './messages.ts';
+import { appendAll, encoded, numbered, readAll, rulesOf, textOf } from './messages.ts';
 
 describe.each(engines)('appending: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
@@ -62,7 +62,7 @@ describe.each(engines)('appending: %s', (_name, open) => {
 
   it('knows repeats within one batch, and within several joined ones', async () => {
     const [a, b] = numbered('a', 2);
-    const outcomes = await append(database, chat, [[a!, b!, a!], [b!]], false);
+    const outcomes = await append(database, chat, [[a!, b!, a!], [b!]], rulesOf());
     expect(outcomes.map(({ placed }) => placed?.map(({ seq }) => seq))).toEqual([[1, 2, 1], [2]]);
     expect(await readAll(database, chat)).toHaveLength(2);
   });
@@ -74,12 +74,12 @@ describe.each(engines)('appending: %s', (_name, open) => {
       database,
       chat,
       [[...numbered('b', 2), ...other], numbered('c', 1), other],
-      false,
+      rulesOf(),
     );
     expect(outcomes).toEqual([
-      { conflictAt: 2 },
+      { refused: { why: 'conflict', index: 2 } },
       { placed: [{ seq: 3, sentAtMs: 0n, repeated: false }] },
-      { conflictAt: 0 },
+      { refused: { why: 'conflict', index: 0 } },
     ]);
     expect((await readAll(database, chat)).map(textOf)).toEqual([
       'a says 0',
@@ -91,7 +91,8 @@ describe.each(engines)('appending: %s', (_name, open) => {
   it('begins no conversation with a batch that contradicts itself', async () => {
     const contradiction = [...numbered('a', 1), ...numbered('a', 1, 'bob')];
     const room = group('room');
-    expect(await append(database, room, [contradiction], true)).toEqual([{ conflictAt: 1 }]);
+    const outcomes = await append(database, room, [contradiction], rulesOf());
+    expect(outcomes).toEqual([{ refused: { why: 'conflict', index: 1 } }]);
     expect(await readStanding(database, room.id, [], never)).toBeUndefined();
   });
 
@@ -143,8 +144,9 @@ describe.each(engines)('appending: %s', (_name, open) => {
       expect((await readStanding(database, chat.id, [user], never))?.members.size).toBe(1);
     }
     const room = group('room');
-    await append(database, room, [[...numbered('a', 2), ...numbered('c', 1, 'carol')]], true);
-    await append(database, room, [numbered('d', 1, 'dave'), encoded({ id: 'nobody' })], false);
+    await appendAll(database, room, [...numbered('a', 2), ...numbered('c', 1, 'carol')]);
+    const strangers = [...numbered('d', 1, 'dave'), ...encoded({ id: 'nobody' })];
+    await appendAll(database, room, strangers, { senders: 'any' });
     const members = ['alice', 'carol', 'dave', ''].map(
       async (user) => (await readStanding(database, room.id, [user], never))?.members.size,
     );

@@ -40,7 +40,7 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
         async function* requests() {
           yield create(ImportRequestSchema, { runs });
         }
-        return Array.fromAsync(importBatches(context.database, requests(), call));
+        return Array.fromAsync(importBatches(context, requests(), call));
       },
       async seqs(request: MessageInitShape<typeof SyncRequestSchema>) {
         const frames = await Array.fromAsync(

@@ -3,6 +3,7 @@ import {
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { group } from '../../../services/history/domain/conversation.ts';
 import { encodeMessages } from '../../../services/history/domain/message.ts';
 import { append } from '../../../services/history/store/append.ts';
 import type { Database } from '../../../services/history/store/database.ts';
@@ -10,6 +11,7 @@ import type {
   Conversation,
   NewMessage,
   Placed,
+  Rules,
   StoredMessage,
 } from '../../../services/history/store/model.ts';
 import { read } from '../../../services/history/store/read.ts';
@@ -18,7 +20,18 @@ import { never } from './engines.ts';
 
 /** Messages as handlers give them to a store. */
 export function encoded(...messages: MessageInitShape<typeof MessageSchema>[]): NewMessage[] {
-  return encodeMessages(messages.map((message) => create(MessageSchema, message)));
+  return encodedFor(group('any'), ...messages);
+}
+
+/** As `encoded`: in a pair it makes a difference who called. */
+export function encodedFor(
+  conversation: Conversation,
+  ...messages: MessageInitShape<typeof MessageSchema>[]
+): NewMessage[] {
+  return encodeMessages(
+    messages.map((message) => create(MessageSchema, message)),
+    conversation,
+  );
 }
 
 /** `count` messages with ids that begin with `prefix`, and texts that tell them apart. */
@@ -33,15 +46,30 @@ export function numbered(prefix: string, count: number, sender = 'alice'): NewMe
   );
 }
 
-/** Appends one batch that has no conflict. */
+/** Rules of an append, by a service where nothing else is said. */
+export function rulesOf(given: Partial<Rules> = {}): Rules {
+  return { senders: 'join', nowMs: Date.now, ...given };
+}
+
+/** Appends one batch that is not refused, by a service where nothing else is said. */
 export async function appendAll(
   database: Database,
   conversation: Conversation,
   batch: readonly NewMessage[],
+  rules?: Partial<Rules>,
 ): Promise<readonly Placed[]> {
-  const [outcome] = await append(database, conversation, [batch], conversation.kind === 'group');
-  if (!outcome?.placed) throw new Error(`a conflict at ${outcome?.conflictAt}`);
+  const [outcome] = await append(database, conversation, [batch], rulesOf(rules));
+  if (!outcome?.placed) throw new Error(`refused: ${outcome?.refused.why}`);
   return outcome.placed;
+}
+
+/** Imports one batch that is not refused, by a service; nothing is too old. */
+export function importAll(
+  database: Database,
+  conversation: Conversation,
+  batch: readonly NewMessage[],
+): Promise<readonly Placed[]> {
+  return appendAll(database, conversation, batch, { imported: { retentionMs: 0 } });
 }
 
 /** All that a conversation holds, oldest first. */

@@ -9,7 +9,7 @@ import { readStanding } from '../../../services/history/store/standing.ts';
 import { SilentProxy } from '../../rpc/kit-proxy.ts';
 import { type FreshDatabase, freshDatabase } from '../../support/databases.ts';
 import { migrated, never } from './engines.ts';
-import { appendAll, numbered, readAll, textOf } from './messages.ts';
+import { appendAll, numbered, readAll, rulesOf, textOf } from './messages.ts';
 
 describe('a MySQL that fails', () => {
   const chat = pair('alice', 'bob');
@@ -32,7 +32,7 @@ describe('a MySQL that fails', () => {
   /** The connections to the test's database but for `other`; with what they run, if they do. */
   async function connections(): Promise<{ id: number; statement: string | null }[]> {
     const name = new URL(database.url).pathname.slice(1);
-    const [rows] = await other.query('SHOW PROCESSLIST');
+    const [rows] = await other.query('SHOW FULL PROCESSLIST');
     return (rows as unknown[][])
       .map(([id, , , db, , , , statement]) => ({ id, db, statement }) as Row)
       .filter(({ id, db }) => db === name && id !== other.threadId);
@@ -111,7 +111,7 @@ describe('a MySQL that fails', () => {
     await using gone = new MysqlDatabase(`mysql://root@127.0.0.1:${port}/nowhere`);
     const failure = { code: 14, reason: 'STORE_UNAVAILABLE' };
     await expect(readStanding(gone, chat.id, [], never)).rejects.toMatchObject(failure);
-    await expect(append(gone, chat, [numbered('b', 1)], false)).rejects.toMatchObject(failure);
+    await expect(append(gone, chat, [numbered('b', 1)], rulesOf())).rejects.toMatchObject(failure);
     expect(gone.connectionsInUse).toBe(0);
   });
 });

@@ -218,7 +218,7 @@ async function importInto(context: HistoryContext, room: string, messages: Messa
   async function* requests() {
     yield create(ImportRequestSchema, { runs });
   }
-  for await (const answer of importBatches(context.database, requests(), call)) {
+  for await (const answer of importBatches(context, requests(), call)) {
     expect(answer.added + answer.repeated).toBe(messages.length);
   }
 }

@@ -40,7 +40,10 @@ class SlowStore {
 const batch = (length: number): Batch =>
   Array.from({ length }, (): NewMessage => {
     const empty = Buffer.alloc(0);
-    return { id: '', sender: '', sentAtMs: 0n, contentHash: empty, body: empty };
+    return {
+      ...{ id: '', sender: '', sentAtMs: 0n, contentHash: empty, body: empty },
+      ...{ expiresAtMs: 0n, thread: '', kinds: 0, isQuiet: false },
+    };
   });
 const chat = pair('alice', 'bob');
 
@@ -55,8 +58,8 @@ function joined() {
 describe('joined appends', () => {
   it('go together while another is under way, and each gets its own outcome', async () => {
     const { store, appends } = joined();
-    const first = appends.append(chat, batch(1), false);
-    const others = [2, 3, 4].map((size) => appends.append(chat, batch(size), false));
+    const first = appends.append(chat, batch(1), 'any');
+    const others = [2, 3, 4].map((size) => appends.append(chat, batch(size), 'any'));
     expect(store.calls.map(({ sizes }) => sizes)).toEqual([[1]]);
     store.answer();
     await first;
@@ -66,18 +69,19 @@ describe('joined appends', () => {
     expect(outcomes.map(({ placed }) => placed?.[0]?.seq)).toEqual([0, 2, 5]);
   });
 
-  it('keep conversations apart', () => {
+  it('keep conversations and rules apart', () => {
     const { store, appends } = joined();
     for (const conversation of [chat, group('room'), pair('alice', 'carol')]) {
-      void appends.append(conversation, batch(1), false);
+      void appends.append(conversation, batch(1), 'any');
     }
-    expect(store.calls).toHaveLength(3);
+    void appends.append(group('room'), batch(1), 'members');
+    expect(store.calls).toHaveLength(4);
   });
 
   it('are bounded', async () => {
     const { store, appends } = joined();
     const half = JOINED_MESSAGES / 2;
-    const all = [1, half, half, 1].map((size) => appends.append(chat, batch(size), false));
+    const all = [1, half, half, 1].map((size) => appends.append(chat, batch(size), 'any'));
     for (let call = 1; call <= 3; call++) {
       expect(store.calls).toHaveLength(call);
       store.answer();
@@ -88,13 +92,13 @@ describe('joined appends', () => {
 
   it('fail together, and the next ones are tried', async () => {
     const { store, appends } = joined();
-    const first = appends.append(chat, batch(1), false);
-    const next = appends.append(chat, batch(2), false);
+    const first = appends.append(chat, batch(1), 'any');
+    const next = appends.append(chat, batch(2), 'any');
     store.calls[0]!.settle.reject(new Error('gone'));
     await expect(first).rejects.toThrow('gone');
     store.answer();
     expect((await next).placed).toBeDefined();
-    void appends.append(chat, batch(3), false);
+    void appends.append(chat, batch(3), 'any');
     expect(store.calls.map(({ sizes }) => sizes)).toEqual([[1], [2], [3]]);
   });
 });
