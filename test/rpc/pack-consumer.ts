@@ -7,6 +7,8 @@ import {
   HistoryClient,
   type ImportBatch,
   type Message,
+  restore,
+  snapshot,
 } from '@backscroll/clients';
 import { MessageSchema } from '@backscroll/clients/gen/backscroll/history/v1/message';
 
@@ -43,6 +45,17 @@ const { backup } = await backups.upload(DATABASE!, { user: user! });
 const restored = `restored-${user}.db`;
 await backups.downloadToFile(restored, { user: user!, number: backup.number });
 deepStrictEqual(await readFile(restored), await readFile(DATABASE!));
+const hasSqlite = Number.parseInt(process.versions.node, 10) >= 24;
+if (hasSqlite) {
+  const copy = await snapshot(DATABASE!, { folder: '.' });
+  await backups.upload(copy.path, { user: user! });
+  await copy[Symbol.asyncDispose]();
+} else {
+  await rejects(snapshot(DATABASE!), { reason: 'NODE_TOO_OLD' });
+}
+const { checked, keptPath } = await restore(backups, restored, { user: user! });
+strictEqual(checked, hasSqlite);
+deepStrictEqual(await readFile(keptPath!), await readFile(DATABASE!));
 await rejects(backups.download({ user: 'nobody' }), { reason: 'BACKUP_NOT_FOUND' });
 backups.close();
 
