@@ -16,6 +16,11 @@ export function isOfOldSchema(error: unknown): boolean {
   return errno === 1146 || errno === 1054;
 }
 
+/** A column or key that is to be added is there (1060, 1061), or one to be dropped is not (1091). */
+export function isAppliedAlready(error: unknown): boolean {
+  return [1060, 1061, 1091].includes(errnoOf(error) ?? 0);
+}
+
 /** A unique key refused a row. */
 export function isDuplicate(error: unknown): boolean {
   return errnoOf(error) === 1062;

@@ -1,6 +1,6 @@
 import type { SchemaAccess } from './database.ts';
 import type { MysqlDatabase } from './mysql-database.ts';
-import { isOfOldSchema } from './mysql-errors.ts';
+import { isAppliedAlready, isOfOldSchema } from './mysql-errors.ts';
 
 /** Changes of a MySQL schema, on a connection that holds a lock of the server's. */
 export class MysqlSchema implements SchemaAccess {
@@ -30,8 +30,13 @@ export class MysqlSchema implements SchemaAccess {
     return { [Symbol.asyncDispose]: unlock };
   }
 
+  /** ALTER TABLE has no IF NOT EXISTS; it changes all that it names or nothing, so what is refused as done is done. */
   async execute(statement: string): Promise<void> {
-    await this.#locked().query(statement);
+    try {
+      await this.#locked().query(statement);
+    } catch (error) {
+      if (!isAppliedAlready(error)) throw error;
+    }
   }
 
   async applied(): Promise<string[]> {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { HistoryContext } from '../../../services/history/context.ts';
 import { pair } from '../../../services/history/domain/conversation.ts';
 import { append } from '../../../services/history/store/append.ts';
 import { MysqlDatabase } from '../../../services/history/store/mysql-database.ts';
@@ -94,6 +95,17 @@ describe('a MySQL that fails', () => {
     ]);
     expect(proxy.cut).toBe(1);
     expect(await readAll(store, chat)).toHaveLength(3);
+  });
+
+  it('applies a migration again that died before it was recorded', async () => {
+    const [rows] = await other.query('SELECT name FROM schema_migration ORDER BY name');
+    const names = (rows as [Buffer][]).map(([name]) => name.toString());
+    await other.query('DELETE FROM schema_migration');
+    await using stack = new AsyncDisposableStack();
+    const context = stack.use(new HistoryContext(database.url, Date.now));
+    expect(await context.migrate()).toEqual(names);
+    await context.check(never);
+    expect((await readAll(store, chat)).map(textOf)).toEqual(['a says 0']);
   });
 
   it('serves what is left after a connection was lost between calls', async () => {
