@@ -10,27 +10,63 @@ export {
   type UploadOptions,
 } from './backup-client.ts';
 export type { CallOptions } from './calls.ts';
+export type { ChangeStream, Changes } from './change-stream.ts';
 export type { ChannelOptions } from './channel.ts';
 export type { Conversation, Group, Pair } from './conversation.ts';
 export { fileSource, type UploadSource } from './database-file.ts';
+export {
+  type CreateGroupInit,
+  DirectoryClient,
+  type GroupOf,
+  type MemberInit,
+  type ProfileInit,
+  type UpdateGroupInit,
+} from './directory-client.ts';
 export type { Download } from './download.ts';
 export { BackscrollError, type FieldFault } from './errors.ts';
 export type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
+export type {
+  ChangesResult,
+  DeleteMessagesResponse,
+  EditMessageResponse,
+} from './gen/backscroll/history/v1/changes_pb.ts';
+export {
+  type Group as GroupSettings,
+  HistoryVisibility,
+  type Member,
+  type Profile,
+  Role,
+} from './gen/backscroll/history/v1/directory_pb.ts';
 export type {
   AppendedMessage,
   AppendResponse,
   ImportResponse,
   SyncResult,
 } from './gen/backscroll/history/v1/history_pb.ts';
+export {
+  type Conversation as InboxConversation,
+  type Marks,
+  MemberState,
+} from './gen/backscroll/history/v1/inbox_pb.ts';
 export type { Content, Message } from './gen/backscroll/history/v1/message_pb.ts';
 export {
+  type Anchor,
   type AppendInit,
+  type ChangesInit,
+  type DeleteInit,
+  type EditInit,
+  type Filter,
   HistoryClient,
   type ImportBatch,
   type ImportRunInit,
+  type InboxInit,
+  type MarkInit,
+  MESSAGE_KINDS,
   type MessageInit,
+  type MessageKind,
   type SyncInit,
 } from './history-client.ts';
+export type { Inbox } from './inbox.ts';
 export { type Restored, type RestoreOptions, restore } from './restore.ts';
 export { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.ts';
 export type { CopyProgress } from './sqlite-process.ts';
