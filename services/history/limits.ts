@@ -52,6 +52,12 @@ export const REQUEST_BYTES = {
   },
 };
 
+/** Seqs of one `DeleteMessages`: more than a person selects. */
+export const DELETE_SEQS = 1_000;
+
+/** Messages that one transaction deletes: as `APPEND_MESSAGES`, and MySQL logs what stood in them. */
+export const DELETED_AT_ONCE = 500;
+
 /** Messages of a page whose reader asked for no number: a screenful or two. */
 export const SYNC_COUNT_DEFAULT = 50;
 
