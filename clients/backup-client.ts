@@ -15,11 +15,18 @@ import {
   BackupService,
   DownloadBackupRequestSchema,
   ListBackupsRequestSchema,
-  UploadMode,
+  type UploadStart,
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import { IncrementalUploader } from './incremental-uploader.ts';
 import { refuseTaken, writeNewFile } from './new-file.ts';
-import { type OpenUpload, type Uploaded, type UploadProgress, uploadOnce } from './upload.ts';
+import {
+  type OpenUpload,
+  PlainUploader,
+  type Uploaded,
+  type Uploader,
+  type UploadProgress,
+} from './upload.ts';
 import { uuidv7 } from './uuid.ts';
 
 /** Names a database of a user. */
@@ -90,10 +97,15 @@ export class BackupClient implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Uploads one state of a database: a file's path, or a source of bytes. When the service is gone
-   * (UNAVAILABLE) or busy (TOO_MANY_CALLS), or another upload came first (ABORTED), it is sent again, up to 12 times in all (4
-   * where the service never answered); the upload id keeps it one backup. A database that is open in
-   * another program is refused where that shows (see `fileSource`).
+   * Uploads one state of a database: a file's path, or a source of bytes. Of a source that can be read
+   * at any position only the pages are sent that the service lacks (on Node 22.15 and newer, which
+   * knows zstd); all of it where it can't, or where `sha256` is given for the service to check.
+   *
+   * When the service is gone (UNAVAILABLE) or busy (TOO_MANY_CALLS), or another upload came first
+   * (ABORTED), it goes on by itself, up to 12 times (4 where the service never answered) without
+   * coming further; the upload id keeps it one backup. So does another call with the same id, and what
+   * the service has stored by then is not sent again. A database that is open in another program is
+   * refused where that shows (see `fileSource`).
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
     const bytes = typeof source === 'string' ? await fileSource(source) : source;
@@ -106,14 +118,14 @@ export class BackupClient implements Disposable, AsyncDisposable {
       databaseCreatedAtMs: BigInt(options.databaseCreatedAtMs ?? 0),
       label: options.label ?? '',
       opaque: options.opaque ?? false,
-      mode: UploadMode.PLAIN,
     });
+    const uploader = uploaderOf(start, bytes, options.onProgress);
     const open: OpenUpload = (produce) =>
       callBidi(this.#client, methods.uploadBackup, produce, options);
     const attempts = new Attempts(options.signal);
     for (;;) {
       try {
-        return await uploadOnce(open, start, bytes, attempts, options.onProgress);
+        return await uploader.attempt(open, attempts);
       } catch (error) {
         await attempts.failed(error, mayRepeatUpload);
       }
@@ -206,6 +218,19 @@ const methods = typedMethods(BackupService);
 
 function databaseFields({ user, database }: Database) {
   return { user, database: database ?? '' };
+}
+
+/** The way to upload a source that moves the fewest bytes. */
+function uploaderOf(
+  start: UploadStart,
+  source: UploadSource,
+  onProgress: UploadOptions['onProgress'],
+): Uploader {
+  const { sizeBytes, open } = source;
+  if (!open || !canUnpackFrames || start.sha256.length > 0) {
+    return new PlainUploader(start, source, onProgress);
+  }
+  return new IncrementalUploader(start, { sizeBytes, open: () => open.call(source) }, onProgress);
 }
 
 function mayRepeatUpload(error: BackscrollError): boolean {

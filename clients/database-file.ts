@@ -9,6 +9,21 @@ export interface UploadSource {
   readonly sizeBytes: number;
   /** Reads them from the beginning. Each chunk is memory of its own, which nobody writes again. */
   stream(): AsyncIterable<Uint8Array>;
+  /**
+   * Opens them for reading at any position, which lets an upload send only what changed. Where it is
+   * absent, all of them are sent.
+   */
+  open?(): Promise<SourceReader>;
+}
+
+/** Reads the bytes of a source at any position. */
+export interface SourceReader {
+  /** Fills `into` with the bytes from `offset` on. */
+  read(into: Uint8Array, offset: number): Promise<void>;
+  /** Resolves where all that was read is of one state of the source; throws where it may not be. */
+  confirm(): Promise<void>;
+  /** Ends the reading. */
+  close(): Promise<void>;
 }
 
 /** Bytes read, and sent, at a time. */
@@ -30,7 +45,11 @@ export async function fileSource(path: string): Promise<UploadSource> {
   try {
     const { size } = await file.stat();
     const asItWas = await stamp(file);
-    return { sizeBytes: size, stream: () => readUnchanged(path, size, asItWas) };
+    return {
+      sizeBytes: size,
+      stream: () => readUnchanged(path, size, asItWas),
+      open: () => openUnchanged(path, asItWas),
+    };
   } finally {
     await file.close();
   }
@@ -41,20 +60,36 @@ async function* readUnchanged(
   sizeBytes: number,
   asItWas: string,
 ): AsyncGenerator<Uint8Array> {
-  const file = await open(path, 'r');
+  const reader = await openUnchanged(path, asItWas);
   try {
-    for (let offset = 0; offset < sizeBytes; ) {
+    for (let offset = 0; offset < sizeBytes; offset += CHUNK_BYTES) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, sizeBytes - offset));
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-      if (bytesRead === 0) throw changed(path);
-      offset += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      await reader.read(buffer, offset);
+      yield buffer;
     }
-    if ((await stamp(file)) !== asItWas) throw changed(path);
-    await refuseUnsettled(path);
+    await reader.confirm();
   } finally {
-    await file.close();
+    await reader.close();
   }
+}
+
+async function openUnchanged(path: string, asItWas: string): Promise<SourceReader> {
+  const file = await open(path, 'r');
+  return {
+    async read(into, offset) {
+      for (let filled = 0; filled < into.length; ) {
+        const left = into.length - filled;
+        const { bytesRead } = await file.read(into, filled, left, offset + filled);
+        if (bytesRead === 0) throw changed(path);
+        filled += bytesRead;
+      }
+    },
+    async confirm() {
+      if ((await stamp(file)) !== asItWas) throw changed(path);
+      await refuseUnsettled(path);
+    },
+    close: () => file.close(),
+  };
 }
 
 /** Changes whenever the file is written to. */

@@ -13,7 +13,7 @@ export type { CallOptions } from './calls.ts';
 export type { ChangeStream, Changes } from './change-stream.ts';
 export type { ChannelOptions } from './channel.ts';
 export type { Conversation, Group, Pair } from './conversation.ts';
-export { fileSource, type UploadSource } from './database-file.ts';
+export { fileSource, type SourceReader, type UploadSource } from './database-file.ts';
 export {
   type CreateGroupInit,
   DirectoryClient,

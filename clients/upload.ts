@@ -14,8 +14,10 @@ import { cutOff } from './stream-faults.ts';
 
 /** What an upload has come to. */
 export interface UploadProgress {
-  /** Bytes of the file sent in this try. */
+  /** Bytes of the file sent in this try, as they were before they were compressed. */
   readonly sentBytes: number;
+  /** Bytes of the file that need not be sent, because the service has them. */
+  readonly skippedBytes: number;
   /** Bytes of the file in all. */
   readonly sizeBytes: number;
 }
@@ -28,6 +30,8 @@ export interface Uploaded {
   readonly unchanged: boolean;
   /** The upload had been committed before, by an earlier try or call with the same id. */
   readonly repeated: boolean;
+  /** Bytes that went to the service for it, in all tries of this call together. */
+  readonly sentBytes: number;
 }
 
 /** Opens one stream: sends what `produce` sends, and yields the answers. */
@@ -35,35 +39,67 @@ export type OpenUpload = (
   produce: (send: Send<UploadBackupRequest>) => Promise<void>,
 ) => AsyncIterable<UploadBackupResponse>;
 
+/** One way of uploading. */
+export interface Uploader {
+  /** One try: all of the upload, or a `BackscrollError`. Tells `attempts` how far it comes. */
+  attempt(open: OpenUpload, attempts: Attempts): Promise<Uploaded>;
+}
+
+/** What the last message of an upload says; what else it must say is added by the uploader. */
+export type Result = Omit<Uploaded, 'sentBytes'>;
+
 const DATA_FIELD = UploadBackupRequestSchema.field.data.number;
 
-/** One try of an upload: all of it, or a `BackscrollError`. */
-export async function uploadOnce(
-  open: OpenUpload,
-  start: UploadStart,
-  source: UploadSource,
-  attempts: Attempts,
-  onProgress: ((progress: UploadProgress) => void) | undefined,
-): Promise<Uploaded> {
-  const produce = async (send: Send<UploadBackupRequest>) => {
-    await send(create(UploadBackupRequestSchema, { part: { case: 'start', value: start } }));
+/** Uploads all bytes of a source. */
+export class PlainUploader implements Uploader {
+  readonly #start: UploadStart;
+  readonly #source: UploadSource;
+  readonly #onProgress: ((progress: UploadProgress) => void) | undefined;
+  #sentBytes = 0;
+
+  constructor(
+    start: UploadStart,
+    source: UploadSource,
+    onProgress: ((progress: UploadProgress) => void) | undefined,
+  ) {
+    this.#start = start;
+    this.#source = source;
+    this.#onProgress = onProgress;
+  }
+
+  async attempt(open: OpenUpload, attempts: Attempts): Promise<Uploaded> {
+    let result: Result | undefined;
+    for await (const { part } of open((send) => this.#produce(send))) {
+      attempts.reached();
+      result ??= resultOf(part);
+    }
+    if (result) return { ...result, sentBytes: this.#sentBytes };
+    throw cutOff(NO_RESULT);
+  }
+
+  async #produce(send: Send<UploadBackupRequest>): Promise<void> {
+    await send(create(UploadBackupRequestSchema, { part: { case: 'start', value: this.#start } }));
+    const { sizeBytes } = this.#source;
     let sentBytes = 0;
-    for await (const chunk of source.stream()) {
+    for await (const chunk of this.#source.stream()) {
       for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
         const data = chunk.subarray(at, at + CHUNK_BYTES);
-        await send(encodeBytesField(DATA_FIELD, data));
+        const message = encodeBytesField(DATA_FIELD, data);
+        await send(message);
+        this.#sentBytes += message.length;
         sentBytes += data.length;
-        onProgress?.({ sentBytes, sizeBytes: source.sizeBytes });
+        this.#onProgress?.({ sentBytes, skippedBytes: 0, sizeBytes });
       }
     }
-  };
-  let uploaded: Uploaded | undefined;
-  for await (const { part } of open(produce)) {
-    attempts.reached();
-    if (part.case !== 'result' || !part.value.backup) continue;
-    const { backup, unchanged, repeated } = part.value;
-    uploaded = { backup, unchanged, repeated };
   }
-  if (uploaded) return uploaded;
-  throw cutOff('The upload ended before its result');
+}
+
+/** What to say of a stream that ended well, and without a result. */
+export const NO_RESULT = 'The upload ended before its result';
+
+/** What an answer says of a committed upload; undefined where it says something else. */
+export function resultOf(part: UploadBackupResponse['part']): Result | undefined {
+  if (part.case !== 'result' || !part.value.backup) return undefined;
+  const { backup, unchanged, repeated } = part.value;
+  return { backup, unchanged, repeated };
 }

@@ -1,4 +1,4 @@
-import { create, toJson } from '@bufbuild/protobuf';
+import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
@@ -60,11 +60,16 @@ async function uploadFile(context: Context, file: string, options: UploadOptions
   const uploading = context.backup(options).upload(file, {
     ...context.call(options),
     ...{ user, database, label, opaque, uploadId: id },
-    onProgress: ({ sentBytes, sizeBytes }) => progress.update(sentBytes, sizeBytes),
+    onProgress: ({ sentBytes, skippedBytes, sizeBytes }) => {
+      progress.update(sentBytes + skippedBytes, sizeBytes);
+      progress.note(`${inBytes(sentBytes)} changed`);
+    },
   });
-  const { backup, unchanged, repeated } = await uploading.finally(progress.stop);
-  const what = unchanged ? 'nothing had changed' : `${inBytes(Number(backup.storedBytes))} stored`;
+  const { backup, unchanged, repeated, sentBytes } = await uploading.finally(progress.stop);
+  const stored = `${inBytes(sentBytes)} sent, ${inBytes(Number(backup.storedBytes))} stored`;
+  const what = unchanged ? 'nothing had changed' : stored;
   const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}`;
   const result = create(UploadResultSchema, { backup, unchanged, repeated });
-  await print(context, options, text, toJson(UploadResultSchema, result, ALL_FIELDS));
+  const json = toJson(UploadResultSchema, result, ALL_FIELDS) as JsonObject;
+  await print(context, options, text, { ...json, sentBytes: String(sentBytes) });
 }

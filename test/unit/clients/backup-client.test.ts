@@ -23,6 +23,7 @@ import {
 } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BackupClient } from '../../../clients/backup-client.ts';
+import { fileSource } from '../../../clients/database-file.ts';
 import { extentDigest, pageDigests, RootDigest } from '../../../clients/format/digests.ts';
 import {
   type Backup,
@@ -31,9 +32,11 @@ import {
   type DownloadBackupRequest,
   type DownloadBackupResponse,
   DownloadBackupResponseSchema,
+  type ExtentDigests,
   type ListBackupsRequest,
   type ListBackupsResponse,
   ListBackupsResponseSchema,
+  type PageDigests,
   type UploadBackupRequest,
   type UploadBackupResponse,
   UploadBackupResponseSchema,
@@ -97,11 +100,35 @@ describe('upload', () => {
       call.on('data', ({ part }: UploadBackupRequest) => {
         if (part.case === 'start') seen.start = part.value;
         if (part.case === 'data') seen.bytes = Buffer.concat([seen.bytes, part.value]);
+        if (part.case === 'extentDigests') call.write(neededExtents(part.value));
+        if (part.case === 'pageDigests') call.write(neededPages(part.value));
       });
       call.on('end', () => answer(call, nth));
     };
     return { tries, uploadBackup };
   }
+
+  /** A service that has nothing wants every extent, and every page. */
+  const neededExtents = ({ firstExtent, digests }: ExtentDigests) => {
+    const offsets = Array.from({ length: digests.length / 16 }, (_, offset) => offset);
+    const value = { firstExtent, offsets };
+    return create(UploadBackupResponseSchema, { part: { case: 'neededExtents', value } });
+  };
+
+  const neededPages = ({ extents }: PageDigests) => {
+    const runs = extents.map(({ extent, digests }) => ({
+      firstPage: extent * 16n,
+      count: digests.length / 16,
+    }));
+    const value = { firstExtent: extents[0]!.extent, runs };
+    return create(UploadBackupResponseSchema, { part: { case: 'neededPages', value } });
+  };
+
+  /** A file whose bytes can be read in order alone. */
+  const inOrder = async () => {
+    const { sizeBytes, stream } = await fileSource(path);
+    return { sizeBytes, stream };
+  };
 
   const commit = (call: Uploading) => {
     call.write(
@@ -119,7 +146,7 @@ describe('upload', () => {
     });
     const { client } = await clientOf({ uploadBackup });
     const progress: number[] = [];
-    const { backup, unchanged } = await client.upload(path, {
+    const { backup, unchanged, sentBytes } = await client.upload(await inOrder(), {
       user: 'alice',
       label: 'phone',
       databaseCreatedAtMs: 12,
@@ -135,6 +162,19 @@ describe('upload', () => {
     }
     expect(new Set(tries.map(({ start }) => start?.uploadId)).size).toBe(1);
     expect(progress.at(-1)).toBe(FILE.length);
+    expect(sentBytes).toBeGreaterThan(3 * FILE.length);
+  });
+
+  it('notices when the service keeps another file than was sent', async () => {
+    const { uploadBackup } = uploads(commit);
+    const { client } = await clientOf({ uploadBackup });
+    writeFileSync(path, FILE);
+    await client.upload(path, { user: 'alice' });
+    writeFileSync(path, FILE.subarray(1));
+    await expect(client.upload(path, { user: 'alice' })).rejects.toMatchObject({
+      code: status.DATA_LOSS,
+      reason: 'DIGEST_MISMATCH',
+    });
   });
 
   it('does not repeat what is refused', async () => {
@@ -143,7 +183,7 @@ describe('upload', () => {
     );
     const { client } = await clientOf({ uploadBackup });
     writeFileSync(path, FILE);
-    await expect(client.upload(path, { user: 'alice' })).rejects.toMatchObject({
+    await expect(client.upload(await inOrder(), { user: 'alice' })).rejects.toMatchObject({
       code: status.INVALID_ARGUMENT,
     });
     expect(tries).toHaveLength(1);
@@ -212,11 +252,14 @@ describe('upload', () => {
     });
   });
 
-  it('does not commit a file that is written to meanwhile', async () => {
+  it.each([
+    ['whole', inOrder],
+    ['incrementally', () => path],
+  ])('does not commit a file that is written to meanwhile, sent %s', async (_how, source) => {
     writeFileSync(path, FILE);
     const { tries, uploadBackup } = uploads(commit);
     const { client } = await clientOf({ uploadBackup });
-    const uploading = client.upload(path, {
+    const uploading = client.upload(await source(), {
       user: 'alice',
       onProgress: ({ sentBytes, sizeBytes }) => {
         if (sentBytes === sizeBytes)

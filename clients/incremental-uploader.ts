@@ -1,0 +1,129 @@
+import { create } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import type { Attempts } from './attempts.ts';
+import type { SourceReader, UploadSource } from './database-file.ts';
+import { BackscrollError } from './errors.ts';
+import { FileDigests } from './file-digests.ts';
+import { changeUnit, SQLITE_HEADER_BYTES, sqlitePageSize } from './format/sqlite-header.ts';
+import { SMALLEST_PAGE_BYTES } from './format/units.ts';
+import {
+  type UploadBackupResponse,
+  UploadMode,
+  type UploadStart,
+  UploadStartSchema,
+} from './gen/backscroll/backup/v1/backup_pb.ts';
+import { cutOff } from './stream-faults.ts';
+import {
+  NO_RESULT,
+  type OpenUpload,
+  type Result,
+  resultOf,
+  type Uploaded,
+  type Uploader,
+  type UploadProgress,
+} from './upload.ts';
+import { UploadDialogue } from './upload-dialogue.ts';
+
+/** A source that can be read at any position. */
+type SeekableSource = Required<Pick<UploadSource, 'sizeBytes' | 'open'>>;
+
+/**
+ * Uploads what the service lacks of a source. What is learnt in one try serves the next: the file is
+ * hashed once, and the service asks for nothing that it has stored.
+ */
+export class IncrementalUploader implements Uploader {
+  readonly #start: UploadStart;
+  readonly #source: SeekableSource;
+  readonly #onProgress: ((progress: UploadProgress) => void) | undefined;
+  #digests: FileDigests | undefined;
+  /** Where the comparing came to in any try. */
+  #furthestExtent = 0n;
+  #sentBytes = 0;
+
+  constructor(
+    start: UploadStart,
+    source: SeekableSource,
+    onProgress: ((progress: UploadProgress) => void) | undefined,
+  ) {
+    this.#start = start;
+    this.#source = source;
+    this.#onProgress = onProgress;
+  }
+
+  async attempt(open: OpenUpload, attempts: Attempts): Promise<Uploaded> {
+    const reader = await this.#source.open();
+    try {
+      return await this.#attempt(reader, open, attempts);
+    } catch (error) {
+      // Pages that are not what they were hashed as have been written to meanwhile.
+      if (isMismatch(error)) await reader.confirm();
+      throw error;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async #attempt(reader: SourceReader, open: OpenUpload, attempts: Attempts): Promise<Uploaded> {
+    const { sizeBytes } = this.#source;
+    const pageSizeBytes = await this.#pageSize(reader);
+    this.#digests ??= new FileDigests(sizeBytes, pageSizeBytes);
+    const start = create(UploadStartSchema, {
+      ...this.#start,
+      mode: UploadMode.INCREMENTAL,
+      pageSizeBytes,
+    });
+    const digests = this.#digests;
+    const onProgress = this.#onProgress;
+    using dialogue = new UploadDialogue({
+      start,
+      reader,
+      digests,
+      sizeBytes,
+      pageSizeBytes,
+      onProgress,
+    });
+    let result: Result | undefined;
+    try {
+      for await (const { part } of open((send) => dialogue.produce(send))) {
+        attempts.reached();
+        if (this.#isProgress(part)) attempts.progressed();
+        dialogue.take(part);
+        result ??= resultOf(part);
+      }
+    } finally {
+      this.#sentBytes += dialogue.sentBytes;
+    }
+    if (!result) throw cutOff(NO_RESULT);
+    if (!digests.root().equals(result.backup.root)) throw otherRoot(result);
+    return { ...result, sentBytes: this.#sentBytes };
+  }
+
+  async #pageSize(reader: SourceReader): Promise<number> {
+    if (this.#start.opaque) return SMALLEST_PAGE_BYTES;
+    const header = Buffer.alloc(Math.min(SQLITE_HEADER_BYTES, this.#source.sizeBytes));
+    await reader.read(header, 0);
+    const pageBytes = sqlitePageSize(header);
+    // What is no database is for the service to refuse, with its reason.
+    return pageBytes === undefined ? SMALLEST_PAGE_BYTES : changeUnit(pageBytes);
+  }
+
+  /** More became durable, or the comparing came further than in any try before. */
+  #isProgress(part: UploadBackupResponse['part']): boolean {
+    if (part.case === 'progress') return part.value.storedBytes > 0n;
+    if (part.case !== 'neededExtents') return false;
+    const isFurther = part.value.firstExtent >= this.#furthestExtent;
+    if (isFurther) this.#furthestExtent = part.value.firstExtent + 1n;
+    return isFurther;
+  }
+}
+
+function isMismatch(error: unknown): boolean {
+  return error instanceof BackscrollError && error.reason === 'DIGEST_MISMATCH';
+}
+
+function otherRoot({ backup }: Result): BackscrollError {
+  return new BackscrollError(`Backup ${backup.number} is not of the file that was uploaded`, {
+    code: status.DATA_LOSS,
+    reason: 'DIGEST_MISMATCH',
+  });
+}
