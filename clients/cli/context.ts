@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { BackupClient } from '../backup-client.ts';
 import type { CallOptions } from '../calls.ts';
 import type { Conversation } from '../conversation.ts';
+import { DirectoryClient } from '../directory-client.ts';
 import { HistoryClient } from '../history-client.ts';
 import { type Callee, usage } from './exit.ts';
 import type { Output } from './output.ts';
@@ -31,6 +32,11 @@ export class Context {
   /** A client of the history service, closed with the command. */
   history(options: GlobalOptions): HistoryClient {
     return this.#open(HistoryClient, { name: 'history', address: options.history });
+  }
+
+  /** A client of the history service's directory, closed with the command. */
+  directory(options: GlobalOptions): DirectoryClient {
+    return this.#open(DirectoryClient, { name: 'history', address: options.history });
   }
 
   /** A client of the backup service, closed with the command. */

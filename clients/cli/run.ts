@@ -2,9 +2,13 @@ import { createRequire } from 'node:module';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { addAppend } from './commands/append.ts';
 import { addBackup } from './commands/backup.ts';
+import { addChange } from './commands/change.ts';
 import { addExport } from './commands/export.ts';
+import { addGroup } from './commands/group.ts';
 import { addImport } from './commands/import.ts';
+import { addInbox } from './commands/inbox.ts';
 import { addSync } from './commands/sync.ts';
+import { addUser } from './commands/user.ts';
 import { Context } from './context.ts';
 import { EXIT_CODES, Exit, failureOf } from './exit.ts';
 import { Output } from './output.ts';
@@ -60,6 +64,10 @@ function programOf(context: Context): Command {
   addAppend(program, context);
   addImport(program, context);
   addExport(program, context);
+  addInbox(program, context);
+  addChange(program, context);
+  addGroup(program, context);
+  addUser(program, context);
   addBackup(program, context);
   return program;
 }

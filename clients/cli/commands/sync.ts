@@ -1,8 +1,9 @@
 import { toJson } from '@bufbuild/protobuf';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Conversation } from '../../conversation.ts';
 import { type SyncResult, SyncResultSchema } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import { type Anchor, MESSAGE_KINDS, type MessageKind } from '../../history-client.ts';
 import {
   type Context,
   type ConversationOptions,
@@ -20,6 +21,11 @@ interface Options extends GlobalOptions, ConversationOptions {
   readonly count?: number;
   readonly before?: number;
   readonly after?: number;
+  readonly around?: number;
+  readonly at?: number;
+  readonly aroundId?: string;
+  readonly kind?: MessageKind[];
+  readonly thread?: string;
   readonly order: 'newest' | 'oldest';
 }
 
@@ -34,6 +40,15 @@ export function addSync(program: Command, context: Context): void {
     .option('-n, --count <number>', 'how many, at most (50)', wholeNumber)
     .option('--before <seq>', 'the newest below this seq', wholeNumber)
     .option('--after <seq>', 'the oldest above this seq; 0 is before the first', wholeNumber)
+    .option('--around <seq>', 'as many below this seq as from it up', wholeNumber)
+    .option('--at <time>', 'around the first one sent at this time or later: 2026-05-01, …', time)
+    .option('--around-id <id>', 'around the message with this id')
+    .addOption(
+      new Option('-k, --kind <kinds...>', 'only messages that hold one of these').choices(
+        MESSAGE_KINDS,
+      ),
+    )
+    .option('-t, --thread <key>', 'only messages of this thread')
     .addOption(
       new Option('--order <order>', 'which comes first')
         .choices(['newest', 'oldest'])
@@ -45,7 +60,8 @@ export function addSync(program: Command, context: Context): void {
 Examples:
   backscroll sync --user alice --peer bob
   backscroll sync --group team --count 20 --order oldest
-  backscroll sync --user alice --peer bob --before 951 --json | jq -r .content.text`,
+  backscroll sync --user alice --peer bob --before 951 --json | jq -r .content.text
+  backscroll sync --user alice --peer bob --at 2026-05-01 --kind file call`,
     )
     .action(async (_options, command: Command) => {
       await sync(context, command.optsWithGlobals<Options>());
@@ -54,15 +70,13 @@ Examples:
 
 async function sync(context: Context, options: Options): Promise<void> {
   const conversation = conversationOf(options);
-  const { count, before, after, order } = options;
-  if (before !== undefined && after !== undefined) {
-    throw usage('--before and --after exclude each other');
-  }
+  const { count, order, kind, thread } = options;
   const page = context.history(options).sync(
     {
       ...conversation,
-      ...(before === undefined ? { afterSeq: after } : { beforeSeq: before }),
+      ...anchorOf(options),
       count,
+      ...((kind ?? thread) && { filter: { kinds: kind, thread } }),
       order: order === 'oldest' ? 'oldest-first' : 'newest-first',
     },
     context.call(options),
@@ -80,6 +94,28 @@ async function sync(context: Context, options: Options): Promise<void> {
   } else {
     output.note(summaryOf(result));
   }
+}
+
+function anchorOf({ before, after, around, at, aroundId }: Options): Anchor {
+  const given = Object.entries({
+    beforeSeq: before,
+    afterSeq: after,
+    aroundSeq: around,
+    aroundTimeMs: at,
+    aroundMessageId: aroundId,
+  }).filter(([, value]) => value !== undefined);
+  if (given.length > 1) {
+    throw usage('--before, --after, --around, --at and --around-id exclude each other');
+  }
+  return Object.fromEntries(given);
+}
+
+/** Reads an option that is a time, as `Date` does; without a zone it is the local one. */
+function time(text: string): number {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms))
+    throw new InvalidArgumentError('It is not a time, such as 2026-05-01T12:00Z.');
+  return ms;
 }
 
 function jsonLine(conversation: Conversation) {
