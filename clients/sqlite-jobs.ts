@@ -1,10 +1,13 @@
 /**
  * The process in which the clients use SQLite (see `SqliteProcess`, which starts it). It makes the
  * folder that its argument names, does the jobs it is sent one by one, and removes the folder when
- * whoever started it lets go of it or dies, by whatever signal.
+ * whoever started it lets go of it or dies, by whatever signal. Where both died at once, the next one
+ * in the same place removes it.
  */
 
-import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
@@ -35,6 +38,12 @@ export interface Failure {
 /** Longest to wait for another connection's lock, in milliseconds: commits hold theirs for less. */
 const PATIENCE_MS = 5_000;
 
+/** How long a folder counts as one that was just made, in milliseconds. */
+const NEW_MS = 60_000;
+
+/** The id at the end of a folder's name. */
+const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** Copied between two reports of progress. */
 const STEP_BYTES = 4 * 1024 * 1024;
 
@@ -45,8 +54,10 @@ const SQLITE_CORRUPT = 11;
 /** Faults told of a damaged database: one may bring forth thousands. */
 const MOST_FAULTS = 3;
 
-const folder = process.argv[2] as string;
-let held: DatabaseSync | undefined;
+const folder = resolve(process.argv[2] as string);
+
+/** Databases that stay open until the end, for their locks. */
+const locked: DatabaseSync[] = [];
 
 // Whoever started this process decides when it ends, also where a terminal interrupts both.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
@@ -59,6 +70,10 @@ process.once('disconnect', () => {
 process.on('message', (job: Job) => void report(() => run(job)));
 void report(async (): Promise<undefined> => {
   mkdirSync(folder, { mode: 0o700 });
+  if (isBuiltin('node:sqlite')) {
+    locked.push(await own(folder));
+    await removeLeftovers();
+  }
 });
 
 function tell(told: Told): void {
@@ -82,6 +97,31 @@ function run(job: Job): Promise<Faults> {
       return check(job.path);
     case 'hold':
       return hold(job.path, job.settle);
+  }
+}
+
+/** Locks a file in a folder, which shows that its owner lives. */
+async function own(path: string): Promise<DatabaseSync> {
+  const { DatabaseSync } = await import('node:sqlite');
+  const owner = new DatabaseSync(join(path, '.owner'), { timeout: 0 });
+  owner.exec('BEGIN EXCLUSIVE');
+  return owner;
+}
+
+/** Removes the folders of the same kind for the same database that nobody owns any more. */
+async function removeLeftovers(): Promise<void> {
+  const [place, name] = [dirname(folder), basename(folder)];
+  const alike = (other: string) => ID.test(other) && other.replace(ID, '') === name.replace(ID, '');
+  for (const other of readdirSync(place).filter(alike)) {
+    const path = join(place, other);
+    try {
+      // One that was just made may not be locked yet.
+      if (Date.now() - statSync(path).mtimeMs < NEW_MS) continue;
+      (await own(path)).close();
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // It has an owner, or another removes it.
+    }
   }
 }
 
@@ -143,7 +183,8 @@ async function check(path: string): Promise<Faults> {
  * WAL mode that shows even while they do nothing. `settle` moves what the WAL holds into the file.
  */
 async function hold(path: string, settle: boolean): Promise<undefined> {
-  held = await open(path, 'mode=rw');
+  const held = await open(path, 'mode=rw');
+  locked.push(held);
   held.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT');
   if (settle) held.exec('PRAGMA wal_checkpoint(TRUNCATE)');
 }

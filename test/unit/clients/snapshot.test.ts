@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -7,10 +8,11 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { snapshot } from '../../../clients/snapshot.ts';
@@ -165,5 +167,24 @@ describe('a snapshot', () => {
     ]);
     expect(await program.exited).toMatchObject({ signal: 'SIGKILL' });
     await vi.waitFor(() => expect(others()).toEqual([]), { timeout: 30_000 });
+  });
+
+  it('removes what was left of those that nobody could remove', async () => {
+    writeFileSync(path, goodDatabases().get('pages-of-4096.db') as Buffer);
+    const long = new Date(Date.now() - 3_600_000);
+    await using living = await snapshot(path);
+    const left = `${path}.snapshot-${randomUUID()}`;
+    const anothers = `${path}.snapshot-of-somebody-else`;
+    for (const made of [left, anothers]) {
+      mkdirSync(made);
+      writeFileSync(join(made, 'app.db'), 'half');
+    }
+    for (const made of [left, anothers, dirname(living.path)]) utimesSync(made, long, long);
+    await using _ = await snapshot(path);
+    expect([left, anothers, living.path].map((made) => existsSync(made))).toEqual([
+      false,
+      true,
+      true,
+    ]);
   });
 });
