@@ -85,6 +85,9 @@ export const FRAME_MESSAGES = 500;
 /** Bytes of one frame: small enough that a slow reader's queue of frames stays small. */
 export const FRAME_BYTES = 256 * 1024;
 
+/** Seqs among which a page is picked at a time: narrow rows, of which a stream holds one such piece. */
+export const WALK_SEQS = 16_384;
+
 /** Rows asked of the store at a time: beyond it nothing is won per row. */
 export const READ_ROWS = 1_000;
 

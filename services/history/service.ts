@@ -50,7 +50,7 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
 function history(context: HistoryContext): Implementation {
   const { database } = context;
   const handlers: Handlers<typeof HistoryService> = {
-    sync: (request, call) => sync(database, request, call),
+    sync: (request, call) => sync(context, request, call),
     append: (request, call) => append(context, request, call),
     import: (requests, call) => importBatches(context, requests, call),
     editMessage: notYet,

@@ -1,19 +1,24 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import {
+  type Filter,
   Order,
   type SyncRequest,
   SyncResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
+import { type Anchor, checkAnchor, spotOf } from '../domain/anchor.ts';
 import { Faults } from '../domain/faults.ts';
+import { checkFilter, isFiltering } from '../domain/filter.ts';
 import { FrameWriter } from '../domain/frames.ts';
-import { type Anchor, type Page, pageOf } from '../domain/page.ts';
-import { type View, viewOf } from '../domain/view.ts';
-import { READ_BYTES, READ_ROWS, SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
-import type { Database } from '../store/database.ts';
-import type { Conversation, StoredMessage } from '../store/model.ts';
-import { read as readMessages } from '../store/read.ts';
+import { matching } from '../domain/matching.ts';
+import { type Page, pickPage, type WalkFrom } from '../domain/page.ts';
+import { readAhead } from '../domain/read-ahead.ts';
+import { type Marks, type View, viewOf } from '../domain/view.ts';
+import { inView, type Reading, Walk } from '../domain/walk.ts';
+import { SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
+import type { Conversation } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 
 interface SyncQuery {
@@ -22,24 +27,24 @@ interface SyncQuery {
   readonly count: number;
   readonly anchor: Anchor;
   readonly newestFirst: boolean;
+  readonly filter: Filter | undefined;
 }
 
 /** Streams the frames of one page, already encoded. */
 export async function* sync(
-  database: Database,
+  { database, nowMs }: Pick<HistoryContext, 'database' | 'nowMs'>,
   request: SyncRequest,
   { caller, signal }: CallContext,
 ): AsyncGenerator<Uint8Array> {
   const query = parseSync(request);
   checkCaller(caller, [query.user]);
   const view = await viewOf(database, query.conversation, query.user, signal);
-  const page = pageOf(query.anchor, query.count, {
-    oldest: view.floorSeq,
-    newest: view.lastSeq,
-  });
+  const reading = { database, view, nowMs: nowMs(), signal };
+  const spot = await spotOf(reading, query.anchor);
+  const page = await pickPage(walksOf(reading, query.filter), view, spot, query.count);
   const frames = new FrameWriter();
   let count = 0;
-  for await (const messages of readAhead(database, query, page, signal)) {
+  for await (const messages of readAhead(reading, page.runs, query.newestFirst)) {
     for (const message of messages) {
       const full = frames.add(message);
       if (full) yield full;
@@ -51,69 +56,39 @@ export async function* sync(
 
 /** @throws ServiceError INVALID_ARGUMENT with all faults */
 function parseSync(request: SyncRequest): SyncQuery {
+  const { user, anchor, filter } = request;
   const faults = new Faults();
   checkAddress(faults, '', request);
+  checkAnchor(faults, anchor);
   if (!ORDERS.has(request.order)) {
     faults.add('INVALID_FIELD', 'order', 'is no value that is known here');
   }
+  checkFilter(faults, filter, user);
   faults.throwIfAny();
   return {
-    user: request.user,
+    user,
     conversation: conversationAt(request),
     count: Math.min(request.count || SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX),
-    anchor: anchorOf(request),
+    anchor,
     newestFirst: request.order !== Order.OLDEST_FIRST,
+    filter,
   };
 }
 
 const ORDERS: ReadonlySet<number> = new Set(Object.values(Order));
 
-function anchorOf({ anchor }: SyncRequest): Anchor {
-  if (anchor.case === undefined) return { kind: 'newest' };
-  // Any position is valid; no message stands beyond this one.
-  const seq = Math.min(Number(anchor.value), Number.MAX_SAFE_INTEGER - 1);
-  return { kind: anchor.case === 'afterSeq' ? 'after' : 'before', seq };
-}
-
-/**
- * Reads a page piece by piece, the next piece while this one is used. Pieces are sized by the
- * messages of the last one, so that of large messages not too many are asked for in vain.
- */
-async function* readAhead(
-  database: Database,
-  { conversation, newestFirst }: SyncQuery,
-  page: Page,
-  signal: AbortSignal,
-): AsyncGenerator<StoredMessage[]> {
-  let { fromSeq, toSeq } = page;
-  const read = async (rows: number) => {
-    if (fromSeq > toSeq) return undefined;
-    const range = newestFirst
-      ? { fromSeq: Math.max(fromSeq, toSeq - rows + 1), toSeq, newestFirst }
-      : { fromSeq, toSeq: Math.min(toSeq, fromSeq + rows - 1), newestFirst };
-    const messages = await readMessages(database, conversation.id, range, READ_BYTES, signal);
-    const last = messages.at(-1)?.seq;
-    if (newestFirst) toSeq = (last ?? range.fromSeq) - 1;
-    else fromSeq = (last ?? range.toSeq) + 1;
-    return messages;
+function walksOf(reading: Reading, filter: Filter | undefined): WalkFrom {
+  return (seq, falling) => {
+    const candidates = isFiltering(filter)
+      ? matching(reading, filter, seq, falling)
+      : inView(reading.view, seq, falling);
+    return new Walk(reading, candidates, falling);
   };
-  let messages = await read(READ_ROWS);
-  while (messages) {
-    const next = read(rowsAfter(messages));
-    next.catch(() => {}); // it is told when it is awaited, if ever
-    yield messages;
-    messages = await next;
-  }
-}
-
-function rowsAfter(messages: readonly StoredMessage[]): number {
-  const bytes = messages.reduce((sum, { body }) => sum + body.length, 0);
-  const rows = Math.floor((READ_BYTES * messages.length) / Math.max(bytes, 1));
-  return Math.min(Math.max(rows, 1), READ_ROWS);
 }
 
 function encodeResult(count: number, page: Page, view: View): Uint8Array {
   const { fromSeq, toSeq, reachedOldest, reachedNewest } = page;
+  const { marks, peerMarks } = view;
   return toBinary(
     SyncResponseSchema,
     create(SyncResponseSchema, {
@@ -125,7 +100,15 @@ function encodeResult(count: number, page: Page, view: View): Uint8Array {
         reachedNewest,
         lastSeq: BigInt(view.lastSeq),
         revision: BigInt(view.revision),
+        floorSeq: BigInt(view.floorSeq),
+        epoch: BigInt(view.epoch),
+        ...(marks && { marks: encodeMarks(marks) }),
+        ...(peerMarks && { peerMarks: encodeMarks(peerMarks) }),
       },
     }),
   );
+}
+
+function encodeMarks({ readSeq, deliveredSeq }: Marks) {
+  return { readSeq: BigInt(readSeq), deliveredSeq: BigInt(deliveredSeq) };
 }

@@ -44,7 +44,7 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
       },
       async seqs(request: MessageInitShape<typeof SyncRequestSchema>) {
         const frames = await Array.fromAsync(
-          sync(context.database, create(SyncRequestSchema, request), call),
+          sync(context, create(SyncRequestSchema, request), call),
         );
         return frames.flatMap((frame) =>
           fromBinary(SyncResponseSchema, frame).messages.map(({ seq }) => Number(seq)),

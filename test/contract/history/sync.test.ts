@@ -42,7 +42,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
 
   async function frames(request: MessageInitShape<typeof SyncRequestSchema>) {
     const all: SyncResponse[] = [];
-    const stream = sync(context.database, create(SyncRequestSchema, request), call);
+    const stream = sync(context, create(SyncRequestSchema, request), call);
     for await (const bytes of stream) all.push(fromBinary(SyncResponseSchema, bytes));
     return all;
   }
@@ -130,7 +130,7 @@ describe.each(engines)('syncing: %s', (_name, open) => {
       const request = create(SyncRequestSchema, { ...ofChat, count: 10_000, order });
       const got: bigint[] = [];
       let result: SyncResponse['result'];
-      for await (const bytes of sync(context.database, request, call)) {
+      for await (const bytes of sync(context, request, call)) {
         await appendAll(context.database, chat, numbered(`${order}.${got.length}.`, 3));
         const frame = fromBinary(SyncResponseSchema, bytes);
         got.push(...frame.messages.map(({ seq }) => seq));

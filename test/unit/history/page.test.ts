@@ -1,38 +1,76 @@
 import { describe, expect, it } from 'vitest';
-import { pageOf } from '../../../services/history/domain/page.ts';
+import { pickPage, type Spot } from '../../../services/history/domain/page.ts';
+import type { View } from '../../../services/history/domain/view.ts';
+import { inView, type Reading, Walk } from '../../../services/history/domain/walk.ts';
 
-const newest = { kind: 'newest' } as const;
-const below = (seq: number) => ({ kind: 'before', seq }) as const;
-const above = (seq: number) => ({ kind: 'after', seq }) as const;
+const below = (seq: number) => ({ side: 'below', seq }) as const;
+const from = (seq: number) => ({ side: 'from', seq }) as const;
+const around = (seq: number) => ({ side: 'around', seq }) as const;
+
+/** A page of a view in which nothing is hidden or expires: no database is asked. */
+function pick(seen: Pick<View, 'intervals' | 'floorSeq' | 'lastSeq'>, spot: Spot, count: number) {
+  const view = { ...seen, hides: false, expiring: false } as View;
+  const reading = { view, nowMs: 0, signal: new AbortController().signal } as Reading;
+  const walkFrom = (seq: number, falling: boolean) =>
+    new Walk(reading, inView(view, seq, falling), falling);
+  return pickPage(walkFrom, view, spot, count);
+}
 
 describe('a page of a conversation that is seen from 5 to 9', () => {
-  const view = { oldest: 5, newest: 9, revision: 0 };
+  const seen = { intervals: [{ from: 5, to: 9 }], floorSeq: 5, lastSeq: 9 };
   it.each([
-    [newest, 2, { fromSeq: 8, toSeq: 9, reachedOldest: false, reachedNewest: true }],
-    [newest, 9, { fromSeq: 5, toSeq: 9, reachedOldest: true, reachedNewest: true }],
+    [below(10), 2, { fromSeq: 8, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [below(10), 9, { fromSeq: 5, toSeq: 9, reachedOldest: true, reachedNewest: true }],
     [below(9), 2, { fromSeq: 7, toSeq: 8, reachedOldest: false, reachedNewest: false }],
     [below(6), 2, { fromSeq: 5, toSeq: 5, reachedOldest: true, reachedNewest: false }],
     [below(5), 2, { fromSeq: 5, toSeq: 4, reachedOldest: true, reachedNewest: false }],
     [below(2), 2, { fromSeq: 2, toSeq: 1, reachedOldest: true, reachedNewest: false }],
     [below(50), 1, { fromSeq: 9, toSeq: 9, reachedOldest: false, reachedNewest: true }],
-    [above(0), 2, { fromSeq: 5, toSeq: 6, reachedOldest: true, reachedNewest: false }],
-    [above(5), 2, { fromSeq: 6, toSeq: 7, reachedOldest: false, reachedNewest: false }],
-    [above(7), 2, { fromSeq: 8, toSeq: 9, reachedOldest: false, reachedNewest: true }],
-    [above(9), 2, { fromSeq: 10, toSeq: 9, reachedOldest: false, reachedNewest: true }],
-    [above(70), 2, { fromSeq: 10, toSeq: 9, reachedOldest: false, reachedNewest: true }],
-  ])('%o, %i', (anchor, count, expected) => {
-    expect(pageOf(anchor, count, view)).toEqual(expected);
+    [from(1), 2, { fromSeq: 5, toSeq: 6, reachedOldest: true, reachedNewest: false }],
+    [from(6), 2, { fromSeq: 6, toSeq: 7, reachedOldest: false, reachedNewest: false }],
+    [from(8), 2, { fromSeq: 8, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [from(10), 2, { fromSeq: 10, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [from(71), 2, { fromSeq: 10, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [around(7), 1, { fromSeq: 7, toSeq: 7, reachedOldest: false, reachedNewest: false }],
+    [around(7), 2, { fromSeq: 6, toSeq: 7, reachedOldest: false, reachedNewest: false }],
+    [around(7), 3, { fromSeq: 6, toSeq: 8, reachedOldest: false, reachedNewest: false }],
+    [around(5), 3, { fromSeq: 5, toSeq: 7, reachedOldest: true, reachedNewest: false }],
+    [around(9), 4, { fromSeq: 6, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [around(0), 2, { fromSeq: 5, toSeq: 6, reachedOldest: true, reachedNewest: false }],
+    [around(70), 1, { fromSeq: 9, toSeq: 9, reachedOldest: false, reachedNewest: true }],
+    [around(7), 70, { fromSeq: 5, toSeq: 9, reachedOldest: true, reachedNewest: true }],
+  ])('%o, %i', async (spot, count, expected) => {
+    const page = await pick(seen, spot, count);
+    expect(page).toMatchObject(expected);
+    const { fromSeq, toSeq } = page;
+    expect(page.runs).toEqual(fromSeq > toSeq ? [] : [{ from: fromSeq, to: toSeq }]);
+  });
+});
+
+describe('a page of a conversation that is seen in parts', () => {
+  const intervals = [
+    { from: 2, to: 4 },
+    { from: 8, to: 8 },
+    { from: 20, to: 30 },
+  ];
+  it.each([
+    [below(31), 12, [{ from: 8, to: 8 }, intervals[2]], 8, 30],
+    [below(20), 2, [{ from: 4, to: 4 }, intervals[1]], 4, 19],
+    [below(31), 15, intervals, 1, 30],
+    [from(5), 3, [intervals[1], { from: 20, to: 21 }], 5, 21],
+    [around(12), 2, [intervals[1], { from: 20, to: 20 }], 8, 20],
+  ])('%o, %i', async (spot, count, runs, fromSeq, toSeq) => {
+    const seen = { intervals, floorSeq: 1, lastSeq: 30 };
+    expect(await pick(seen, spot, count)).toMatchObject({ runs, fromSeq, toSeq });
   });
 });
 
 describe('a page where nothing is seen', () => {
-  it.each([newest, below(1), below(4), above(0), above(4)])('%o', (anchor) => {
-    for (const view of [
-      { oldest: 1, newest: 0, revision: 0 },
-      { oldest: 5, newest: 4, revision: 0 },
-    ]) {
-      const page = pageOf(anchor, 10, view);
-      expect(page).toMatchObject({ reachedOldest: true, reachedNewest: true });
+  it.each([below(1), below(4), from(1), from(5), around(3)])('%o', async (spot) => {
+    for (const floorSeq of [1, 5]) {
+      const seen = { intervals: [], floorSeq, lastSeq: floorSeq - 1 };
+      const page = await pick(seen, spot, 10);
+      expect(page).toMatchObject({ runs: [], reachedOldest: true, reachedNewest: true });
       expect(page.toSeq).toBe(page.fromSeq - 1);
       expect(page.fromSeq).toBeGreaterThanOrEqual(1);
     }

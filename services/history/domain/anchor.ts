@@ -1,0 +1,119 @@
+import type { SyncRequest } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { notFound } from '../../common/errors.ts';
+import { MESSAGE_ID_BYTES } from '../limits.ts';
+import { type Closed, clip } from '../store/intervals.ts';
+import { blocksBefore, sentSince, seqOfId } from '../store/places.ts';
+import { BLOCK_SEQS } from '../store/tables.ts';
+import { checkBytes, type Faults } from './faults.ts';
+import type { Spot } from './page.ts';
+import { runsOf } from './seq-runs.ts';
+import { type Candidates, type Reading, Walk } from './walk.ts';
+
+/** As requests give it. */
+export type Anchor = SyncRequest['anchor'];
+
+/** Notes what is wrong with an anchor; seqs and times may be any. */
+export function checkAnchor(faults: Faults, anchor: Anchor): void {
+  if (anchor.case !== 'aroundMessageId') return;
+  if (anchor.value === '') faults.add('MISSING_FIELD', 'around_message_id', 'must not be empty');
+  checkBytes(faults, () => 'around_message_id', anchor.value, MESSAGE_ID_BYTES);
+}
+
+/**
+ * Where an anchor stands for the reader; without one, above the newest message.
+ *
+ * @throws ServiceError MESSAGE_NOT_FOUND
+ */
+export async function spotOf(reading: Reading, anchor: Anchor): Promise<Spot> {
+  switch (anchor.case) {
+    case undefined:
+      return newest(reading);
+    case 'beforeSeq':
+      return { side: 'below', seq: position(anchor.value) };
+    case 'afterSeq':
+      return { side: 'from', seq: position(anchor.value) + 1 };
+    case 'aroundSeq':
+      return { side: 'around', seq: position(anchor.value) };
+    case 'aroundTimeMs':
+      return aroundTime(reading, anchor.value);
+    case 'aroundMessageId':
+      return { side: 'around', seq: await seenSeqOfId(reading, anchor.value) };
+  }
+}
+
+function newest({ view }: Reading): Spot {
+  return { side: 'below', seq: view.lastSeq + 1 };
+}
+
+/** Any position is valid; no message stands beyond this one. */
+function position(seq: bigint): number {
+  return Math.min(Number(seq), Number.MAX_SAFE_INTEGER - 1);
+}
+
+async function seenSeqOfId(reading: Reading, messageId: string): Promise<number> {
+  const { database, view, signal } = reading;
+  const seq = await seqOfId(database, view.conversation.id, messageId, signal);
+  const candidates = once(seq === undefined ? [] : clip(view.intervals, seq, seq));
+  const [seen] = await new Walk(reading, candidates, false).take(1);
+  if (!seen) throw notFound('MESSAGE_NOT_FOUND', 'The user sees no message with this id.');
+  return seen.from;
+}
+
+function once(runs: readonly Closed[]): Candidates {
+  const all = [runs];
+  return async () => all.pop() ?? [];
+}
+
+async function aroundTime(reading: Reading, timeMs: bigint): Promise<Spot> {
+  const chunks = inViewSince(reading, timeMs);
+  const candidates = async () => (await chunks.next()).value ?? [];
+  const [first] = await new Walk(reading, candidates, false).take(1);
+  return first ? { side: 'around', seq: first.from } : newest(reading);
+}
+
+/** Blocks of which the highest times are read at once. */
+const TIME_BLOCKS = 4_096;
+
+/** Blocks of which the messages' times are read at once, at most: mostly the first has what is looked for. */
+const OPEN_BLOCKS = 16;
+
+/** All in view that was sent at `timeMs` or later, in seq order. */
+async function* inViewSince(reading: Reading, timeMs: bigint): AsyncGenerator<Closed[], undefined> {
+  const { database, view, signal } = reading;
+  const { id } = view.conversation;
+  let blocks = 1;
+  for (let from = blockOf(view.floorSeq); from <= blockOf(view.lastSeq); from += TIME_BLOCKS) {
+    const window = { from, to: Math.min(from + TIME_BLOCKS - 1, blockOf(view.lastSeq)) };
+    // What is not known to be older is looked into: also blocks that are not full yet.
+    const older = await blocksBefore(database, id, window, timeMs, signal);
+    const open = runsByBlock(reading, window).filter(({ from }) => !older.has(blockOf(from)));
+    while (open.length > 0) {
+      const seqs = await sentSince(database, id, open.splice(0, blocks), timeMs, signal);
+      blocks = Math.min(blocks * 2, OPEN_BLOCKS);
+      if (seqs.length > 0) yield runsOf(seqs.sort((a, b) => a - b));
+    }
+  }
+}
+
+/** What is in view of a window of blocks, cut where blocks end. */
+function runsByBlock({ view }: Reading, window: Closed): Closed[] {
+  const seen = clip(view.intervals, firstOf(window.from), firstOf(window.to + 1) - 1);
+  return seen.flatMap(({ from, to }) => {
+    const blocks = Array.from(
+      { length: blockOf(to) - blockOf(from) + 1 },
+      (_, n) => blockOf(from) + n,
+    );
+    return blocks.map((block) => ({
+      from: Math.max(from, firstOf(block)),
+      to: Math.min(to, firstOf(block + 1) - 1),
+    }));
+  });
+}
+
+function blockOf(seq: number): number {
+  return Math.floor((seq - 1) / BLOCK_SEQS);
+}
+
+function firstOf(block: number): number {
+  return block * BLOCK_SEQS + 1;
+}

@@ -1,0 +1,133 @@
+import type { Filter } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { WALK_SEQS } from '../limits.ts';
+import { matchingSeqs, matchRows, sentBy } from '../store/matching.ts';
+import { type Match, matchesOf } from './filter.ts';
+import { runsOf } from './seq-runs.ts';
+import type { Candidates, Reading } from './walk.ts';
+
+/** All in view that a filter lets through, from `fromSeq` on, or where `falling` from there down. */
+export function matching(
+  reading: Reading,
+  filter: Filter,
+  fromSeq: number,
+  falling: boolean,
+): Candidates {
+  const merge = new Merge(reading, filter, fromSeq, falling);
+  return async (about) => {
+    // Of calls in groups the index does not tell who called: any number of them may be passed over.
+    for (let count = about; ; count = Math.min(count * 2, WALK_SEQS)) {
+      const found = await merge.next(count);
+      const seqs = await bySenders(reading, found);
+      if (seqs.length > 0 || found.length === 0) return runsOf(seqs);
+    }
+  };
+}
+
+interface Found {
+  readonly seq: number;
+  readonly by: Match['by'];
+}
+
+async function bySenders(
+  { database, view, signal }: Reading,
+  found: readonly Found[],
+): Promise<number[]> {
+  const unsure = found.filter(({ by }) => by !== undefined).map(({ seq }) => seq);
+  const own =
+    unsure.length === 0
+      ? new Set()
+      : await sentBy(database, view.conversation.id, view.user, unsure, signal);
+  return found
+    .filter(({ seq, by }) => by === undefined || own.has(seq) === (by === 'user'))
+    .map(({ seq }) => seq);
+}
+
+/** Where the search for messages of one value of kinds stands. */
+interface Cursor extends Match {
+  /** Where to go on; nothing is left where it is absent. */
+  next: number | undefined;
+  /** Seqs in view that were found and not given yet, the nearest one last. */
+  found: number[];
+}
+
+/** Merges the seqs of all the kinds that match, each of which stands in the index by itself. */
+class Merge {
+  readonly #reading: Reading;
+  readonly #thread: string;
+  readonly #falling: boolean;
+  readonly #cursors: readonly Cursor[];
+
+  constructor(reading: Reading, filter: Filter, fromSeq: number, falling: boolean) {
+    const { view } = reading;
+    this.#reading = reading;
+    this.#thread = filter.thread;
+    this.#falling = falling;
+    const next = this.#inView(fromSeq);
+    this.#cursors = matchesOf(filter, view.conversation, view.user).map((match) => ({
+      ...match,
+      next,
+      found: [],
+    }));
+  }
+
+  /** The next `count` seqs; fewer where there are no more. */
+  async next(count: number): Promise<Found[]> {
+    const given: Found[] = [];
+    while (given.length < count) {
+      await this.#refill(count);
+      const cursor = this.#nearest();
+      if (!cursor) break;
+      given.push({ seq: cursor.found.pop()!, by: cursor.by });
+    }
+    return given;
+  }
+
+  #nearest(): Cursor | undefined {
+    let nearest: Cursor | undefined;
+    for (const cursor of this.#cursors) {
+      const seq = cursor.found.at(-1);
+      if (seq === undefined) continue;
+      const best = nearest?.found.at(-1) ?? (this.#falling ? 0 : Infinity);
+      if (this.#falling ? seq > best : seq < best) nearest = cursor;
+    }
+    return nearest;
+  }
+
+  /** Looks on for all kinds of which nothing is at hand: only then is it known which seq is nearest. */
+  async #refill(count: number): Promise<void> {
+    const { database, view, signal } = this.#reading;
+    for (let rows = matchRows(count); ; rows = matchRows(rows + 1)) {
+      const dry = this.#cursors.filter(({ next, found }) => next !== undefined && !found.length);
+      if (dry.length === 0) return;
+      const ranges = dry.map(({ kinds, next }) => ({
+        kinds,
+        fromSeq: this.#falling ? view.floorSeq : next!,
+        toSeq: this.#falling ? next! : view.lastSeq,
+      }));
+      const { id } = view.conversation;
+      const given = [id, this.#thread, ranges, this.#falling, rows, signal] as const;
+      const seqs = Map.groupBy(await matchingSeqs(database, ...given), ([kinds]) => kinds);
+      for (const cursor of dry) this.#add(cursor, seqs.get(cursor.kinds) ?? [], rows);
+    }
+  }
+
+  /** Takes what was found, of which what stands between two intervals of the view is no match. */
+  #add(cursor: Cursor, found: readonly [number, number][], rows: number): void {
+    const seqs = found.map(([, seq]) => seq).sort((a, b) => (this.#falling ? a - b : b - a));
+    const last = seqs[0];
+    const isComplete = last === undefined || found.length < rows;
+    cursor.next = isComplete ? undefined : this.#inView(this.#falling ? last - 1 : last + 1);
+    cursor.found = seqs.filter((seq) => this.#inView(seq) === seq);
+  }
+
+  /** The nearest seq in view from `seq` on. */
+  #inView(seq: number): number | undefined {
+    const { intervals } = this.#reading.view;
+    if (this.#falling) {
+      const interval = intervals.findLast(({ from }) => from <= seq);
+      return interval && Math.min(seq, interval.to);
+    }
+    const interval = intervals.find(({ to }) => to >= seq);
+    return interval && Math.max(seq, interval.from);
+  }
+}

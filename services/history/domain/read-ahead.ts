@@ -1,0 +1,65 @@
+import { READ_BYTES, READ_ROWS } from '../limits.ts';
+import type { Closed } from '../store/intervals.ts';
+import type { StoredMessage } from '../store/model.ts';
+import { read, readSeqs } from '../store/read.ts';
+import { runsOf, SeqQueue, seqsOf } from './seq-runs.ts';
+import type { Reading } from './walk.ts';
+
+/**
+ * Reads the messages of `runs`, which rise, piece by piece, the next piece while this one is used.
+ * Pieces are sized by the messages of the last one, so that of large messages not too many are asked
+ * for in vain. Messages that are gone do not come.
+ */
+export async function* readAhead(
+  reading: Reading,
+  runs: readonly Closed[],
+  newestFirst: boolean,
+): AsyncGenerator<StoredMessage[]> {
+  const waiting = new SeqQueue(newestFirst, newestFirst ? runs.toReversed() : runs);
+  let left = new SeqQueue(newestFirst);
+  const readSome = async (rows: number) => {
+    if (left.size === 0) left.push(waiting.take(rows));
+    if (left.size === 0) return undefined;
+    const piece = await readRuns(reading, left.take(rows), newestFirst);
+    left = new SeqQueue(newestFirst, [...piece.left, ...left.take(left.size)]);
+    return piece.messages;
+  };
+  let messages = await readSome(READ_ROWS);
+  while (messages) {
+    const next = readSome(rowsAfter(messages));
+    next.catch(() => {}); // it is told when it is awaited, if ever
+    yield messages;
+    messages = await next;
+  }
+}
+
+interface Piece {
+  readonly messages: StoredMessage[];
+  /** What is still to be read. */
+  readonly left: readonly Closed[];
+}
+
+async function readRuns(
+  { database, view, signal }: Reading,
+  runs: readonly Closed[],
+  newestFirst: boolean,
+): Promise<Piece> {
+  const { id } = view.conversation;
+  const [{ from, to }] = runs as [Closed];
+  if (runs.length > 1) {
+    const seqs = seqsOf(runs, newestFirst);
+    const { messages, left } = await readSeqs(database, id, seqs, READ_BYTES, signal);
+    return { messages, left: runsOf(left) };
+  }
+  const range = { fromSeq: from, toSeq: to, newestFirst };
+  const messages = await read(database, id, range, READ_BYTES, signal);
+  const last = messages.at(-1)?.seq ?? (newestFirst ? from : to);
+  const left = newestFirst ? { from, to: last - 1 } : { from: last + 1, to };
+  return { messages, left: left.from > left.to ? [] : [left] };
+}
+
+function rowsAfter(messages: readonly StoredMessage[]): number {
+  const bytes = messages.reduce((sum, { body }) => sum + body.length, 0);
+  const rows = Math.floor((READ_BYTES * messages.length) / Math.max(bytes, 1));
+  return Math.min(Math.max(rows, 1), READ_ROWS);
+}

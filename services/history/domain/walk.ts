@@ -1,0 +1,90 @@
+import { WALK_SEQS } from '../limits.ts';
+import type { Database } from '../store/database.ts';
+import { expiredAmong, hiddenAmong } from '../store/excluded.ts';
+import { type Closed, clip } from '../store/intervals.ts';
+import { runsOf, SeqQueue, seqsOf } from './seq-runs.ts';
+import type { View } from './view.ts';
+
+/**
+ * The next seqs in view that come into question, away from where the walk began, each once: about as
+ * many as asked for, at least one, and none where there are no more.
+ */
+export type Candidates = (about: number) => Promise<readonly Closed[]>;
+
+/** What reading by a view takes. */
+export interface Reading {
+  readonly database: Database;
+  readonly view: View;
+  /** Since when messages have expired: one moment for all of a reading. */
+  readonly nowMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Candidates beyond those asked for, for some may be hidden or expired. */
+const SPARE_SEQS = 64;
+
+/**
+ * Finds the seqs that a user sees among candidates, one direction away from a position. It looks at
+ * narrow tables alone, at none where nothing in the conversation is hidden or expires.
+ */
+export class Walk {
+  readonly #reading: Reading;
+  readonly #candidates: Candidates;
+  readonly #falling: boolean;
+  readonly #found: SeqQueue;
+  #spare = SPARE_SEQS;
+  #ended = false;
+
+  constructor(reading: Reading, candidates: Candidates, falling: boolean) {
+    this.#reading = reading;
+    this.#candidates = candidates;
+    this.#falling = falling;
+    this.#found = new SeqQueue(falling);
+  }
+
+  /** The next `count` seqs; fewer where there are no more. */
+  async take(count: number): Promise<Closed[]> {
+    await this.#find(count);
+    return this.#found.take(count);
+  }
+
+  /** Whether nothing is left. */
+  async isAtEnd(): Promise<boolean> {
+    await this.#find(1);
+    return this.#found.size === 0;
+  }
+
+  /** Goes on until `count` seqs are found: in longer and longer steps, for long stretches may be hidden. */
+  async #find(count: number): Promise<void> {
+    while (this.#found.size < count && !this.#ended) {
+      const about = Math.min(count - this.#found.size + this.#spare, WALK_SEQS);
+      this.#spare = Math.min(this.#spare * 2, WALK_SEQS);
+      const runs = await this.#candidates(about);
+      this.#ended = runs.length === 0;
+      this.#found.push(await this.#seen(runs));
+    }
+  }
+
+  async #seen(runs: readonly Closed[]): Promise<readonly Closed[]> {
+    const { database, view, nowMs, signal } = this.#reading;
+    const { conversation, user, hides, expiring } = view;
+    const excluded = new Set<number>();
+    if (hides) {
+      const hidden = await hiddenAmong(database, conversation.id, user, runs, signal);
+      for (const seq of hidden) excluded.add(seq);
+    }
+    if (expiring) {
+      const expired = await expiredAmong(database, conversation.id, nowMs, runs, signal);
+      for (const seq of expired) excluded.add(seq);
+    }
+    if (excluded.size === 0) return runs;
+    return runsOf(seqsOf(runs, this.#falling).filter((seq) => !excluded.has(seq)));
+  }
+}
+
+/** All in view from `fromSeq` on, or where `falling` from there down: found without a look at any table. */
+export function inView({ intervals }: View, fromSeq: number, falling: boolean): Candidates {
+  const rising = falling ? clip(intervals, 1, fromSeq) : clip(intervals, fromSeq, Infinity);
+  const queue = new SeqQueue(falling, falling ? rising.reverse() : rising);
+  return async (about) => queue.take(about);
+}
