@@ -8,10 +8,20 @@ import { type RunningServer, startServer } from '../common/server.ts';
 import { blame } from '../common/start-error.ts';
 import type { HistoryConfig } from './config.ts';
 import { HistoryContext } from './context.ts';
+import { addMembers } from './handlers/add-members.ts';
 import { append } from './handlers/append.ts';
+import { createGroup } from './handlers/create-group.ts';
+import { deleteGroup } from './handlers/delete-group.ts';
+import { getGroup } from './handlers/get-group.ts';
+import { getProfiles } from './handlers/get-profiles.ts';
 import { importBatches } from './handlers/import.ts';
+import { listMembers } from './handlers/list-members.ts';
 import { notYet } from './handlers/not-yet.ts';
+import { putProfiles } from './handlers/put-profiles.ts';
+import { removeMembers } from './handlers/remove-members.ts';
+import { setRole } from './handlers/set-role.ts';
 import { sync } from './handlers/sync.ts';
+import { updateGroup } from './handlers/update-group.ts';
 import { REQUEST_BYTES } from './limits.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -40,7 +50,7 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log: createLogger('history', config.LOG_LEVEL),
-    implementations: [history(context), directory()],
+    implementations: [history(context), directory(context)],
     check: (signal) => context.check(signal),
     metrics: metricsOf(context),
     holds: stack.move(),
@@ -65,18 +75,19 @@ function history(context: HistoryContext): Implementation {
   return implement(HistoryService, handlers, REQUEST_BYTES.history);
 }
 
-function directory(): Implementation {
+function directory(context: HistoryContext): Implementation {
+  const { database } = context;
   const handlers: Handlers<typeof DirectoryService> = {
-    createGroup: notYet,
-    getGroup: notYet,
-    updateGroup: notYet,
-    deleteGroup: notYet,
-    addMembers: notYet,
-    removeMembers: notYet,
-    setRole: notYet,
-    listMembers: notYet,
-    putProfiles: notYet,
-    getProfiles: notYet,
+    createGroup: (request, call) => createGroup(context, request, call),
+    getGroup: (request, call) => getGroup(database, request, call),
+    updateGroup: (request, call) => updateGroup(database, request, call),
+    deleteGroup: (request, call) => deleteGroup(context, request, call),
+    addMembers: (request, call) => addMembers(context, request, call),
+    removeMembers: (request, call) => removeMembers(database, request, call),
+    setRole: (request, call) => setRole(database, request, call),
+    listMembers: (request, call) => listMembers(database, request, call),
+    putProfiles: (request, call) => putProfiles(context, request, call),
+    getProfiles: (request, call) => getProfiles(database, request, call),
     eraseUser: notYet,
   };
   return implement(DirectoryService, handlers, REQUEST_BYTES.directory);

@@ -14,9 +14,12 @@ export interface Table {
 /**
  * What becomes of a row whose key, primary or unique, is there already: the statement is refused with
  * `DuplicateKey`, the row that is there stays as it is, or some of its columns are set to the new
- * values: always, or only where that raises them.
+ * values: always, only where that raises them, or so that they rise by one at least.
  */
-export type OnDuplicate = 'refuse' | 'keep' | { readonly [column: string]: 'replace' | 'raise' };
+export type OnDuplicate =
+  | 'refuse'
+  | 'keep'
+  | { readonly [column: string]: 'replace' | 'raise' | 'surpass' };
 
 /** A key of an inserted row was there already; of the statement nothing was done. */
 export class DuplicateKey extends Error {
@@ -65,6 +68,8 @@ export interface Transaction extends Session {
     rows: readonly (readonly Value[])[],
     onDuplicate: OnDuplicate,
   ): Promise<void>;
+  /** Changes or deletes rows of other shards, as `insertAhead` inserts them. */
+  writeAhead(sql: string, values: readonly Bound[]): Promise<void>;
 }
 
 /** Ends a transaction: with `commit` what it wrote stays, else it is as if it never was. */

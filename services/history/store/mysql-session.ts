@@ -72,7 +72,8 @@ function duplicateClause({ key }: Table, onDuplicate: OnDuplicate): string {
   const columns = onDuplicate === 'keep' ? { [key.at(-1)!]: 'replace' } : onDuplicate;
   const settings = Object.entries(columns).map(([column, how]) => {
     const value = `VALUES(${column})`;
-    return `${column} = ${how === 'raise' ? `GREATEST(${column}, ${value})` : value}`;
+    if (how === 'replace') return `${column} = ${value}`;
+    return `${column} = GREATEST(${column}${how === 'surpass' ? ' + 1' : ''}, ${value})`;
   });
   return `ON DUPLICATE KEY UPDATE ${settings.join(', ')}`;
 }

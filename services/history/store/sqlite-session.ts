@@ -79,6 +79,10 @@ export class SqliteSession implements Transaction, Disposable {
     return this.insert(...inserted);
   }
 
+  writeAhead(...written: Parameters<Transaction['write']>): Promise<void> {
+    return this.write(...written);
+  }
+
   [Symbol.dispose](): void {
     this.#prepared.clear();
     if (this.#connection.isOpen) this.#connection.close();
@@ -127,7 +131,8 @@ function conflictClause(onDuplicate: OnDuplicate): string {
   if (onDuplicate === 'keep') return 'ON CONFLICT DO NOTHING';
   const settings = Object.entries(onDuplicate).map(([column, how]) => {
     const value = `excluded.${column}`;
-    return `${column} = ${how === 'raise' ? `MAX(${column}, ${value})` : value}`;
+    if (how === 'replace') return `${column} = ${value}`;
+    return `${column} = MAX(${column}${how === 'surpass' ? ' + 1' : ''}, ${value})`;
   });
   return `ON CONFLICT DO UPDATE SET ${settings.join(', ')}`;
 }

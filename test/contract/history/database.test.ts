@@ -121,6 +121,13 @@ describe.each(databases)('a database: %s', (name, open) => {
     await insert(rows, { number: 'raise', other: 'replace' });
     await insert([[a, 1, 3, 3]], { number: 'raise' });
     expect(await all()).toEqual(rows);
+    await insert(rows, { number: 'surpass', other: 'surpass' });
+    expect(await all()).toEqual([
+      [a, 1, 8, 5],
+      [a, 2, 2, 2],
+    ]);
+    await insert([[a, 1, 10, 3]], { number: 'surpass', other: 'surpass' });
+    expect((await all())[0]).toEqual([a, 1, 10, 6]);
   });
 
   it('inserts none of the rows where one is refused, and goes on in the transaction', async () => {

@@ -1,0 +1,45 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type SetRoleRequest,
+  type SetRoleResponse,
+  SetRoleResponseSchema,
+} from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import { notFound } from '../../common/errors.ts';
+import { isMember } from '../domain/admission.ts';
+import { changeGroup } from '../domain/group-change.ts';
+import { checkKnownRole } from '../domain/groups.ts';
+import { checkName } from '../domain/names.ts';
+import { roleTooLow } from '../domain/rights.ts';
+import type { Database } from '../store/database.ts';
+import { writeMembers } from '../store/members.ts';
+import { ROLE } from '../store/standing.ts';
+import { actorOf } from './group-request.ts';
+
+/** Gives a member another role. The last owner may step down: a service can always make another. */
+export async function setRole(
+  database: Database,
+  request: SetRoleRequest,
+  { caller }: CallContext,
+): Promise<SetRoleResponse> {
+  const { member: name, role } = request;
+  const actor = actorOf(caller, request, (faults) => {
+    checkName(faults, () => 'member', name);
+    if (role === 0) faults.add('MISSING_FIELD', 'role', 'is required');
+    checkKnownRole(faults, 'role', role);
+  });
+  await changeGroup(database, actor, ROLE.member, [name], async (locked, own) => {
+    const member = locked.members.get(name);
+    // Also an owner who stepped down and did not hear that it was done.
+    if (isMember(member) && name === actor.user && member.role === role)
+      return { value: undefined };
+    if (own < ROLE.owner) throw roleTooLow();
+    if (!isMember(member)) {
+      throw notFound('MEMBER_NOT_FOUND', 'The one it is about is no member of the group.');
+    }
+    if (member.role === role) return { value: undefined };
+    await writeMembers(locked.transaction, actor.conversation.id, [{ ...member, role }]);
+    return { value: undefined, concerned: [name] };
+  });
+  return create(SetRoleResponseSchema);
+}

@@ -1,0 +1,134 @@
+import type { Database, Session, Table, Transaction, Value } from './database.ts';
+import { type Conversation, KIND, nameColumns } from './model.ts';
+import { notePending, settlePending } from './pending.ts';
+import { type ConversationRow, lockStanding, type Standing } from './standing.ts';
+import {
+  CHANGE_LOG,
+  CONVERSATION,
+  EXPIRY,
+  HIDDEN,
+  IMPORTED,
+  MESSAGE,
+  QUIET,
+  THREAD,
+  TIME_BLOCK,
+} from './tables.ts';
+
+/** As `lockStanding`; the conversation begins, without messages, where it never did. */
+export async function lockOrBegin(
+  transaction: Transaction,
+  conversation: Conversation,
+  users: readonly string[],
+): Promise<Standing> {
+  const standing = await lockStanding(transaction, conversation.id, users);
+  if (standing) return standing;
+  // Somebody else may do the same: then this waits for their commit, and finds their row.
+  const row = [conversation.id, KIND[conversation.kind], ...nameColumns(conversation), 0, 1, 0, 0];
+  await transaction.insert(CONVERSATION, [row], 'keep');
+  return (await lockStanding(transaction, conversation.id, users))!;
+}
+
+/** Writes what a group is, apart from its messages, under its lock. */
+export async function writeGroup(
+  session: Session,
+  conversationId: Buffer,
+  group: ConversationRow,
+): Promise<void> {
+  await session.write(
+    `UPDATE conversation SET title = ?, visibility = ?, visible_messages = ?, retention_s = ?,
+       created_at_ms = ?, deleted_at_ms = ?, member_count = ?
+     WHERE conversation_id = ?`,
+    [
+      ...[Buffer.from(group.title), group.visibility, group.visibleMessages, group.retentionS],
+      ...[group.createdAtMs, group.deletedAtMs, group.memberCount, conversationId],
+    ],
+  );
+}
+
+/**
+ * Removes some of what is left of a deleted group: members, whose own revisions rise, and then
+ * messages with all that belongs to them, at most `limit` rows (a whole number of few sizes) of each.
+ * The conversation's row stays, and with it the name. May break off anywhere, and be done again.
+ *
+ * @returns whether nothing is left
+ */
+export async function purgeGroup(
+  database: Database,
+  conversationId: Buffer,
+  limit: number,
+): Promise<boolean> {
+  if (await purgeMembers(database, conversationId, limit)) return false;
+  const found = await database.run(async (session) => {
+    let some = false;
+    for (const table of CONTENTS) {
+      if (await purgeRows(session, table, conversationId, limit)) some = true;
+    }
+    return some;
+  });
+  return !found;
+}
+
+/** All that belongs to messages, and them last: what is left alone belongs to messages that are there. */
+const CONTENTS = [THREAD, EXPIRY, HIDDEN, QUIET, IMPORTED, TIME_BLOCK, CHANGE_LOG, MESSAGE];
+
+/** @returns whether there were any */
+async function purgeMembers(
+  database: Database,
+  conversationId: Buffer,
+  limit: number,
+): Promise<boolean> {
+  const pending = await database.transaction(async (transaction) => {
+    const names = await transaction.rows<[Buffer]>(
+      `SELECT user_name FROM member WHERE conversation_id = ? ORDER BY user_name LIMIT ${limit}`,
+      [conversationId],
+    );
+    const users = names.map(([name]) => name.toString());
+    const pending = await notePending(transaction, conversationId, users);
+    await transaction.write('DELETE FROM member WHERE conversation_id = ? AND user_name IN (?)', [
+      conversationId,
+      names.flat(),
+    ]);
+    return { value: pending, commit: names.length > 0 };
+  });
+  await settlePending(database, pending);
+  return pending.notes.length > 0;
+}
+
+/**
+ * Deletes rows from the beginning of a conversation's part of a table: those before the last of
+ * `limit` rows, as far as one range of the key holds them.
+ *
+ * @returns whether there were any
+ */
+async function purgeRows(
+  session: Session,
+  { name, key }: Table,
+  conversationId: Buffer,
+  limit: number,
+): Promise<boolean> {
+  const [, ...columns] = key;
+  const rows = await session.rows<(Buffer | number)[]>(
+    `SELECT ${columns.join(', ')} FROM ${name} WHERE conversation_id = ?
+     ORDER BY ${key.join(', ')} LIMIT ${limit}`,
+    [conversationId],
+  );
+  const [first, last] = [rows[0], rows.at(-1)];
+  if (first === undefined || last === undefined) return false;
+  const differing = columns.findIndex((_, index) => !same(first[index]!, last[index]!));
+  const shared = differing < 0 ? columns : columns.slice(0, differing);
+  const conditions = shared.map((column) => `AND ${column} = ?`);
+  const values: Value[] = [conversationId, ...first.slice(0, shared.length)];
+  if (differing >= 0) {
+    conditions.push(`AND ${columns[differing]} < ?`);
+    values.push(last[differing]!);
+  }
+  await session.write(
+    `DELETE FROM ${name} WHERE conversation_id = ? ${conditions.join(' ')}`,
+    values,
+  );
+  return true;
+}
+
+function same(a: Buffer | number, b: Buffer | number): boolean {
+  return Buffer.isBuffer(a) ? a.equals(b as Buffer) : a === b;
+}

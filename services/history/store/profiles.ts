@@ -1,0 +1,45 @@
+import type { Database } from './database.ts';
+import { PROFILE } from './tables.ts';
+
+/** A stored profile. */
+export interface StoredProfile {
+  readonly user: string;
+  readonly updatedAtMs: number;
+  /** Encoded, without the time. */
+  readonly body: Buffer;
+}
+
+/**
+ * Stores profiles in place of those that are there, in one statement. The time of each rises by a
+ * millisecond at least, also where the clock stands still or went back: who asks for what changed
+ * since a time that they know misses nothing.
+ */
+export async function writeProfiles(
+  database: Database,
+  profiles: readonly StoredProfile[],
+): Promise<void> {
+  const rows = profiles.map(({ user, updatedAtMs, body }) => [
+    Buffer.from(user),
+    updatedAtMs,
+    body,
+  ]);
+  await database.run((session) =>
+    session.insert(PROFILE, rows, { updated_at_ms: 'surpass', body: 'replace' }),
+  );
+}
+
+/** The profiles of `users` that were stored after `sinceMs`, in no particular order. */
+export function readProfiles(
+  database: Database,
+  users: readonly string[],
+  sinceMs: number,
+  signal: AbortSignal,
+): Promise<StoredProfile[]> {
+  return database.run(async (session) => {
+    const rows = await session.rows<[Buffer, number, Buffer]>(
+      'SELECT user_name, updated_at_ms, body FROM profile WHERE user_name IN (?) AND updated_at_ms > ?',
+      [users.map((user) => Buffer.from(user)), sinceMs],
+    );
+    return rows.map(([user, updatedAtMs, body]) => ({ user: user.toString(), updatedAtMs, body }));
+  }, signal);
+}

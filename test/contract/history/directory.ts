@@ -1,0 +1,117 @@
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  AddMembersRequestSchema,
+  CreateGroupRequestSchema,
+  DeleteGroupRequestSchema,
+  GetGroupRequestSchema,
+  GetProfilesRequestSchema,
+  ListMembersRequestSchema,
+  PutProfilesRequestSchema,
+  RemoveMembersRequestSchema,
+  Role,
+  SetRoleRequestSchema,
+  UpdateGroupRequestSchema,
+} from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import {
+  AppendRequestSchema,
+  Order,
+  SyncRequestSchema,
+  SyncResponseSchema,
+} from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
+import type { CallContext, Caller } from '../../../services/common/call.ts';
+import { createLogger } from '../../../services/common/logger.ts';
+import type { HistoryContext } from '../../../services/history/context.ts';
+import { addMembers } from '../../../services/history/handlers/add-members.ts';
+import { append } from '../../../services/history/handlers/append.ts';
+import { createGroup } from '../../../services/history/handlers/create-group.ts';
+import { deleteGroup } from '../../../services/history/handlers/delete-group.ts';
+import { getGroup } from '../../../services/history/handlers/get-group.ts';
+import { getProfiles } from '../../../services/history/handlers/get-profiles.ts';
+import { listMembers } from '../../../services/history/handlers/list-members.ts';
+import { putProfiles } from '../../../services/history/handlers/put-profiles.ts';
+import { removeMembers } from '../../../services/history/handlers/remove-members.ts';
+import { setRole } from '../../../services/history/handlers/set-role.ts';
+import { sync } from '../../../services/history/handlers/sync.ts';
+import { updateGroup } from '../../../services/history/handlers/update-group.ts';
+import { never } from './engines.ts';
+
+/** A call as the handlers get it, by a service unless a user is named. */
+export function callOf(user = ''): CallContext {
+  const caller: Caller = user === '' ? { kind: 'service' } : { kind: 'user', user };
+  return { caller, signal: never, requestId: 'test', log: createLogger('test', 'silent') };
+}
+
+/** The methods about one group, by a service (user: empty) or by a user who calls themself. */
+export function actorsIn(context: HistoryContext, group: string) {
+  const { database } = context;
+  return (user = '') => {
+    const call = callOf(user);
+    const conversation = { case: 'group', value: group } as const;
+    return {
+      create: (request: MessageInitShape<typeof CreateGroupRequestSchema> = {}) =>
+        createGroup(context, create(CreateGroupRequestSchema, { user, group, ...request }), call),
+      get: async () => getGroup(database, create(GetGroupRequestSchema, { user, group }), call),
+      update: (request: MessageInitShape<typeof UpdateGroupRequestSchema>) =>
+        updateGroup(database, create(UpdateGroupRequestSchema, { user, group, ...request }), call),
+      delete: () => deleteGroup(context, create(DeleteGroupRequestSchema, { user, group }), call),
+      add: (...members: (string | readonly [user: string, role: Role])[]) =>
+        addMembers(
+          context,
+          create(AddMembersRequestSchema, {
+            ...{ user, group },
+            members: members.map((member) => {
+              const [user, role] = typeof member === 'string' ? [member, Role.UNSPECIFIED] : member;
+              return { user, role };
+            }),
+          }),
+          call,
+        ),
+      remove: (...members: string[]) =>
+        removeMembers(database, create(RemoveMembersRequestSchema, { user, group, members }), call),
+      setRole: (member: string, role: Role) =>
+        setRole(database, create(SetRoleRequestSchema, { user, group, member, role }), call),
+      list: (request: MessageInitShape<typeof ListMembersRequestSchema> = {}) =>
+        listMembers(database, create(ListMembersRequestSchema, { user, group, ...request }), call),
+      /** Appends texts. */
+      say: (sender: string, ...texts: string[]) =>
+        append(
+          context,
+          create(AppendRequestSchema, {
+            ...{ user, conversation },
+            messages: texts.map((text) => ({ sender, content: { text } })),
+          }),
+          call,
+        ),
+      /** All that the user sees, oldest first, and the result. */
+      async read() {
+        const request = { user, conversation, count: 1_000_000, order: Order.OLDEST_FIRST };
+        const frames = await Array.fromAsync(
+          sync(context, create(SyncRequestSchema, request), call),
+        );
+        const decoded = frames.map((frame) => fromBinary(SyncResponseSchema, frame));
+        const messages = decoded.flatMap((frame) => frame.messages);
+        const texts = messages.map(({ content }) => content?.text ?? '');
+        return {
+          messages,
+          texts,
+          seqs: messages.map(({ seq }) => Number(seq)),
+          result: decoded.at(-1)!.result!,
+        };
+      },
+    };
+  };
+}
+
+/** The methods of profiles, by a service or by a user. */
+export function profilesOf(context: HistoryContext, user = '') {
+  const call = callOf(user);
+  return {
+    put: (
+      ...profiles: NonNullable<MessageInitShape<typeof PutProfilesRequestSchema>['profiles']>
+    ) => putProfiles(context, create(PutProfilesRequestSchema, { profiles }), call),
+    async get(users: readonly string[], changedSinceMs = 0n) {
+      const request = create(GetProfilesRequestSchema, { users: [...users], changedSinceMs });
+      return (await getProfiles(context.database, request, call)).profiles;
+    },
+  };
+}
