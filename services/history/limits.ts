@@ -70,8 +70,11 @@ export const INBOX_PAGE_DEFAULT = 50;
 /** Conversations of an inbox's page at most: one answer is made in memory. */
 export const INBOX_PAGE_MAX = 1_000;
 
-/** Bytes of an inbox's page, after which it ends early: below the 4 MiB that gRPC clients receive unless told otherwise. */
-export const INBOX_PAGE_BYTES = 3 * 1024 * 1024;
+/**
+ * Bytes of the last messages of an inbox's page, after which it ends early: with names and titles it
+ * stays below the 4 MiB that gRPC clients receive unless told otherwise.
+ */
+export const INBOX_MESSAGE_BYTES = 2 * 1024 * 1024;
 
 /** How far the clocks of replicas may be apart, and an append may take, for an inbox's pages to miss nothing. */
 export const INBOX_SLACK_MS = 60_000;
@@ -175,6 +178,17 @@ export const PROFILE = {
   getBytes: 3 * 1024 * 1024,
   /** Profiles read at a time: of the largest ones still some MiB. */
   readAtOnce: 50,
+} as const;
+
+/** Rows of one kind that one transaction of a sweep changes: it holds a conversation's lock for milliseconds. */
+export const SWEPT_AT_ONCE = 500;
+
+/** Times of the sweep that the configuration leaves open. */
+export const SWEEP = {
+  /** The first comes within this time after the start: a service that starts often sweeps, too. */
+  firstAfterMs: 5_000,
+  /** How long a replica that died keeps others from sweeping, at least: longer than any step takes. */
+  leaseMs: 60_000,
 } as const;
 
 /** What bounds the store's use of its database. */

@@ -171,6 +171,10 @@ class MysqlTransaction extends MysqlSession implements Transaction {
   async insertAhead(...inserted: Parameters<Session['insert']>): Promise<void> {
     await this.#database.run((session) => session.insert(...inserted));
   }
+
+  async writeAhead(...written: Parameters<Session['write']>): Promise<void> {
+    await this.#database.run((session) => session.write(...written));
+  }
 }
 
 function senderOver(connection: PoolConnection): Sender {
