@@ -1,0 +1,115 @@
+import type { Table, Transaction } from './database.ts';
+import type { MessageHead } from './heads.ts';
+import { CHANGE_LOG, QUIET, THREAD } from './tables.ts';
+
+/** What a message becomes, also what stays as it was; its `revision` is that of its former change. */
+export interface Rewritten extends MessageHead {
+  readonly body: Buffer;
+  /** Empty outside threads. */
+  readonly thread: string;
+  /** It is unread for nobody. */
+  readonly isQuiet: boolean;
+}
+
+/** A message row with what may change later. */
+const WHOLE_MESSAGE: Table = {
+  name: 'message',
+  columns: [
+    ...['conversation_id', 'seq', 'message_id', 'sender', 'sent_at_ms'],
+    ...['content_hash', 'kinds', 'edited_at_ms', 'deleted_at_ms', 'revision', 'body'],
+  ],
+  key: ['conversation_id', 'seq'],
+};
+
+/**
+ * Writes what messages become by one change, which makes `revision` of a conversation that the
+ * transaction has locked.
+ */
+export async function rewrite(
+  transaction: Transaction,
+  conversationId: Buffer,
+  revision: number,
+  messages: readonly Rewritten[],
+  atMs: number,
+): Promise<void> {
+  // All are there: as an upsert, any number of them is one statement.
+  const rows = messages.map((message) => [
+    ...[conversationId, message.seq, Buffer.from(message.id), Buffer.from(message.sender)],
+    ...[message.sentAtMs, message.contentHash, message.kinds, message.editedAtMs],
+    ...[message.deletedAtMs, revision, message.body],
+  ]);
+  await transaction.insert(WHOLE_MESSAGE, rows, {
+    content_hash: 'replace',
+    kinds: 'replace',
+    edited_at_ms: 'replace',
+    deleted_at_ms: 'replace',
+    revision: 'replace',
+    body: 'replace',
+  });
+  await rewriteSideRows(transaction, conversationId, messages);
+  await forget(transaction, conversationId, messages);
+  const seqs = messages.map(({ seq }) => seq);
+  await log(transaction, conversationId, revision, seqs, '', atMs);
+}
+
+async function rewriteSideRows(
+  transaction: Transaction,
+  conversationId: Buffer,
+  messages: readonly Rewritten[],
+): Promise<void> {
+  const seqs = messages.map(({ seq }) => seq);
+  await transaction.write('DELETE FROM thread WHERE conversation_id = ? AND seq IN (?)', [
+    conversationId,
+    seqs,
+  ]);
+  const threads = messages
+    .filter(({ thread }) => thread !== '')
+    .map(({ thread, kinds, seq }) => [conversationId, Buffer.from(thread), kinds, seq]);
+  await transaction.insert(THREAD, threads, 'refuse');
+
+  const loud = messages.filter(({ isQuiet }) => !isQuiet).map(({ seq }) => seq);
+  if (loud.length > 0) {
+    await transaction.write('DELETE FROM quiet WHERE conversation_id = ? AND seq IN (?)', [
+      conversationId,
+      loud,
+    ]);
+  }
+  const quiet = messages.filter(({ isQuiet }) => isQuiet).map(({ seq }) => [conversationId, seq]);
+  await transaction.insert(QUIET, quiet, 'keep');
+}
+
+/** Removes former changes of messages from the log: it holds the latest of each alone. */
+async function forget(
+  transaction: Transaction,
+  conversationId: Buffer,
+  messages: readonly Rewritten[],
+): Promise<void> {
+  const byRevision = Map.groupBy(messages, ({ revision }) => revision);
+  byRevision.delete(0);
+  for (const [revision, changed] of byRevision) {
+    await transaction.write(
+      'DELETE FROM change_log WHERE conversation_id = ? AND revision = ? AND seq IN (?)',
+      [conversationId, revision, changed.map(({ seq }) => seq)],
+    );
+  }
+}
+
+/**
+ * Logs a change of messages as `revision`, which becomes the conversation's. `user`: empty, or who
+ * alone notices.
+ */
+export async function log(
+  transaction: Transaction,
+  conversationId: Buffer,
+  revision: number,
+  seqs: readonly number[],
+  user: string,
+  atMs: number,
+): Promise<void> {
+  const rows = seqs.map((seq) => [conversationId, revision, seq, Buffer.from(user), atMs]);
+  await transaction.insert(CHANGE_LOG, rows, 'refuse');
+  await transaction.write('UPDATE conversation SET revision = ? WHERE conversation_id = ?', [
+    revision,
+    conversationId,
+  ]);
+}
