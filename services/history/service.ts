@@ -10,8 +10,11 @@ import type { HistoryConfig } from './config.ts';
 import { HistoryContext } from './context.ts';
 import { addMembers } from './handlers/add-members.ts';
 import { append } from './handlers/append.ts';
+import { changes } from './handlers/changes.ts';
 import { createGroup } from './handlers/create-group.ts';
 import { deleteGroup } from './handlers/delete-group.ts';
+import { deleteMessages } from './handlers/delete-messages.ts';
+import { editMessage } from './handlers/edit-message.ts';
 import { getGroup } from './handlers/get-group.ts';
 import { getProfiles } from './handlers/get-profiles.ts';
 import { importBatches } from './handlers/import.ts';
@@ -58,16 +61,13 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
 }
 
 function history(context: HistoryContext): Implementation {
-  const { database } = context;
   const handlers: Handlers<typeof HistoryService> = {
     sync: (request, call) => sync(context, request, call),
     append: (request, call) => append(context, request, call),
     import: (requests, call) => importBatches(context, requests, call),
-    editMessage: notYet,
-    deleteMessages: notYet,
-    changes: () => {
-      throw new Error('not yet');
-    },
+    editMessage: (request, call) => editMessage(context, request, call),
+    deleteMessages: (request, call) => deleteMessages(context, request, call),
+    changes: (request, call) => changes(context, request, call),
     markRead: notYet,
     markDelivered: notYet,
     listConversations: notYet,
