@@ -72,8 +72,7 @@ async function raiseRevision(
 ): Promise<void> {
   const name = Buffer.from(user);
   await database.transaction(async (session) => {
-    await session.insert(ACCOUNT, [[name, 0]], 'keep');
-    await session.write('UPDATE account SET revision = revision + 1 WHERE user_name = ?', [name]);
+    await session.insert(ACCOUNT, [[name, 1]], { revision: 'surpass' });
     await session.write(
       `UPDATE membership SET revision = (SELECT revision FROM account WHERE user_name = ?)
        WHERE user_name = ? AND conversation_id = ?`,
