@@ -37,7 +37,10 @@ it.each([
     const copy = join(folder, `${mode}-copy.db`);
     for (let n = 0; n < times; n++) {
       const before = committed();
-      await vi.waitFor(() => expect(committed()).toBeGreaterThan(before), { timeout: 60_000 });
+      await vi.waitFor(() => expect(committed()).toBeGreaterThan(before), {
+        interval: 5,
+        timeout: 60_000,
+      });
       const due = committed();
       await using shot = await snapshot(path);
       await client.upload(shot.path, { user: mode });

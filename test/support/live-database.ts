@@ -1,13 +1,13 @@
 import { DatabaseSync } from 'node:sqlite';
 
-const ACCOUNTS = 1_500;
+const ACCOUNTS = 1_200;
 const START = 1_000;
 
 /** Makes rows of about a page each, which compress well. */
 const FILLER = 'x'.repeat(3_500);
 
 /**
- * Makes a database of about 6 MiB for `live-writer.ts`: accounts, and how many transfers between them
+ * Makes a database of about 5 MiB for `live-writer.ts`: accounts, and how many transfers between them
  * there were. Transfer n is the same wherever it is made, so that a copy holds all of the first n and
  * nothing else, or is none.
  */
