@@ -25,7 +25,8 @@ export class FrameWriter implements AsyncDisposable {
   readonly #packs: PackWriter;
   readonly #map: MapBuilder;
   readonly #inspect: Inspect;
-  readonly #checking: { frame: SentFrame; place: FramePlace; checked: Promise<void> }[] = [];
+  readonly #underWay: { checked: Promise<void>; added: Promise<void> }[] = [];
+  #lastAdded: Promise<void> = Promise.resolve();
 
   /** Writes frames to `packs`, and their places into `map`; the caller disposes of `packs` afterwards. */
   constructor(packs: PackWriter, map: MapBuilder, inspect: Inspect) {
@@ -44,27 +45,34 @@ export class FrameWriter implements AsyncDisposable {
     const place = newFramePlace();
     const number = this.#map.addFrame(place);
     const checked = this.#check(frame);
-    this.#packs.watch(checked);
-    this.#checking.push({ frame, place, checked });
-    if (this.#checking.length >= FRAMES_AT_ONCE) await this.#takeChecked();
+    const added = this.#addAfter(this.#lastAdded, checked, frame, place);
+    for (const work of [checked, added]) this.#packs.watch(work);
+    this.#lastAdded = added;
+    this.#underWay.push({ checked, added });
+    if (this.#underWay.length >= FRAMES_AT_ONCE) await this.#underWay.shift()!.added;
     return number;
   }
 
   /** Stores what is still held, and returns when all of it is durable. */
   async finish(): Promise<void> {
-    while (this.#checking.length > 0) await this.#takeChecked();
+    await this.#lastAdded;
     await this.#packs.finish();
   }
 
   /** Returns when nothing of what is under way uses memory any more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled(this.#checking.map(({ checked }) => checked));
+    await Promise.allSettled(this.#underWay.flatMap(({ checked, added }) => [checked, added]));
   }
 
-  async #takeChecked(): Promise<void> {
-    const { frame, place, checked } = this.#checking[0]!;
+  /** Puts a frame into a pack, behind the one before it. */
+  async #addAfter(
+    before: Promise<void>,
+    checked: Promise<void>,
+    frame: SentFrame,
+    place: FramePlace,
+  ): Promise<void> {
+    await before;
     await checked;
-    this.#checking.shift();
     await this.#packs.add(frame, frame, place);
   }
 

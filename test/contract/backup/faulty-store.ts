@@ -14,6 +14,8 @@ export class FaultyStore implements BackupStore {
   /** Decides on each put, before it begins. */
   onPut: (key: string, put: number) => PutFault | undefined | Promise<PutFault | undefined> = () =>
     undefined;
+  /** What a get gives in place of the bytes that are stored. */
+  onGet: (key: string, bytes: Buffer) => Buffer = (_key, bytes) => bytes;
   /** Puts begun so far. */
   puts = 0;
   requestsInFlight = 0;
@@ -35,7 +37,10 @@ export class FaultyStore implements BackupStore {
   }
 
   get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined> {
-    return this.#count(() => this.#inner.get(key, range, signal));
+    return this.#count(async () => {
+      const bytes = await this.#inner.get(key, range, signal);
+      return bytes && this.onGet(key, bytes);
+    });
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
