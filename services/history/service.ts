@@ -15,6 +15,7 @@ import { createGroup } from './handlers/create-group.ts';
 import { deleteGroup } from './handlers/delete-group.ts';
 import { deleteMessages } from './handlers/delete-messages.ts';
 import { editMessage } from './handlers/edit-message.ts';
+import { eraseUser } from './handlers/erase-user.ts';
 import { getGroup } from './handlers/get-group.ts';
 import { getProfiles } from './handlers/get-profiles.ts';
 import { importBatches } from './handlers/import.ts';
@@ -26,6 +27,7 @@ import { setRole } from './handlers/set-role.ts';
 import { sync } from './handlers/sync.ts';
 import { updateGroup } from './handlers/update-group.ts';
 import { REQUEST_BYTES } from './limits.ts';
+import { Sweeper } from './sweeper.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
@@ -48,14 +50,24 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
     if (opened.embedded) await opened.migrate();
     return opened;
   });
+  const log = createLogger('history', config.LOG_LEVEL);
+  const metrics = metricsOf(context);
+  stack.use(
+    new Sweeper({
+      ...{ database: context.database, nowMs: context.nowMs, log, metrics },
+      retentionMs: context.retentionMs,
+      changesMs: config.HISTORY_CHANGES_DAYS * DAY_MS,
+      everyMs: config.HISTORY_SWEEP_SECONDS * 1_000,
+    }),
+  );
   return await startServer({
     prefix: 'HISTORY',
     listen: config.HISTORY_LISTEN,
     metricsListen: config.HISTORY_METRICS_LISTEN,
-    log: createLogger('history', config.LOG_LEVEL),
+    log,
     implementations: [history(context), directory(context)],
     check: (signal) => context.check(signal),
-    metrics: metricsOf(context),
+    metrics,
     holds: stack.move(),
   });
 }
@@ -88,7 +100,7 @@ function directory(context: HistoryContext): Implementation {
     listMembers: (request, call) => listMembers(database, request, call),
     putProfiles: (request, call) => putProfiles(context, request, call),
     getProfiles: (request, call) => getProfiles(database, request, call),
-    eraseUser: notYet,
+    eraseUser: (request, call) => eraseUser(context, request, call),
   };
   return implement(DirectoryService, handlers, REQUEST_BYTES.directory);
 }

@@ -1,0 +1,42 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type EraseUserRequest,
+  type EraseUserResponse,
+  EraseUserResponseSchema,
+} from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import { eraseUser as erase } from '../domain/erase-user.ts';
+import { Faults } from '../domain/faults.ts';
+import { checkName } from '../domain/names.ts';
+import type { Database } from '../store/database.ts';
+import { checkCaller } from './authorize.ts';
+
+/** What erasing works with. */
+export interface EraseUserParts {
+  readonly database: Database;
+  /** The service's clock, in milliseconds since 1970. */
+  readonly nowMs: () => number;
+}
+
+/** Erases a user; where the caller goes away before the end, the sweep goes on. */
+export async function eraseUser(
+  { database, nowMs }: EraseUserParts,
+  { user }: EraseUserRequest,
+  { caller, signal }: CallContext,
+): Promise<EraseUserResponse> {
+  const faults = new Faults();
+  checkName(faults, () => 'user', user);
+  faults.throwIfAny();
+  checkCaller(caller, [user]);
+  let messages = 0;
+  let conversations = 0;
+  for await (const step of erase(database, user, nowMs())) {
+    messages += step.messages;
+    conversations += step.conversations;
+    signal.throwIfAborted();
+  }
+  return create(EraseUserResponseSchema, {
+    messages: BigInt(messages),
+    conversations: BigInt(conversations),
+  });
+}

@@ -1,0 +1,161 @@
+import { SWEPT_AT_ONCE } from '../limits.ts';
+import type { Database, Session, Transaction } from './database.ts';
+import { KIND } from './model.ts';
+import { lockStanding } from './standing.ts';
+import { ERASURE } from './tables.ts';
+
+/** Notes that a user is to be erased: from now on it goes on by itself until `endErasure`. */
+export function noteErasure(database: Database, user: string, nowMs: number): Promise<void> {
+  return database.run((session) => session.insert(ERASURE, [[Buffer.from(user), nowMs]], 'keep'));
+}
+
+/** The first of those behind `behind` whose erasure is under way, in the order of their names' bytes. */
+export async function nextErasure(database: Database, behind: string): Promise<string | undefined> {
+  const [row] = await database.run((session) =>
+    session.rows<[Buffer]>(
+      'SELECT user_name FROM erasure WHERE user_name > ? ORDER BY user_name LIMIT 1',
+      [Buffer.from(behind)],
+    ),
+  );
+  return row?.[0].toString();
+}
+
+/** The next `SWEPT_AT_ONCE` conversations behind one in which there may be something of a user. */
+export async function readMemberships(
+  database: Database,
+  user: string,
+  behind: Buffer,
+): Promise<Buffer[]> {
+  const rows = await database.run((session) =>
+    session.rows<[Buffer]>(
+      `SELECT conversation_id FROM membership WHERE user_name = ? AND conversation_id > ?
+       ORDER BY conversation_id LIMIT ${SWEPT_AT_ONCE}`,
+      [Buffer.from(user), behind],
+    ),
+  );
+  return rows.flat();
+}
+
+/** Some messages of a conversation, whoever sent them. */
+export interface Scanned {
+  /** Those that the user sent. */
+  readonly theirs: readonly number[];
+  /** Behind which seq to go on; absent at the end. */
+  readonly next?: number;
+}
+
+/** Looks through the next `SWEPT_AT_ONCE` messages behind a seq, deleted ones too. */
+export async function scanSent(
+  session: Session,
+  conversationId: Buffer,
+  user: string,
+  behindSeq: number,
+): Promise<Scanned> {
+  const rows = await session.rows<[number, number]>(
+    `SELECT seq, CASE WHEN sender = ? THEN 1 ELSE 0 END FROM message
+     WHERE conversation_id = ? AND seq > ? ORDER BY seq LIMIT ${SWEPT_AT_ONCE}`,
+    [Buffer.from(user), conversationId, behindSeq],
+  );
+  const theirs = rows.filter(([, sent]) => sent === 1).map(([seq]) => seq);
+  const next = rows[SWEPT_AT_ONCE - 1]?.[0];
+  return { theirs, ...(next !== undefined && { next }) };
+}
+
+/** Forgets who sent messages; their bodies must not tell either. */
+export async function clearSenders(
+  transaction: Transaction,
+  conversationId: Buffer,
+  seqs: readonly number[],
+): Promise<void> {
+  await transaction.write(
+    'UPDATE message SET sender = ? WHERE conversation_id = ? AND seq IN (?)',
+    [Buffer.alloc(0), conversationId, seqs],
+  );
+}
+
+/** Removes some of what tells that a user hid messages. @returns whether there was any */
+export async function removeHidden(
+  session: Session,
+  conversationId: Buffer,
+  user: string,
+): Promise<boolean> {
+  const key = [conversationId, Buffer.from(user)];
+  const hidden = await session.rows<[number]>(
+    `SELECT seq FROM hidden WHERE conversation_id = ? AND user_name = ?
+     ORDER BY seq LIMIT ${SWEPT_AT_ONCE}`,
+    key,
+  );
+  await session.write(
+    'DELETE FROM hidden WHERE conversation_id = ? AND user_name = ? AND seq IN (?)',
+    [...key, hidden.flat()],
+  );
+  const logged = await session.rows<[number]>(
+    `SELECT revision FROM change_log WHERE conversation_id = ? AND user_name = ?
+     ORDER BY revision LIMIT ${SWEPT_AT_ONCE}`,
+    key,
+  );
+  await session.write(
+    'DELETE FROM change_log WHERE conversation_id = ? AND user_name = ? AND revision IN (?)',
+    [...key, [...new Set(logged.flat())]],
+  );
+  return hidden.length + logged.length > 0;
+}
+
+/**
+ * Removes a user from a conversation that the transaction has locked. Who writes next to a pair makes
+ * its member rows complete again.
+ */
+export async function removeMember(
+  transaction: Transaction,
+  conversationId: Buffer,
+  user: string,
+  counted: boolean,
+): Promise<void> {
+  const key = [conversationId, Buffer.from(user)];
+  await transaction.write('DELETE FROM pending WHERE conversation_id = ? AND user_name = ?', key);
+  await transaction.write('DELETE FROM member WHERE conversation_id = ? AND user_name = ?', key);
+  await transaction.write(
+    `UPDATE conversation SET
+       incomplete = CASE kind WHEN ${KIND.pair} THEN 1 ELSE incomplete END,
+       member_count = CASE kind WHEN ${KIND.group} THEN member_count - ? ELSE member_count END
+     WHERE conversation_id = ?`,
+    [counted ? 1 : 0, conversationId],
+  );
+}
+
+/**
+ * Removes a user's membership of a conversation, unless somebody with the name became a member since:
+ * whoever does so holds the conversation's lock, and writes the membership while they hold it.
+ */
+export function removeMembership(
+  database: Database,
+  conversationId: Buffer,
+  user: string,
+): Promise<void> {
+  return database.transaction(async (transaction) => {
+    const standing = await lockStanding(transaction, conversationId, [user]);
+    if (!standing?.members.has(user)) {
+      await transaction.writeAhead(
+        'DELETE FROM membership WHERE user_name = ? AND conversation_id = ?',
+        [Buffer.from(user), conversationId],
+      );
+    }
+    return { value: undefined, commit: true };
+  });
+}
+
+/** Removes what stands under a user's name alone, and with it the note that they are to be erased. */
+export function endErasure(database: Database, user: string): Promise<void> {
+  const name = Buffer.from(user);
+  return database.transaction(async (transaction) => {
+    await transaction.write('DELETE FROM profile WHERE user_name = ?', [name]);
+    // Memberships that are there are those of somebody who took the name meanwhile.
+    const [taken] = await transaction.rows(
+      'SELECT 1 FROM membership WHERE user_name = ? LIMIT 1 FOR UPDATE',
+      [name],
+    );
+    if (!taken) await transaction.write('DELETE FROM account WHERE user_name = ?', [name]);
+    await transaction.write('DELETE FROM erasure WHERE user_name = ?', [name]);
+    return { value: undefined, commit: true };
+  });
+}

@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
+import type { HistoryContext } from '../../../services/history/context.ts';
+import { group, pair } from '../../../services/history/domain/conversation.ts';
+import { expire } from '../../../services/history/domain/expire.ts';
+import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
+import { readStanding } from '../../../services/history/store/standing.ts';
+import { methodsOf } from './calls.ts';
+import { engines, never } from './engines.ts';
+import { appendAll, decoded, encoded, importAll, readAll, textOf } from './messages.ts';
+import { allValues, rowsOf } from './raw-rows.ts';
+import { sweepAt } from './sweeps.ts';
+
+describe.each(engines)('expiry: %s', (_name, open) => {
+  const chat = pair('alice', 'bob');
+  const peer = { case: 'peer', value: 'alice' } as const;
+  /** Later than any clock of this test's. */
+  const soonMs = Date.now() + 1e9;
+  const secret = 'what nobody shall know';
+  let stack: AsyncDisposableStack;
+  let context: HistoryContext;
+
+  beforeEach(async () => {
+    stack = new AsyncDisposableStack();
+    context = await open(stack);
+  });
+  afterEach(() => stack.disposeAsync());
+
+  const expireAt = (nowMs: number) => Array.fromAsync(expire(context.database, nowMs));
+
+  /** Messages that expire at the times given; 0 for never. */
+  const expiring = (...times: number[]) =>
+    encoded(
+      ...times.map((expiresAtMs, n) => ({
+        ...{ id: `${n}`, sender: 'alice', sentAtMs: 7n, expiresAtMs: BigInt(expiresAtMs) },
+        content: { text: secret, thread: secret },
+      })),
+    );
+
+  async function floorOf(conversationId: Buffer): Promise<number | undefined> {
+    const standing = await readStanding(context.database, conversationId, [], never);
+    return standing?.conversation.floorSeq;
+  }
+
+  it('leaves what has not expired', async () => {
+    await appendAll(context.database, chat, expiring(soonMs, 0));
+    expect(await expireAt(soonMs - 1)).toEqual([]);
+    expect((await readAll(context.database, chat)).map(textOf)).toEqual([secret, secret]);
+  });
+
+  it('removes what was said, and tells nobody of it', async () => {
+    await appendAll(context.database, chat, expiring(soonMs));
+    expect(await expireAt(soonMs)).toEqual([1]);
+    const values = await allValues(context.database);
+    expect(values.filter((value) => Buffer.from(value).includes(secret))).toEqual([]);
+    const [message] = await readAll(context.database, chat);
+    expect(message).toMatchObject({ seq: 1, editedAtMs: 0, deletedAtMs: 0, revision: 0 });
+    const kept = { id: '0', sender: 'alice', sentAtMs: 7n, expiresAtMs: BigInt(soonMs) };
+    expect(decoded(message!)).toMatchObject(kept);
+    expect(decoded(message!).content).toBeUndefined();
+    expect(await rowsOf(context.database, 'change_log', chat.id)).toEqual([]);
+    expect(await expireAt(soonMs)).toEqual([]);
+  });
+
+  it('knows a repeat of what has expired', async () => {
+    await appendAll(context.database, chat, expiring(soonMs));
+    await expireAt(soonMs);
+    const other = encoded({ id: '0', sender: 'alice', content: { text: 'other' } });
+    expect(await appendAll(context.database, chat, other)).toMatchObject([
+      { seq: 1, repeated: true },
+    ]);
+  });
+
+  it('leaves the tombstone of a deleted message as it is', async () => {
+    await appendAll(context.database, chat, expiring(soonMs, 0));
+    const request = { user: 'alice', conversation: { ...peer, value: 'bob' }, seqs: [1n] };
+    await methodsOf(context).delete({ ...request, scope: DeleteScope.FOR_EVERYONE });
+    const before = await readAll(context.database, chat);
+    expect(await expireAt(soonMs)).toEqual([1]);
+    expect(await readAll(context.database, chat)).toEqual(before);
+  });
+
+  it('goes through any number of messages in many conversations', async () => {
+    const rooms = Array.from({ length: 3 }, (_, n) => group(`room ${n}`));
+    const times = Array.from({ length: SWEPT_AT_ONCE }, (_, n) => (n % 5 === 0 ? 0 : soonMs + n));
+    for (const room of rooms) await importAll(context.database, room, expiring(...times));
+    const steps = await expireAt(soonMs + SWEPT_AT_ONCE);
+    expect(Math.max(...steps)).toBeLessThanOrEqual(SWEPT_AT_ONCE);
+    expect(steps.reduce((sum, step) => sum + step)).toBe((rooms.length * SWEPT_AT_ONCE * 4) / 5);
+    for (const room of rooms) {
+      const texts = (await readAll(context.database, room)).map(textOf);
+      expect(texts).toEqual(times.map((time) => (time === 0 ? secret : undefined)));
+    }
+  });
+
+  it('raises the floor over what has expired at the bottom, and no further', async () => {
+    await appendAll(context.database, chat, expiring(soonMs, soonMs + 5, 0, soonMs, soonMs + 9));
+    await sweepAt(context, soonMs + 5);
+    expect(await floorOf(chat.id)).toBe(3);
+    expect(await rowsOf(context.database, 'message', chat.id)).toHaveLength(3);
+    const expiries = await rowsOf(context.database, 'expiry', chat.id);
+    expect(expiries.map(([, seq, , swept]) => [seq, swept])).toEqual([
+      [4, 1],
+      [5, 0],
+    ]);
+    const later = { ...context, database: context.database, nowMs: () => soonMs + 5 };
+    const { messages, result } = await methodsOf(later).sync({ user: 'bob', conversation: peer });
+    expect(messages.map(({ seq }) => seq)).toEqual([5n, 3n]);
+    expect(result).toMatchObject({ floorSeq: 3n, reachedOldest: true });
+  });
+});
