@@ -39,6 +39,7 @@ export async function rewrite(
     ...[message.deletedAtMs, revision, message.body],
   ]);
   await transaction.insert(WHOLE_MESSAGE, rows, {
+    sender: 'replace',
     content_hash: 'replace',
     kinds: 'replace',
     edited_at_ms: 'replace',

@@ -5,23 +5,29 @@ import { inject } from 'vitest';
 import { HistoryContext } from '../../../services/history/context.ts';
 import { freshDatabase } from '../../support/databases.ts';
 
-/** An engine under test: the service's context over an empty database of a test's own. */
-export type OpenContext = (stack: AsyncDisposableStack) => Promise<HistoryContext>;
+/** An engine under test: where an empty database of a test's own is. */
+type MakeDatabase = (stack: AsyncDisposableStack) => Promise<string>;
 
-/** Every engine of the history store, by name. */
-export const engines: readonly (readonly [name: string, open: OpenContext])[] = [
+/** Every database of the history store, by the name of its engine: several contexts may open one. */
+export const databases: readonly (readonly [name: string, make: MakeDatabase])[] = [
   [
     'sqlite',
     async (stack) => {
       const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'history-')));
-      return migrated(stack, `sqlite:${join(folder.path, 'made', 'history.db')}`);
+      return `sqlite:${join(folder.path, 'made', 'history.db')}`;
     },
   ],
-  [
-    'mysql',
-    async (stack) => migrated(stack, stack.use(await freshDatabase(inject('mysqlUrl'))).url),
-  ],
+  ['mysql', async (stack) => stack.use(await freshDatabase(inject('mysqlUrl'))).url],
 ];
+
+/** The service's context over an empty database of a test's own. */
+export type OpenContext = (stack: AsyncDisposableStack) => Promise<HistoryContext>;
+
+/** Every engine of the history store, by name. */
+export const engines = databases.map(([name, make]): readonly [string, OpenContext] => [
+  name,
+  async (stack) => migrated(stack, await make(stack)),
+]);
 
 /** Opens a database and gives it its schema. */
 export async function migrated(stack: AsyncDisposableStack, url: string): Promise<HistoryContext> {
