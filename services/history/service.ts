@@ -19,8 +19,10 @@ import { eraseUser } from './handlers/erase-user.ts';
 import { getGroup } from './handlers/get-group.ts';
 import { getProfiles } from './handlers/get-profiles.ts';
 import { importBatches } from './handlers/import.ts';
+import { listConversations } from './handlers/list-conversations.ts';
 import { listMembers } from './handlers/list-members.ts';
-import { notYet } from './handlers/not-yet.ts';
+import { markDelivered } from './handlers/mark-delivered.ts';
+import { markRead } from './handlers/mark-read.ts';
 import { putProfiles } from './handlers/put-profiles.ts';
 import { removeMembers } from './handlers/remove-members.ts';
 import { setRole } from './handlers/set-role.ts';
@@ -73,6 +75,7 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
 }
 
 function history(context: HistoryContext): Implementation {
+  const { database } = context;
   const handlers: Handlers<typeof HistoryService> = {
     sync: (request, call) => sync(context, request, call),
     append: (request, call) => append(context, request, call),
@@ -80,9 +83,9 @@ function history(context: HistoryContext): Implementation {
     editMessage: (request, call) => editMessage(context, request, call),
     deleteMessages: (request, call) => deleteMessages(context, request, call),
     changes: (request, call) => changes(context, request, call),
-    markRead: notYet,
-    markDelivered: notYet,
-    listConversations: notYet,
+    markRead: (request, call) => markRead(database, request, call),
+    markDelivered: (request, call) => markDelivered(database, request, call),
+    listConversations: (request, call) => listConversations(context, request, call),
   };
   return implement(HistoryService, handlers, REQUEST_BYTES.history);
 }

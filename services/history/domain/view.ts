@@ -1,6 +1,7 @@
 import { notFound, permissionDenied, type ServiceError } from '../../common/errors.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { type Closed, clip } from '../store/intervals.ts';
+import type { Marks } from '../store/marks.ts';
 import type { Conversation } from '../store/model.ts';
 import {
   lockStanding,
@@ -9,12 +10,6 @@ import {
   readStanding,
   type Standing,
 } from '../store/standing.ts';
-
-/** How far a user is in a conversation. */
-export interface Marks {
-  readonly readSeq: number;
-  readonly deliveredSeq: number;
-}
 
 /**
  * What one user may see of a conversation at one moment. It is read once, and bounds everything that

@@ -12,10 +12,11 @@ import { type Anchor, checkAnchor, spotOf } from '../domain/anchor.ts';
 import { Faults } from '../domain/faults.ts';
 import { checkFilter, isFiltering } from '../domain/filter.ts';
 import { FrameWriter } from '../domain/frames.ts';
+import { marksTold } from '../domain/marks.ts';
 import { matching } from '../domain/matching.ts';
 import { type Page, pickPage, type WalkFrom } from '../domain/page.ts';
 import { readAhead } from '../domain/read-ahead.ts';
-import { type Marks, type View, viewOf } from '../domain/view.ts';
+import { type View, viewOf } from '../domain/view.ts';
 import { inView, type Reading, Walk } from '../domain/walk.ts';
 import { SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
 import type { Conversation } from '../store/model.ts';
@@ -102,13 +103,9 @@ function encodeResult(count: number, page: Page, view: View): Uint8Array {
         revision: BigInt(view.revision),
         floorSeq: BigInt(view.floorSeq),
         epoch: BigInt(view.epoch),
-        ...(marks && { marks: encodeMarks(marks) }),
-        ...(peerMarks && { peerMarks: encodeMarks(peerMarks) }),
+        ...(marks && { marks: marksTold(marks) }),
+        ...(peerMarks && { peerMarks: marksTold(peerMarks) }),
       },
     }),
   );
-}
-
-function encodeMarks({ readSeq, deliveredSeq }: Marks) {
-  return { readSeq: BigInt(readSeq), deliveredSeq: BigInt(deliveredSeq) };
 }

@@ -73,12 +73,15 @@ async function readSeqsIn(
   return { messages, left: next === undefined ? [] : seqs.slice(seqs.indexOf(next)) };
 }
 
-const MESSAGE_COLUMNS = `seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
+/** Columns of a `MessageRow`. */
+export const MESSAGE_COLUMNS = `seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
   CASE WHEN LENGTH(body) > ${SMALL_BODY_BYTES} THEN NULL ELSE body END`;
 
-type MessageRow = [number, number, number, number, number, Buffer | null];
+/** A message; its body is absent where it is large, and has to be read by itself. */
+export type MessageRow = [number, number, number, number, number, Buffer | null];
 
-function countThatFits(rows: readonly MessageRow[], maxBytes: number): number {
+/** How many of the first rows fit in `maxBytes` of bodies; at least one. */
+export function countThatFits(rows: readonly MessageRow[], maxBytes: number): number {
   let bytes = 0;
   const past = rows.findIndex((row) => {
     bytes += row[4];

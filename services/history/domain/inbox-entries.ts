@@ -1,0 +1,108 @@
+import { INBOX_MESSAGE_BYTES } from '../limits.ts';
+import type { Database } from '../store/database.ts';
+import { type Membership, readEach, readListed } from '../store/inbox.ts';
+import type { Conversation, StoredMessage } from '../store/model.ts';
+import { newestSeen, unreadCounts } from './unread.ts';
+import { type View, viewFrom } from './view.ts';
+
+/** A conversation in a user's inbox. */
+export interface InboxEntry {
+  readonly conversation: Conversation;
+  /** Undefined where the group was deleted. */
+  readonly shown: Shown | undefined;
+}
+
+/** What an inbox shows of a conversation. */
+export interface Shown {
+  readonly view: View;
+  /** Of a group; may be empty. */
+  readonly title: string;
+  /** The user's own revision at which something last changed for them here. */
+  readonly revision: number;
+  readonly unread: number;
+  /** The newest that the user sees; undefined where they see none. */
+  readonly lastMessage: StoredMessage | undefined;
+}
+
+/** The first entries of a list. */
+export interface Entries {
+  readonly entries: readonly InboxEntry[];
+  /** How many conversations of the list they stand for: some have no entry. */
+  readonly covered: number;
+}
+
+/**
+ * What a user's inbox shows of conversations, in their order: of all of them, or of as many of the
+ * first as fit in a page. Conversations in which they have no member row have no entry.
+ */
+export async function entriesOf(
+  database: Database,
+  user: string,
+  memberships: readonly Membership[],
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Entries> {
+  if (memberships.length === 0) return { entries: [], covered: 0 };
+  const heads = await headsOf(database, user, memberships, signal);
+  const seen = heads.flatMap(({ view }) => view ?? []);
+  const [messages, unread] = await Promise.all([
+    lastMessages(database, seen, nowMs, signal),
+    unreadCounts(database, seen, nowMs, signal),
+  ]);
+  const cutBefore = seen[messages.length];
+  const rest = cutBefore ? heads.findIndex(({ view }) => view === cutBefore) : heads.length;
+  const details = new Map(
+    seen.map((view, n) => [view, { unread: unread[n]!, lastMessage: messages[n] }]),
+  );
+  const entries = heads.slice(0, rest).map(({ conversation, view, title, revision }) => ({
+    conversation,
+    shown: view && { view, title, revision, ...details.get(view)! },
+  }));
+  return { entries, covered: heads[rest]?.index ?? memberships.length };
+}
+
+interface Head {
+  /** Where it stands among all memberships. */
+  readonly index: number;
+  readonly conversation: Conversation;
+  /** Undefined where the group was deleted. */
+  readonly view: View | undefined;
+  readonly title: string;
+  readonly revision: number;
+}
+
+async function headsOf(
+  database: Database,
+  user: string,
+  memberships: readonly Membership[],
+  signal: AbortSignal,
+): Promise<Head[]> {
+  const ids = memberships.map(({ conversationId }) => conversationId);
+  const listed = await database.run((session) => readListed(session, user, ids), signal);
+  const byId = new Map(listed.map((one) => [one.conversation.id.toString('hex'), one]));
+  return memberships.flatMap(({ conversationId, revision }, index): Head[] => {
+    const one = byId.get(conversationId.toString('hex'));
+    if (one === undefined) return [];
+    const { conversation, standing } = one;
+    const { title, deletedAtMs } = standing.conversation;
+    const head = { index, conversation, title, revision };
+    if (deletedAtMs > 0) return [{ ...head, view: undefined }];
+    if (!standing.members.has(user)) return [];
+    return [{ ...head, view: viewFrom(conversation, user, standing) }];
+  });
+}
+
+/** The newest message that is seen in each view, for as many of the first as fit in a page. */
+async function lastMessages(
+  database: Database,
+  views: readonly View[],
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<(StoredMessage | undefined)[]> {
+  const seqs = await newestSeen(database, views, nowMs, signal);
+  const places = views.map(({ conversation }, n) => ({
+    conversationId: conversation.id,
+    seq: seqs[n]!,
+  }));
+  return database.run((session) => readEach(session, places, INBOX_MESSAGE_BYTES), signal);
+}

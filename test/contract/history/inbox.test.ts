@@ -1,0 +1,372 @@
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  ListConversationsResponseSchema,
+  MemberState,
+} from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
+import { MessageSchema } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { group, pair } from '../../../services/history/domain/conversation.ts';
+import type { Database } from '../../../services/history/store/database.ts';
+import type { Conversation } from '../../../services/history/store/model.ts';
+import { EXPIRY, HIDDEN } from '../../../services/history/store/tables.ts';
+import { callBy, methodsOf } from './calls.ts';
+import { type Counts, counting } from './counting.ts';
+import { engines } from './engines.ts';
+import { addConversations, addMember, addRows, inboxMethods, nameOf, type Row } from './inbox.ts';
+
+const NOW_MS = 10_000_000;
+
+describe.each(engines)('the inbox: %s', (_name, open) => {
+  let stack: AsyncDisposableStack;
+  let context: Awaited<ReturnType<typeof open>>;
+  let database: Database;
+
+  beforeEach(async () => {
+    stack = new AsyncDisposableStack();
+    context = await open(stack);
+    database = context.database;
+  });
+  afterEach(() => stack.disposeAsync());
+
+  const inbox = (over = database) => inboxMethods({ database: over, nowMs: () => NOW_MS });
+
+  /** A group that bob is in, by its rows. */
+  async function addRoom(name: string, lastSeq: number, row: Row = {}, member: Row = {}) {
+    await addConversations(database, [group(name)], lastSeq, row);
+    await addMember(database, [group(name)], 'bob', member);
+  }
+
+  async function addMessage({ id }: Conversation, seq: number, text: string, row: Row = {}) {
+    const message: MessageInitShape<typeof MessageSchema> = { id: `${seq}`, content: { text } };
+    await addRows(database, 'message', [
+      {
+        conversation_id: id,
+        seq,
+        ...{ message_id: Buffer.from(`${seq}`), sender: Buffer.from('alice'), sent_at_ms: seq },
+        content_hash: Buffer.alloc(16),
+        body: Buffer.from(toBinary(MessageSchema, create(MessageSchema, message))),
+        ...row,
+      },
+    ]);
+  }
+
+  async function names(request: Parameters<ReturnType<typeof inbox>['pages']>[0]) {
+    const pages = await inbox().pages(request);
+    return pages.map(({ conversations }) => conversations.map(nameOf));
+  }
+
+  it('is empty for whoever has no conversations', async () => {
+    expect(await inbox().list({ user: 'bob' })).toMatchObject({
+      ...{ conversations: [], nextPageToken: '', userRevision: 0n },
+    });
+  });
+
+  it('tells of a pair and a group all that a new device needs', async () => {
+    const methods = methodsOf(context);
+    const ofBob = { user: 'bob', conversation: { case: 'peer', value: 'alice' } } as const;
+    await methods.append({ ...ofBob, messages: [{ id: '1', sentAtMs: 5n }] });
+    const message = { id: '2', sender: 'alice', sentAtMs: 7n, content: { text: 'hi' } };
+    await methods.append({ ...ofBob, messages: [message] });
+    const member = { role: 2, epoch: 3, intervals: Buffer.from('[[3]]'), read_seq: 5 };
+    await addRoom('room', 9, { title: Buffer.from('Room'), revision: 4, floor_seq: 2 }, member);
+    await addMessage(group('room'), 9, 'last', { edited_at_ms: 8, revision: 4 });
+
+    const [room, alice] = (await inboxMethods(context).list({ user: 'bob' })).conversations;
+    expect(room).toMatchObject({
+      conversation: { case: 'group', value: 'room' },
+      title: 'Room',
+      lastMessage: { seq: 9n, id: '9', content: { text: 'last' }, editedAtMs: 8n, revision: 4n },
+      ...{ unreadCount: 4, marks: { readSeq: 5n }, lastSeq: 9n, floorSeq: 3n, revision: 4n },
+      ...{ epoch: 3n, userRevision: 0n, state: MemberState.MEMBER },
+    });
+    expect(room?.peerMarks).toBeUndefined();
+    expect(alice).toMatchObject({
+      conversation: { case: 'peer', value: 'alice' },
+      title: '',
+      lastMessage: { ...message, seq: 2n },
+      ...{ unreadCount: 1, marks: { readSeq: 1n, deliveredSeq: 1n } },
+      ...{ peerMarks: { readSeq: 2n }, lastSeq: 2n, floorSeq: 1n, revision: 0n },
+      ...{ epoch: 0n, state: MemberState.UNSPECIFIED },
+    });
+  });
+
+  it('stands by the newest message in view, ties by an order of their own', async () => {
+    const times: [string, Row, Row][] = [
+      ['last century', { last_sent_at_ms: -1_000_000_000_000n }, {}],
+      ['far ahead', { last_sent_at_ms: 2n ** 62n }, {}],
+      ['left', { last_sent_at_ms: 900 }, { role: 0, left_sent_at_ms: 300 }],
+      ['nothing yet', { last_sent_at_ms: 900 }, { intervals: Buffer.from('[[10]]') }],
+      ['back again', { last_sent_at_ms: 900 }, { intervals: Buffer.from('[[1,3],[10]]') }],
+      ['cleared', { last_sent_at_ms: 900 }, { hidden_up_to_seq: 9 }],
+      ['gone by', { last_sent_at_ms: 900, floor_seq: 10 }, {}],
+      ['soon', { last_sent_at_ms: 600 }, {}],
+    ];
+    const joined = { 'nothing yet': 500, 'back again': 400, cleared: 200, 'gone by': 100 };
+    for (const [name, row, member] of times) {
+      const joined_at_ms = joined[name as keyof typeof joined] ?? 0;
+      const intervals = Buffer.from(member.role === 0 ? '[[1,5]]' : '[[1]]');
+      await addRoom(name, 9, row, { intervals, joined_at_ms, ...member });
+    }
+    const expected = [
+      ...['far ahead', 'soon', 'nothing yet', 'back again', 'left', 'cleared', 'gone by'],
+      'last century',
+    ];
+    expect(await names({ user: 'bob' })).toEqual([expected]);
+    expect((await names({ user: 'bob', pageSize: 1 })).flat()).toEqual(expected);
+
+    for (let n = 0; n < 9; n++) await addRoom(`same ${n}`, 1, { last_sent_at_ms: 550 });
+    const whole = await names({ user: 'bob' });
+    expect((await names({ user: 'bob', pageSize: 4 })).flat()).toEqual(whole.flat());
+  });
+
+  it('shows a former member what they saw, and a deleted group to nobody', async () => {
+    const left = { role: 0, intervals: Buffer.from('[[2,4]]'), read_seq: 3, epoch: 2 };
+    await addRoom('left', 9, { last_sent_at_ms: 900 }, { ...left, left_sent_at_ms: 40 });
+    for (const seq of [4, 9]) await addMessage(group('left'), seq, `text ${seq}`);
+    await addRoom('deleted', 9, { deleted_at_ms: 1 });
+    expect((await inbox().list({ user: 'bob' })).conversations).toMatchObject([
+      {
+        conversation: { value: 'left' },
+        lastMessage: { seq: 4n, content: { text: 'text 4' } },
+        ...{ lastSeq: 4n, unreadCount: 1, floorSeq: 2n, state: MemberState.FORMER },
+      },
+    ]);
+  });
+
+  it('leaves out whom a membership alone names', async () => {
+    await addConversations(database, [group('room')], 3);
+    for (const name of ['room', 'nowhere']) {
+      const row = { user_name: Buffer.from('bob'), conversation_id: group(name).id, revision: 1 };
+      await addRows(database, 'membership', [row]);
+    }
+    await addRows(database, 'account', [{ user_name: Buffer.from('bob'), revision: 1 }]);
+    expect(await names({ user: 'bob' })).toEqual([[]]);
+    expect(await names({ user: 'bob', sinceUserRevision: 0n })).toEqual([[]]);
+  });
+
+  it('shows the newest message that is neither hidden nor expired, as it now stands', async () => {
+    const room = group('room');
+    await addRoom('room', 5_000, { expiring: 1 }, { hides: 1, read_seq: 5_000 });
+    await addMessage(room, 7, 'seen', { deleted_at_ms: 12 });
+    const name = Buffer.from('bob');
+    const hidden = Array.from({ length: 4_993 }, (_, n) => n + 8).filter((seq) => seq % 3 > 0);
+    const expired = Array.from({ length: 1_664 }, (_, n) => 3 * n + 9);
+    await database.run(async (session) => {
+      await session.insert(
+        HIDDEN,
+        hidden.map((seq) => [room.id, name, seq]),
+        'refuse',
+      );
+      await session.insert(
+        EXPIRY,
+        expired.map((seq) => [room.id, seq, NOW_MS, 1]),
+        'refuse',
+      );
+      await session.insert(EXPIRY, [[room.id, 7, NOW_MS + 1, 0]], 'refuse');
+    });
+    const [shown] = (await inbox().list({ user: 'bob' })).conversations;
+    expect(shown).toMatchObject({ lastMessage: { seq: 7n, deletedAtMs: 12n }, lastSeq: 5_000n });
+
+    await addRoom('all hidden', 2, {}, { hides: 1 });
+    const rows = [1, 2].map((seq) => [group('all hidden').id, name, seq]);
+    await database.run((session) => session.insert(HIDDEN, rows, 'refuse'));
+    const { conversations } = await inbox().list({ user: 'bob' });
+    const allHidden = conversations.find((one) => nameOf(one) === 'all hidden');
+    expect(allHidden).toMatchObject({ unreadCount: 0, lastSeq: 2n });
+    expect(allHidden?.lastMessage).toBeUndefined();
+  });
+
+  it('ends a page early where its messages are large', async () => {
+    const sizes = [250_000, 10, 5_000];
+    for (let n = 0; n < 36; n++) {
+      await addRoom(`${n}`, 1, { last_sent_at_ms: 100 - n });
+      await addMessage(group(`${n}`), 1, 'x'.repeat(sizes[n % 3]!));
+    }
+    const pages = await inbox().pages({ user: 'bob', pageSize: 1_000 });
+    const all = pages.flatMap(({ conversations }) => conversations);
+    expect(all.map(nameOf)).toEqual(Array.from({ length: 36 }, (_, n) => `${n}`));
+    for (const [n, one] of all.entries()) {
+      expect(one.lastMessage?.content?.text).toHaveLength(sizes[n % 3]!);
+    }
+    expect(pages.length).toBeGreaterThan(1);
+    for (const page of pages) {
+      const bytes = toBinary(ListConversationsResponseSchema, page).length;
+      expect(bytes).toBeLessThan(4 * 1024 * 1024);
+    }
+  });
+
+  it('misses nothing, however conversations rise between pages', async () => {
+    let made = 0;
+    const plans = fc.record({
+      times: fc.array(fc.nat(20), { minLength: 1, maxLength: 12 }),
+      pageSize: fc.integer({ min: 1, max: 5 }),
+      rises: fc.array(fc.array(fc.tuple(fc.nat(11), fc.nat(30)), { maxLength: 3 })),
+    });
+    await fc.assert(
+      fc.asyncProperty(plans, async ({ times, pageSize, rises }) => {
+        const user = `user ${made++}`;
+        const rooms = times.map((_, n) => group(`${user}'s ${n}`));
+        for (const [n, room] of rooms.entries()) {
+          await addConversations(database, [room], 1, { last_sent_at_ms: times[n]! });
+          await addMember(database, [room], user);
+        }
+        const risen = new Set<string>();
+        const pages = await inbox().pages({ user, pageSize }, async () => {
+          for (const [n, atMs] of rises.shift() ?? []) {
+            const room = rooms[n % rooms.length]!;
+            risen.add(room.names[0]!);
+            await rise(database, room, atMs);
+          }
+        });
+        const given = pages.flatMap(({ conversations }) => conversations.map(nameOf));
+        expect(new Set(given)).toEqual(new Set(rooms.map(({ names }) => names[0])));
+        const twice = given.filter((name, n) => given.indexOf(name) < n);
+        expect(twice.filter((name) => !risen.has(name))).toEqual([]);
+        expect(pages.slice(0, -1).every(({ conversations }) => conversations.length > 0)).toBe(
+          true,
+        );
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('gives what rose or changed since the first page once more, as it then stands', async () => {
+    for (let n = 0; n < 6; n++) await addRoom(`${n}`, 1, { last_sent_at_ms: 100 - n });
+    let turn = 0;
+    const pages = await inbox().pages({ user: 'bob', pageSize: 2 }, async () => {
+      if (turn++ > 0) return;
+      await rise(database, group('0'), 500);
+      await rise(database, group('5'), 400);
+      const conversation = { case: 'group', value: '1' } as const;
+      await inbox().markRead({ user: 'bob', conversation, seq: 1n });
+    });
+    const all = pages.flatMap(({ conversations }) => conversations);
+    expect(all.slice(0, 5).map(nameOf)).toEqual(['0', '1', '2', '3', '4']);
+    const more = new Map(all.slice(5).map((one) => [nameOf(one), one]));
+    expect([...more.keys()].sort()).toEqual(['0', '1', '5']);
+    expect(more.get('5')).toMatchObject({ lastSeq: 2n });
+    expect(more.get('1')).toMatchObject({ marks: { readSeq: 1n }, unreadCount: 0 });
+    expect(new Set(pages.map(({ userRevision }) => userRevision))).toEqual(new Set([0n]));
+    expect(await names({ user: 'bob', sinceUserRevision: 0n })).toEqual([['1']]);
+  });
+
+  it('lists what changed since a user revision, in the order in which it did', async () => {
+    const member = { role: 1 };
+    await addRoom('read', 5, {}, member);
+    await addRoom('unchanged', 5, {}, member);
+    await addRoom('left', 5, {}, { role: 0, intervals: Buffer.from('[[1,3]]') });
+    await addRoom('deleted', 5, { deleted_at_ms: 1 });
+    const changed = ['left', 'deleted', 'read'];
+    for (const [n, name] of changed.entries()) {
+      await setRevision(database, 'bob', group(name), n + 1);
+    }
+    const { conversations, userRevision } = await inbox().list({
+      ...{ user: 'bob', sinceUserRevision: 0n },
+    });
+    expect(userRevision).toBe(3n);
+    expect(conversations).toMatchObject([
+      { conversation: { value: 'left' }, state: MemberState.FORMER, userRevision: 1n },
+      { conversation: { value: 'deleted' }, state: MemberState.GONE, userRevision: 0n },
+      { conversation: { value: 'read' }, state: MemberState.MEMBER, userRevision: 3n },
+    ]);
+    expect(conversations[1]).toMatchObject({ lastSeq: 0n, floorSeq: 0n, title: '' });
+    expect(await names({ user: 'bob', sinceUserRevision: 1n })).toEqual([['deleted', 'read']]);
+    expect(await names({ user: 'bob', sinceUserRevision: 3n })).toEqual([[]]);
+    expect(await names({ user: 'bob', sinceUserRevision: 2n ** 64n - 1n })).toEqual([[]]);
+    expect(await names({ user: 'bob', sinceUserRevision: 0n, pageSize: 1 })).toEqual(
+      changed.map((name) => [name]),
+    );
+  });
+
+  it('refuses a token that it did not give for the same fields', async () => {
+    for (const name of ['a', 'b', 'c']) await addRoom(name, 1);
+    for (const [n, name] of ['a', 'b', 'c'].entries()) {
+      await setRevision(database, 'bob', group(name), n + 1);
+    }
+    const all = { user: 'bob', pageSize: 1 };
+    const since = { ...all, sinceUserRevision: 0n };
+    const [ofAll, ofSince] = await Promise.all(
+      [all, since].map(async (request) => (await inbox().list(request)).nextPageToken),
+    );
+    const wrong = [
+      { ...all, pageToken: 'x' },
+      { ...all, pageToken: `${ofAll!.slice(0, -1)}${ofAll!.endsWith('A') ? 'B' : 'A'}` },
+      { ...all, pageToken: `${ofAll} ` },
+      { ...all, pageToken: ofSince! },
+      { ...since, pageToken: ofAll! },
+      { ...since, sinceUserRevision: 1n, pageToken: ofSince! },
+      { ...all, user: 'alice', pageToken: ofAll! },
+    ];
+    for (const request of wrong) {
+      await expect(inbox().list(request)).rejects.toMatchObject({
+        reason: 'INVALID_FIELD',
+        fields: [{ field: 'page_token' }],
+      });
+    }
+    expect((await inbox().list({ ...all, pageSize: 7, pageToken: ofAll! })).nextPageToken).toBe('');
+  });
+
+  it("is the caller's own, and somebody's", async () => {
+    const alice = inboxMethods(context, callBy({ user: 'alice' }));
+    await expect(alice.list({ user: 'bob' })).rejects.toMatchObject({ reason: 'NOT_THE_CALLER' });
+    await expect(inbox().list({})).rejects.toMatchObject({ reason: 'MISSING_FIELD' });
+  });
+
+  it('brings the size of a page down to its maximum, and has one where none is given', async () => {
+    const rooms = Array.from({ length: 1_002 }, (_, n) => group(`${n}`));
+    await addConversations(database, rooms, 0);
+    await addMember(database, rooms, 'bob');
+    const sizes = async (pageSize?: number) => {
+      const { conversations, nextPageToken } = await inbox().list({
+        ...{ user: 'bob', ...(pageSize && { pageSize }) },
+      });
+      return [conversations.length, nextPageToken !== ''];
+    };
+    expect(await sizes()).toEqual([50, true]);
+    expect(await sizes(2 ** 32 - 1)).toEqual([1_000, true]);
+  });
+
+  it('asks for little, however many conversations a page has', async () => {
+    for (let n = 0; n < 120; n++) {
+      await addRoom(`${n}`, 30, { expiring: 1 }, { hides: 1 });
+      await addMessage(group(`${n}`), 30, 'last');
+    }
+    await addConversations(database, [pair('alice', 'bob')], 50);
+    await addMember(database, [pair('alice', 'bob')], 'bob');
+    const counts: Counts = { statements: 0, transactions: 0, inTransactions: 0 };
+    const { conversations } = await inbox(counting(database, counts)).list({
+      ...{ user: 'bob', pageSize: 100 },
+    });
+    expect(conversations).toHaveLength(100);
+    expect(counts).toEqual({ statements: 13, transactions: 0, inTransactions: 0 });
+  });
+});
+
+async function rise(database: Database, { id }: Conversation, lastSentAtMs: number): Promise<void> {
+  await database.run((session) =>
+    session.write(
+      `UPDATE conversation SET last_seq = last_seq + 1, last_sent_at_ms = ?, appended_at_ms = ?
+       WHERE conversation_id = ?`,
+      [lastSentAtMs, NOW_MS, id],
+    ),
+  );
+}
+
+/** As settling a change leaves it. */
+async function setRevision(
+  database: Database,
+  user: string,
+  { id }: Conversation,
+  revision: number,
+): Promise<void> {
+  const name = Buffer.from(user);
+  await database.run(async (session) => {
+    await session.write(
+      'UPDATE membership SET revision = ? WHERE user_name = ? AND conversation_id = ?',
+      [revision, name, id],
+    );
+    await session.write('DELETE FROM account WHERE user_name = ?', [name]);
+  });
+  await addRows(database, 'account', [{ user_name: name, revision }]);
+}
