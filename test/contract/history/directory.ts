@@ -1,4 +1,4 @@
-import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   AddMembersRequestSchema,
   CreateGroupRequestSchema,
@@ -12,17 +12,10 @@ import {
   SetRoleRequestSchema,
   UpdateGroupRequestSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
-import {
-  AppendRequestSchema,
-  Order,
-  SyncRequestSchema,
-  SyncResponseSchema,
-} from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import type { CallContext, Caller } from '../../../services/common/call.ts';
-import { createLogger } from '../../../services/common/logger.ts';
+import { Order } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
+import type { CallContext } from '../../../services/common/call.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { addMembers } from '../../../services/history/handlers/add-members.ts';
-import { append } from '../../../services/history/handlers/append.ts';
 import { createGroup } from '../../../services/history/handlers/create-group.ts';
 import { deleteGroup } from '../../../services/history/handlers/delete-group.ts';
 import { getGroup } from '../../../services/history/handlers/get-group.ts';
@@ -31,21 +24,17 @@ import { listMembers } from '../../../services/history/handlers/list-members.ts'
 import { putProfiles } from '../../../services/history/handlers/put-profiles.ts';
 import { removeMembers } from '../../../services/history/handlers/remove-members.ts';
 import { setRole } from '../../../services/history/handlers/set-role.ts';
-import { sync } from '../../../services/history/handlers/sync.ts';
 import { updateGroup } from '../../../services/history/handlers/update-group.ts';
-import { never } from './engines.ts';
+import { callBy, methodsOf } from './calls.ts';
 
-/** A call as the handlers get it, by a service unless a user is named. */
-export function callOf(user = ''): CallContext {
-  const caller: Caller = user === '' ? { kind: 'service' } : { kind: 'user', user };
-  return { caller, signal: never, requestId: 'test', log: createLogger('test', 'silent') };
-}
+type Parts = Pick<HistoryContext, 'database' | 'appends' | 'nowMs'>;
 
 /** The methods about one group, by a service (user: empty) or by a user who calls themself. */
-export function actorsIn(context: HistoryContext, group: string) {
+export function actorsIn(context: Parts, group: string) {
   const { database } = context;
   return (user = '') => {
-    const call = callOf(user);
+    const call = callAs(user);
+    const history = methodsOf(context, call);
     const conversation = { case: 'group', value: group } as const;
     return {
       create: (request: MessageInitShape<typeof CreateGroupRequestSchema> = {}) =>
@@ -74,37 +63,23 @@ export function actorsIn(context: HistoryContext, group: string) {
         listMembers(database, create(ListMembersRequestSchema, { user, group, ...request }), call),
       /** Appends texts. */
       say: (sender: string, ...texts: string[]) =>
-        append(
-          context,
-          create(AppendRequestSchema, {
-            ...{ user, conversation },
-            messages: texts.map((text) => ({ sender, content: { text } })),
-          }),
-          call,
-        ),
+        history.append({
+          ...{ user, conversation },
+          messages: texts.map((text) => ({ sender, content: { text } })),
+        }),
       /** All that the user sees, oldest first, and the result. */
       async read() {
-        const request = { user, conversation, count: 1_000_000, order: Order.OLDEST_FIRST };
-        const frames = await Array.fromAsync(
-          sync(context, create(SyncRequestSchema, request), call),
-        );
-        const decoded = frames.map((frame) => fromBinary(SyncResponseSchema, frame));
-        const messages = decoded.flatMap((frame) => frame.messages);
-        const texts = messages.map(({ content }) => content?.text ?? '');
-        return {
-          messages,
-          texts,
-          seqs: messages.map(({ seq }) => Number(seq)),
-          result: decoded.at(-1)!.result!,
-        };
+        const order = Order.OLDEST_FIRST;
+        const page = await history.sync({ user, conversation, count: 1_000_000, order });
+        return { ...page, texts: page.messages.map(({ content }) => content?.text ?? '') };
       },
     };
   };
 }
 
 /** The methods of profiles, by a service or by a user. */
-export function profilesOf(context: HistoryContext, user = '') {
-  const call = callOf(user);
+export function profilesOf(context: Parts, user = '') {
+  const call = callAs(user);
   return {
     put: (
       ...profiles: NonNullable<MessageInitShape<typeof PutProfilesRequestSchema>['profiles']>
@@ -114,4 +89,9 @@ export function profilesOf(context: HistoryContext, user = '') {
       return (await getProfiles(context.database, request, call)).profiles;
     },
   };
+}
+
+/** A call by a service, or by the user who is named. */
+export function callAs(user: string): CallContext {
+  return callBy(user === '' ? 'service' : { user });
 }

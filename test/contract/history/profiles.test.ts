@@ -7,7 +7,8 @@ import {
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { putProfiles } from '../../../services/history/handlers/put-profiles.ts';
 import { PROFILE } from '../../../services/history/limits.ts';
-import { callOf, profilesOf } from './directory.ts';
+import { callBy } from './calls.ts';
+import { profilesOf } from './directory.ts';
 import { engines } from './engines.ts';
 
 describe.each(engines)('profiles: %s', (_name, open) => {
@@ -54,7 +55,7 @@ describe.each(engines)('profiles: %s', (_name, open) => {
       putProfiles(
         { database: context.database, nowMs: () => nowMs },
         create(PutProfilesRequestSchema, { profiles: users.map((user) => ({ user })) }),
-        callOf(),
+        callBy('service'),
       );
     const times = async (sinceMs: bigint) =>
       Object.fromEntries(
