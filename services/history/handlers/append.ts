@@ -10,10 +10,10 @@ import { checkAddress, conversationAt } from '../domain/address.ts';
 import { Faults } from '../domain/faults.ts';
 import type { JoinedAppends } from '../domain/joined-appends.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
-import { refusalError } from '../domain/refusal.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
 import type { Conversation, NewMessage, Rules } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
+import { refusalError } from './refusal.ts';
 
 /** What appending works with. */
 export interface AppendParts {

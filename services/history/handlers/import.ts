@@ -9,13 +9,13 @@ import type { CallContext, Caller } from '../../common/call.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
-import { refusalError } from '../domain/refusal.ts';
 import { checkMember, viewOf } from '../domain/view.ts';
 import { IMPORT_BYTES, IMPORT_MESSAGES, IMPORT_RUNS } from '../limits.ts';
 import { append } from '../store/append.ts';
 import type { Database } from '../store/database.ts';
 import type { Conversation, NewMessage } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
+import { refusalError } from './refusal.ts';
 
 interface Run {
   readonly conversation: Conversation;

@@ -1,4 +1,4 @@
-import { writeMembers } from './append-members.ts';
+import { writeSenders } from './append-members.ts';
 import { type Database, DuplicateKey, type Ending, type Transaction } from './database.ts';
 import {
   type Batch,
@@ -21,7 +21,7 @@ import {
   type Terms,
 } from './settle.ts';
 import { writeSideRows } from './side-rows.ts';
-import { lockStanding, ROLE, type Standing } from './standing.ts';
+import { isMember, lockStanding, type Standing } from './standing.ts';
 import { CONVERSATION, MESSAGE } from './tables.ts';
 
 /** Databases whose last append brought messages that were stored before: those seldom come alone. */
@@ -77,7 +77,7 @@ async function appendIn(transaction: Transaction, asked: Asked): Promise<Ending<
 
   const change = { conversation, before, members, fresh, imported: !!rules.imported, nowMs };
   const joins = conversation.kind === 'group' && rules.senders === 'join';
-  const { joined, pending } = await writeMembers(transaction, change, joins);
+  const { joined, pending } = await writeSenders(transaction, change, joins);
   await writeSideRows(transaction, change);
   await update(transaction, change, joined);
   return { value: { outcomes, ...(pending && { pending }) }, commit: true };
@@ -109,12 +109,12 @@ function termsOf(
 ): Terms {
   const membersOnly =
     senders === 'members' || (senders === 'join' && createdAtMs > 0 && imported === undefined);
-  const isMember = (user: string) => (members.get(user)?.role ?? ROLE.former) !== ROLE.former;
   const retentionMs = retentionS * 1000 || (imported?.retentionMs ?? 0);
   const oldestMs = retentionMs === 0 ? Number.NEGATIVE_INFINITY : nowMs - retentionMs;
   return {
     lastSeq,
-    mayWrite: conversation.kind === 'group' && membersOnly ? isMember : () => true,
+    mayWrite: (sender) =>
+      conversation.kind === 'pair' || !membersOnly || isMember(members.get(sender)),
     skips: ({ sentAtMs, expiresAtMs }) =>
       imported !== undefined && (sentAtMs < oldestMs || (expiresAtMs > 0n && expiresAtMs <= nowMs)),
   };

@@ -12,7 +12,7 @@ import {
 } from './standing.ts';
 import { MEMBER } from './tables.ts';
 
-/** Writes what members may see and do, under the conversation's lock. Marks that are there stay: they rise without it. */
+/** Writes what members may see and do, under the conversation's lock. Their marks only rise, as they do without it. */
 export async function writeMembers(
   session: Session,
   conversationId: Buffer,
@@ -27,6 +27,8 @@ export async function writeMembers(
     role: 'replace',
     intervals: 'replace',
     epoch: 'replace',
+    read_seq: 'raise',
+    delivered_seq: 'raise',
     joined_at_ms: 'replace',
     left_sent_at_ms: 'replace',
   });

@@ -1,11 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
-import {
-  type Connection,
-  createConnection,
-  createPool,
-  type Pool,
-  type PoolConnection,
-} from 'mysql2/promise';
+import { createPool, type Pool, type PoolConnection } from 'mysql2';
+import { type Connection, createConnection } from 'mysql2/promise';
 import { unavailable } from '../../common/errors.ts';
 import { STORE } from '../limits.ts';
 import type { Database, Ending, SchemaAccess, Session, Transaction, Value } from './database.ts';
@@ -78,7 +73,7 @@ export class MysqlDatabase implements Database {
     const pools = [this.#reads, this.#writes];
     const timer = new AbortController();
     const timeout = setTimeout(STORE.closeTimeoutMs, undefined, { signal: timer.signal });
-    await Promise.race([Promise.all(pools.map((pool) => pool.end())), timeout]);
+    await Promise.race([Promise.all(pools.map((pool) => pool.promise().end())), timeout]);
     timer.abort();
     for (const connection of this.#open) connection.destroy();
   }
@@ -113,7 +108,7 @@ export class MysqlDatabase implements Database {
     work: (sender: Sender) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const connection = await pool.getConnection();
+    const connection = await answer<PoolConnection>((done) => pool.getConnection(done));
     if (signal?.aborted) {
       connection.release();
       throw signal.reason;
@@ -149,13 +144,13 @@ export class MysqlDatabase implements Database {
 
   /** Without autocommit the first statement begins the transaction: a round trip less for each. */
   async #prepareForWrites(connection: PoolConnection, sender: Sender): Promise<void> {
-    if (this.#ready.has(connection.connection)) return;
+    if (this.#ready.has(connection)) return;
     await sender.query(
       `SET SESSION autocommit = 0, transaction_isolation = 'READ-COMMITTED',
        innodb_lock_wait_timeout = ?`,
       [STORE.lockWaitSeconds],
     );
-    this.#ready.add(connection.connection);
+    this.#ready.add(connection);
   }
 }
 
@@ -180,15 +175,18 @@ class MysqlTransaction extends MysqlSession implements Transaction {
 function senderOver(connection: PoolConnection): Sender {
   const timeout = STORE.queryTimeoutMs;
   return {
-    async execute(sql, values) {
-      const [rows] = await connection.execute({ sql, timeout }, [...values] as Value[]);
-      return rows;
-    },
-    async query(sql, values) {
-      const [rows] = await connection.query({ sql, timeout }, [...values]);
-      return rows;
-    },
+    execute: (sql, values) =>
+      answer((done) => connection.execute({ sql, timeout, values: [...values] as Value[] }, done)),
+    query: (sql, values) =>
+      answer((done) => connection.query({ sql, timeout, values: [...values] }, done)),
   };
+}
+
+/** What a call of the driver gives. The driver's own promises take a stack trace each: longer than the call. */
+function answer<T>(call: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, value) => (error ? reject(error) : resolve(value)));
+  });
 }
 
 /** The outcome of `work`, or the signal's reason once it fires; `work` then ends unheard. */

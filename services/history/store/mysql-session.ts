@@ -51,10 +51,14 @@ export class MysqlSession implements Session {
     rows: readonly (readonly Value[])[],
     onDuplicate: OnDuplicate,
   ): Promise<void> {
-    if (rows.length === 0) return;
-    const sql = `INSERT INTO ${table.name} (${table.columns.join(', ')}) VALUES ?`;
+    const [first, ...others] = rows;
+    if (first === undefined) return;
+    const into = `INSERT INTO ${table.name} (${table.columns.join(', ')}) VALUES`;
+    const clause = duplicateClause(table, onDuplicate);
     try {
-      await this.#sender.query(`${sql} ${duplicateClause(table, onDuplicate)}`, [rows]);
+      if (others.length > 0) await this.#sender.query(`${into} ? ${clause}`, [rows]);
+      else
+        await this.#sender.execute(`${into} (${first.map(() => '?').join(', ')}) ${clause}`, first);
     } catch (error) {
       throw isDuplicate(error) ? new DuplicateKey(table, error) : error;
     }

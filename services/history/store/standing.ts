@@ -59,6 +59,11 @@ export interface MemberRow {
   readonly leftSentAtMs: bigint;
 }
 
+/** Whether a user of this row is a member now. */
+export function isMember(row: MemberRow | undefined): row is MemberRow {
+  return row !== undefined && row.role !== ROLE.former;
+}
+
 /** A conversation at one moment, with the member rows of those users asked for that have one. */
 export interface Standing {
   readonly conversation: ConversationRow;

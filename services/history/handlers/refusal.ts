@@ -5,8 +5,8 @@ import {
   permissionDenied,
   type ServiceError,
 } from '../../common/errors.ts';
+import { notAMember } from '../domain/view.ts';
 import type { Refusal } from '../store/model.ts';
-import { notAMember } from './view.ts';
 
 /** The error of a batch that was refused; its messages stand at `path`, such as `messages`. */
 export function refusalError(caller: Caller, path: string, refused: Refusal): ServiceError {
