@@ -24,6 +24,8 @@ export class SqliteSession implements Transaction, Disposable {
     try {
       // FULL: in WAL mode anything less may lose what was acknowledged when the power fails.
       this.#connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+      // What was deleted or replaced is overwritten in the file, and not merely left to be overwritten.
+      this.#connection.exec('PRAGMA secure_delete = ON');
     } catch (error) {
       this.#connection.close();
       throw error;

@@ -1,10 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { DELETE_SEQS, DELETED_AT_ONCE } from '../../../services/history/limits.ts';
 import { callBy, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { databases, engines, migrated } from './engines.ts';
 import { appendAll, numbered } from './messages.ts';
 import { allValues, rowsOf, setMember } from './raw-rows.ts';
 
@@ -239,6 +240,27 @@ describe.each(engines)('deleting: %s', (_name, open) => {
       });
     }
   });
+});
+
+it('leaves nothing of what was said in the file of an embedded database', async () => {
+  await using stack = new AsyncDisposableStack();
+  const [, make] = databases.find(([name]) => name === 'sqlite')!;
+  const url = await make(stack);
+  const file = url.slice('sqlite:'.length);
+  const secret = 'what nobody shall know';
+  {
+    await using opened = new AsyncDisposableStack();
+    const service = methodsOf(await migrated(opened, url));
+    const byAlice = { user: 'alice', conversation: { case: 'peer', value: 'bob' } } as const;
+    const texts = [secret, secret.repeat(1_000), 'harmless'];
+    await service.append({ ...byAlice, messages: texts.map((text) => ({ content: { text } })) });
+    const scope = DeleteScope.FOR_EVERYONE;
+    await service.delete({ ...byAlice, scope, seqs: [1n, 2n] });
+  }
+  // Closed, it is this file alone.
+  const bytes = await readFile(file);
+  expect(bytes.includes('harmless')).toBe(true);
+  expect(bytes.includes(secret)).toBe(false);
 });
 
 /** A message of somebody's. */
