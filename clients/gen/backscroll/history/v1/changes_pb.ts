@@ -179,7 +179,8 @@ export type DeleteMessagesRequest = Message<"backscroll.history.v1.DeleteMessage
 
   /**
    * Delete all messages up to this seq, it included: with DELETE_SCOPE_FOR_ME the conversation's
-   * beginning, with DELETE_SCOPE_FOR_EVERYONE those of them that the user may delete.
+   * beginning, with DELETE_SCOPE_FOR_EVERYONE those of them that the user sees and may delete. Many are
+   * deleted in more than one step: repeating a call that broke off goes on.
    *
    * @generated from field: uint64 up_to_seq = 6;
    */
@@ -201,7 +202,8 @@ export const DeleteMessagesRequestSchema: GenMessage<DeleteMessagesRequest> = /*
 export type DeleteMessagesResponse = Message<"backscroll.history.v1.DeleteMessagesResponse"> & {
   /**
    * Messages that this call deleted for everyone, or seqs that it hid; 0 for a repeat, and for
-   * DELETE_SCOPE_FOR_ME with `up_to_seq`.
+   * DELETE_SCOPE_FOR_ME with `up_to_seq`. Seldom fewer than it did: where the database's answer was
+   * lost, the service does it once more.
    *
    * @generated from field: uint64 deleted = 1;
    */
