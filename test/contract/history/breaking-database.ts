@@ -1,31 +1,29 @@
 import type {
-  Bound,
   Database,
   Ending,
-  OnDuplicate,
   Session,
-  Table,
   Transaction,
-  Value,
 } from '../../../services/history/store/database.ts';
 
-/** The process died here. */
+/** The process died here, or only a statement failed. */
 export class Died extends Error {
   override readonly name = 'Died';
 }
 
 /**
- * A database whose user dies: of the statements and commits that come through here the first `steps` are done,
- * and then everything fails. A transaction that did not commit by then is undone; one that did stays,
- * though nobody hears of it.
+ * A database of whose statements some fail: all but the first so many, as of a process that dies, or
+ * those that a function tells by their text. Commits count as statements, too, with the text `COMMIT`:
+ * what was committed stays then, and nobody hears of it. Other transactions in which one fails are
+ * undone.
  */
 export class BreakingDatabase implements Database {
   readonly #database: Database;
-  #steps: number;
+  readonly #fails: (sql: string) => boolean;
 
-  constructor(database: Database, steps: number) {
+  constructor(database: Database, fails: number | ((sql: string) => boolean)) {
     this.#database = database;
-    this.#steps = steps;
+    let steps = Number(fails);
+    this.#fails = typeof fails === 'number' ? () => steps-- <= 0 : fails;
   }
 
   get schema() {
@@ -44,33 +42,33 @@ export class BreakingDatabase implements Database {
     const value = await this.#database.transaction((transaction) =>
       work({
         ...this.#breaking(transaction),
-        insertAhead: (...given: [Table, (readonly Value[])[], OnDuplicate]) =>
-          this.#step(() => transaction.insertAhead(...given)),
-        writeAhead: (...given: [string, readonly Bound[]]) =>
-          this.#step(() => transaction.writeAhead(...given)),
+        insertAhead: (table, ...given) =>
+          this.#step(`INSERT INTO ${table.name}`, () => transaction.insertAhead(table, ...given)),
+        writeAhead: (sql, values) => this.#step(sql, () => transaction.writeAhead(sql, values)),
       }),
     );
-    return this.#step(async () => value);
+    return this.#step('COMMIT', async () => value);
   }
 
   check(signal: AbortSignal): Promise<void> {
     return this.#database.check(signal);
   }
 
-  /** The database outlives those who die over it. */
+  /** The database outlives it. */
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #breaking(session: Session): Session {
     return {
-      rows: (...given) => this.#step(() => session.rows(...given)),
-      rowsOfEach: (...given) => this.#step(() => session.rowsOfEach(...given)),
-      write: (...given) => this.#step(() => session.write(...given)),
-      insert: (...given) => this.#step(() => session.insert(...given)),
+      rows: (sql, values) => this.#step(sql, () => session.rows(sql, values)),
+      rowsOfEach: (sql, bindings) => this.#step(sql, () => session.rowsOfEach(sql, bindings)),
+      write: (sql, values) => this.#step(sql, () => session.write(sql, values)),
+      insert: (table, ...given) =>
+        this.#step(`INSERT INTO ${table.name}`, () => session.insert(table, ...given)),
     };
   }
 
-  #step<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#steps-- <= 0) return Promise.reject(new Died('died'));
+  async #step<T>(sql: string, work: () => Promise<T>): Promise<T> {
+    if (this.#fails(sql)) throw new Died(sql);
     return work();
   }
 }
