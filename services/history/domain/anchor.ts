@@ -6,8 +6,8 @@ import { blocksBefore, sentSince, seqOfId } from '../store/places.ts';
 import { BLOCK_SEQS } from '../store/tables.ts';
 import { checkBytes, type Faults } from './faults.ts';
 import type { Spot } from './page.ts';
-import { runsOf } from './seq-runs.ts';
-import { type Candidates, type Reading, Walk } from './walk.ts';
+import { seenAmong } from './seen.ts';
+import type { Reading } from './walk.ts';
 
 /** As requests give it. */
 export type Anchor = SyncRequest['anchor'];
@@ -53,22 +53,21 @@ function position(seq: bigint): number {
 async function seenSeqOfId(reading: Reading, messageId: string): Promise<number> {
   const { database, view, signal } = reading;
   const seq = await seqOfId(database, view.conversation.id, messageId, signal);
-  const candidates = once(seq === undefined ? [] : clip(view.intervals, seq, seq));
-  const [seen] = await new Walk(reading, candidates, false).take(1);
+  const [seen] = seq === undefined ? [] : await seenOf(reading, [seq]);
   if (!seen) throw notFound('MESSAGE_NOT_FOUND', 'The user sees no message with this id.');
-  return seen.from;
-}
-
-function once(runs: readonly Closed[]): Candidates {
-  const all = [runs];
-  return async () => all.pop() ?? [];
+  return seen;
 }
 
 async function aroundTime(reading: Reading, timeMs: bigint): Promise<Spot> {
-  const chunks = inViewSince(reading, timeMs);
-  const candidates = async () => (await chunks.next()).value ?? [];
-  const [first] = await new Walk(reading, candidates, false).take(1);
-  return first ? { side: 'around', seq: first.from } : newest(reading);
+  for await (const seqs of inViewSince(reading, timeMs)) {
+    const [seq] = await seenOf(reading, seqs);
+    if (seq) return { side: 'around', seq };
+  }
+  return newest(reading);
+}
+
+function seenOf({ database, view, nowMs, signal }: Reading, seqs: number[]): Promise<number[]> {
+  return database.run((session) => seenAmong(session, view, seqs, nowMs), signal);
 }
 
 /** Blocks of which the highest times are read at once. */
@@ -78,7 +77,7 @@ const TIME_BLOCKS = 4_096;
 const OPEN_BLOCKS = 16;
 
 /** All in view that was sent at `timeMs` or later, in seq order. */
-async function* inViewSince(reading: Reading, timeMs: bigint): AsyncGenerator<Closed[], undefined> {
+async function* inViewSince(reading: Reading, timeMs: bigint): AsyncGenerator<number[]> {
   const { database, view, signal } = reading;
   const { id } = view.conversation;
   let blocks = 1;
@@ -90,7 +89,7 @@ async function* inViewSince(reading: Reading, timeMs: bigint): AsyncGenerator<Cl
     while (open.length > 0) {
       const seqs = await sentSince(database, id, open.splice(0, blocks), timeMs, signal);
       blocks = Math.min(blocks * 2, OPEN_BLOCKS);
-      if (seqs.length > 0) yield runsOf(seqs.sort((a, b) => a - b));
+      yield seqs.sort((a, b) => a - b);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { Filter } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import { WALK_SEQS } from '../limits.ts';
+import { READ_ROWS } from '../limits.ts';
 import { matchingSeqs, matchRows, sentBy } from '../store/matching.ts';
 import { type Match, matchesOf } from './filter.ts';
 import { runsOf } from './seq-runs.ts';
@@ -15,8 +15,8 @@ export function matching(
   const merge = new Merge(reading, filter, fromSeq, falling);
   return async (about) => {
     // Of calls in groups the index does not tell who called: any number of them may be passed over.
-    for (let count = about; ; count = Math.min(count * 2, WALK_SEQS)) {
-      const found = await merge.next(count);
+    for (let count = about; ; count *= 2) {
+      const found = await merge.next(Math.min(count, READ_ROWS));
       const seqs = await bySenders(reading, found);
       if (seqs.length > 0 || found.length === 0) return runsOf(seqs);
     }

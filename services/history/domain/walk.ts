@@ -1,7 +1,8 @@
 import { WALK_SEQS } from '../limits.ts';
-import type { Database } from '../store/database.ts';
-import { expiredAmong, hiddenAmong } from '../store/excluded.ts';
+import type { Database, Session } from '../store/database.ts';
+import { expiredWithin, hiddenWithin } from '../store/excluded.ts';
 import { type Closed, clip } from '../store/intervals.ts';
+import { seenAmong } from './seen.ts';
 import { runsOf, SeqQueue, seqsOf } from './seq-runs.ts';
 import type { View } from './view.ts';
 
@@ -22,6 +23,9 @@ export interface Reading {
 
 /** Candidates beyond those asked for, for some may be hidden or expired. */
 const SPARE_SEQS = 64;
+
+/** Of so many runs at most the narrow tables are read from end to end; of more, seq by seq. */
+const FEW_RUNS = 16;
 
 /**
  * Finds the seqs that a user sees among candidates, one direction away from a position. It looks at
@@ -66,19 +70,24 @@ export class Walk {
   }
 
   async #seen(runs: readonly Closed[]): Promise<readonly Closed[]> {
-    const { database, view, nowMs, signal } = this.#reading;
-    const { conversation, user, hides, expiring } = view;
-    const excluded = new Set<number>();
-    if (hides) {
-      const hidden = await hiddenAmong(database, conversation.id, user, runs, signal);
-      for (const seq of hidden) excluded.add(seq);
-    }
-    if (expiring) {
-      const expired = await expiredAmong(database, conversation.id, nowMs, runs, signal);
-      for (const seq of expired) excluded.add(seq);
-    }
-    if (excluded.size === 0) return runs;
-    return runsOf(seqsOf(runs, this.#falling).filter((seq) => !excluded.has(seq)));
+    const { database, view, signal } = this.#reading;
+    if (!view.hides && !view.expiring) return runs;
+    const seqs = seqsOf(runs, this.#falling);
+    return database.run(async (session) => {
+      if (runs.length > FEW_RUNS) {
+        return runsOf(await seenAmong(session, view, seqs, this.#reading.nowMs));
+      }
+      const unseen = await this.#unseenWithin(session, runs);
+      return unseen.size === 0 ? runs : runsOf(seqs.filter((seq) => !unseen.has(seq)));
+    }, signal);
+  }
+
+  async #unseenWithin(session: Session, runs: readonly Closed[]): Promise<Set<number>> {
+    const { conversation, user, hides, expiring } = this.#reading.view;
+    const { nowMs } = this.#reading;
+    const hidden = hides ? await hiddenWithin(session, conversation.id, user, runs) : [];
+    const expired = expiring ? await expiredWithin(session, conversation.id, runs, nowMs) : [];
+    return new Set([...hidden, ...expired]);
   }
 }
 

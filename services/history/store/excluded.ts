@@ -1,42 +1,32 @@
-import type { Database } from './database.ts';
+import type { Session } from './database.ts';
 import type { Closed } from './intervals.ts';
 
-/** Those seqs of `runs` that the user hid. */
-export async function hiddenAmong(
-  database: Database,
+/** Those seqs of `runs` that the user hid. For few runs, of any length. */
+export async function hiddenWithin(
+  session: Session,
   conversationId: Buffer,
   user: string,
   runs: readonly Closed[],
-  signal: AbortSignal,
 ): Promise<number[]> {
   const name = Buffer.from(user);
-  const rows = await database.run(
-    (session) =>
-      session.rowsOfEach<[number]>(
-        'SELECT seq FROM hidden WHERE conversation_id = ? AND user_name = ? AND seq BETWEEN ? AND ?',
-        runs.map(({ from, to }) => [conversationId, name, from, to]),
-      ),
-    signal,
+  const rows = await session.rowsOfEach<[number]>(
+    'SELECT seq FROM hidden WHERE conversation_id = ? AND user_name = ? AND seq BETWEEN ? AND ?',
+    runs.map(({ from, to }) => [conversationId, name, from, to]),
   );
   return rows.flat();
 }
 
-/** Those seqs of `runs` that have expired by `nowMs`. */
-export async function expiredAmong(
-  database: Database,
+/** Those seqs of `runs` whose messages have expired by `nowMs`. For few runs, of any length. */
+export async function expiredWithin(
+  session: Session,
   conversationId: Buffer,
-  nowMs: number,
   runs: readonly Closed[],
-  signal: AbortSignal,
+  nowMs: number,
 ): Promise<number[]> {
-  const rows = await database.run(
-    (session) =>
-      session.rowsOfEach<[number]>(
-        `SELECT seq FROM expiry
-         WHERE conversation_id = ? AND seq BETWEEN ? AND ? AND expires_at_ms <= ?`,
-        runs.map(({ from, to }) => [conversationId, from, to, nowMs]),
-      ),
-    signal,
+  const rows = await session.rowsOfEach<[number]>(
+    `SELECT seq FROM expiry
+     WHERE conversation_id = ? AND seq BETWEEN ? AND ? AND expires_at_ms <= ?`,
+    runs.map(({ from, to }) => [conversationId, from, to, nowMs]),
   );
   return rows.flat();
 }
