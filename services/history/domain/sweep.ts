@@ -3,6 +3,7 @@ import type { Database } from '../store/database.ts';
 import { eraseLeftOver } from './erase-user.ts';
 import { expire } from './expire.ts';
 import { retain } from './retain.ts';
+import { settleLeftOver } from './settle-pending.ts';
 import { trimLogs } from './trim-logs.ts';
 
 /** What a sweep works on, and by which rules. */
@@ -20,6 +21,7 @@ type Job = (parts: SweepParts, nowMs: number) => AsyncIterable<number>;
 
 /** What is swept, in this order. Each is done in small steps, and yields the number of rows of each. */
 const JOBS = {
+  settled: ({ database }) => settleLeftOver(database),
   expired: ({ database }, nowMs) => expire(database, nowMs),
   retained: ({ database, retentionMs }, nowMs) => retain(database, retentionMs, nowMs),
   changes: ({ database, changesMs }, nowMs) => trimLogs(database, nowMs - changesMs),

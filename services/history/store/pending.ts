@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Session, Transaction } from './database.ts';
 import { ACCOUNT, MEMBERSHIP, PENDING } from './tables.ts';
 
@@ -48,6 +49,14 @@ export async function settlePending(
     const some = notes.slice(first, first + AT_ONCE);
     await Promise.all(some.map(({ user }) => raiseRevision(database, conversationId, user)));
   }
+  await removePending(database, { conversationId, notes });
+}
+
+/** Removes notes of which all is done. */
+export async function removePending(
+  database: Database,
+  { conversationId, notes }: Pending,
+): Promise<void> {
   for (let first = 0; first < notes.length; first += REMOVED_AT_ONCE) {
     const ids = notes.slice(first, first + REMOVED_AT_ONCE).map(({ id }) => id);
     await database.run((session) =>
@@ -57,6 +66,25 @@ export async function settlePending(
       ]),
     );
   }
+}
+
+/**
+ * Notes that are there, from a conversation on in the order of the conversations' ids: up to
+ * `SWEPT_AT_ONCE` of them. Who made them may be about to settle them.
+ */
+export async function readPending(database: Database, from: Buffer): Promise<Pending[]> {
+  const rows = await database.run((session) =>
+    session.rows<[Buffer, Buffer, Buffer]>(
+      `SELECT conversation_id, pending_id, user_name FROM pending WHERE conversation_id >= ?
+       ORDER BY conversation_id, pending_id LIMIT ${SWEPT_AT_ONCE}`,
+      [from],
+    ),
+  );
+  const byConversation = Map.groupBy(rows, ([conversationId]) => conversationId.toString('hex'));
+  return [...byConversation.values()].map((found) => ({
+    conversationId: found[0]![0],
+    notes: found.map(([, id, user]) => ({ id, user: user.toString() })),
+  }));
 }
 
 /** Transactions of settling that run side by side. */

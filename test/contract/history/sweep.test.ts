@@ -9,6 +9,7 @@ import { giveLeaseBack, takeLease } from '../../../services/history/store/lease.
 import { Sweeper } from '../../../services/history/sweeper.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { methodsOf } from './calls.ts';
+import { actorsIn } from './directory.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 import { rowsOf } from './raw-rows.ts';
@@ -116,6 +117,36 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     await fill(context);
     await Promise.all([1, 2, 3].map(() => sweepAt(context, nowMs, rules)));
     expect(await allRows(context)).toEqual(await allRows(alone));
+  });
+
+  it('raises the revisions that a change was to raise whose maker died', async () => {
+    const dying = new BreakingDatabase(context.database, (sql) => sql.includes('account'));
+    const parts = { database: dying, appends: context.appends, nowMs: Date.now };
+    const rooms = actorsIn(context, 'room')();
+    await rooms.create({ members: [{ user: 'alice' }, { user: 'bob' }] });
+    const before = await allRows(context);
+    await expect(actorsIn(parts, 'room')().add('carol')).rejects.toThrow(Died);
+    await expect(actorsIn(parts, 'room')().remove('bob')).rejects.toThrow(Died);
+    expect((await allRows(context)).pending).toHaveLength(2);
+    await sweepAt(context, nowMs);
+    const after = await allRows(context);
+    expect(after.pending).toEqual([]);
+    const revisions = new Map(after.account!.map(([user, revision]) => [String(user), revision]));
+    expect(revisions.get('carol')).toBe(1);
+    expect(revisions.get('bob')).toBe(Number(before.account!.at(-1)![1]) + 1);
+  });
+
+  it('removes what is left of deleted groups, but for their names', async () => {
+    await fill(context);
+    await actorsIn(context, 'room')().delete();
+    await sweepAt(context, nowMs, { changesMs: 1e9 });
+    const rows = await allRows(context);
+    const holding = Object.entries(rows).filter(([, rows]) =>
+      rows.some((row) => row.some((value) => Buffer.isBuffer(value) && value.equals(room.id))),
+    );
+    expect(holding.map(([table]) => table).sort()).toEqual(['conversation', 'membership']);
+    expect(rows.pending).toEqual([]);
+    expect(rows.message).not.toEqual([]);
   });
 
   it('keeps no job from being done because another one fails', async () => {
