@@ -9,7 +9,7 @@ import { seenAmong } from './seen.ts';
 import { isInView, type View } from './view.ts';
 
 /** Some of what changed, of what the user sees. */
-export interface Changed {
+export interface ChangePiece {
   readonly messages: readonly StoredMessage[];
   readonly hiddenSeqs: readonly number[];
 }
@@ -27,7 +27,7 @@ export async function* changesSince(
   sinceRevision: number,
   nowMs: number,
   signal: AbortSignal,
-): AsyncGenerator<Changed> {
+): AsyncGenerator<ChangePiece> {
   if (sinceRevision < view.logRevision || sinceRevision > view.revision) throw resyncRequired();
   if (sinceRevision === view.revision) return;
   for await (const entries of logBehind(database, view, sinceRevision, signal)) {
@@ -61,7 +61,7 @@ async function* pieces(
   entries: readonly LoggedChange[],
   nowMs: number,
   signal: AbortSignal,
-): AsyncGenerator<Changed> {
+): AsyncGenerator<ChangePiece> {
   const { id } = view.conversation;
   const hiddenSeqs = entries
     .filter(({ user, seq }) => user !== '' && isInView(view, seq))
