@@ -7,7 +7,6 @@ import { FileDigests } from './file-digests.ts';
 import { changeUnit, SQLITE_HEADER_BYTES, sqlitePageSize } from './format/sqlite-header.ts';
 import { SMALLEST_PAGE_BYTES } from './format/units.ts';
 import {
-  type UploadBackupResponse,
   UploadMode,
   type UploadStart,
   UploadStartSchema,
@@ -36,8 +35,8 @@ export class IncrementalUploader implements Uploader {
   readonly #source: SeekableSource;
   readonly #onProgress: ((progress: UploadProgress) => void) | undefined;
   #digests: FileDigests | undefined;
-  /** Where the comparing came to in any try. */
-  #furthestExtent = 0n;
+  /** Most bytes of the file that any try need not send. */
+  #mostSkippedBytes = 0;
   #sentBytes = 0;
 
   constructor(
@@ -73,7 +72,12 @@ export class IncrementalUploader implements Uploader {
       pageSizeBytes,
     });
     const digests = this.#digests;
-    const onProgress = this.#onProgress;
+    const onProgress = (progress: UploadProgress) => {
+      // More is durable than in any try before, or it was found sooner.
+      if (progress.skippedBytes > this.#mostSkippedBytes) attempts.progressed();
+      this.#mostSkippedBytes = Math.max(this.#mostSkippedBytes, progress.skippedBytes);
+      this.#onProgress?.(progress);
+    };
     using dialogue = new UploadDialogue({
       start,
       reader,
@@ -86,8 +90,8 @@ export class IncrementalUploader implements Uploader {
     try {
       for await (const { part } of open((send) => dialogue.produce(send))) {
         attempts.reached();
-        if (this.#isProgress(part)) attempts.progressed();
         dialogue.take(part);
+        if (part.case === 'progress' && part.value.storedBytes > 0n) attempts.progressed();
         result ??= resultOf(part);
       }
     } finally {
@@ -105,15 +109,6 @@ export class IncrementalUploader implements Uploader {
     const pageBytes = sqlitePageSize(header);
     // What is no database is for the service to refuse, with its reason.
     return pageBytes === undefined ? SMALLEST_PAGE_BYTES : changeUnit(pageBytes);
-  }
-
-  /** More became durable, or the comparing came further than in any try before. */
-  #isProgress(part: UploadBackupResponse['part']): boolean {
-    if (part.case === 'progress') return part.value.storedBytes > 0n;
-    if (part.case !== 'neededExtents') return false;
-    const isFurther = part.value.firstExtent >= this.#furthestExtent;
-    if (isFurther) this.#furthestExtent = part.value.firstExtent + 1n;
-    return isFurther;
   }
 }
 

@@ -30,7 +30,7 @@ interface DialogueOptions {
   readonly digests: FileDigests;
   readonly sizeBytes: number;
   readonly pageSizeBytes: number;
-  readonly onProgress: ((progress: UploadProgress) => void) | undefined;
+  readonly onProgress: (progress: UploadProgress) => void;
 }
 
 /** Extents of a segment that were described together. */
@@ -182,7 +182,7 @@ export class UploadDialogue implements Disposable {
   #report(): void {
     const { sizeBytes } = this.#options;
     const [sentBytes, skippedBytes] = [this.#sentBytes, this.#skippedBytes];
-    this.#options.onProgress?.({ sentBytes, skippedBytes, sizeBytes });
+    this.#options.onProgress({ sentBytes, skippedBytes, sizeBytes });
   }
 
   /** Bytes of the file from one extent to before another. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
 import { BackupClient } from '../../clients/backup-client.ts';
 import { madeDatabase } from '../contract/backup/transfers.ts';
+import { ended, jsonOf, startBackscroll } from '../support/backscroll.ts';
 import { freshBucket } from '../support/databases.ts';
 import { startService } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
@@ -40,6 +41,32 @@ describe.runIf(process.platform === 'linux')('the memory of the backup service',
       expect(service.process.peakMemoryBytes()).toBeLessThan(limitBytes);
     },
   );
+});
+
+/** Ends a process with the most memory that was ever resident, in KiB, on its standard error. */
+const tellPeak =
+  'data:text/javascript,process.on("exit",()=>console.error(process.resourceUsage().maxRSS))';
+
+// Memory is read from the kernel's account, which Linux alone gives.
+describe.runIf(process.platform === 'linux')('the memory of an incremental upload', () => {
+  it('does not grow with the file, at either end', { timeout: 180_000 }, async () => {
+    await using stack = new AsyncDisposableStack();
+    const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'backup-memory-')));
+    const env = { BACKUP_STORE_URL: `file:${join(folder.path, 'store')}` };
+    const service = stack.use(await startService('backup', env));
+    const path = join(folder.path, 'large.db');
+    await writeFile(path, largeDatabase());
+    const upload = ['backup', 'upload', path, '--raw', '--user', 'large', '--json'];
+    for (const unchanged of [false, true]) {
+      const client = stack.use(
+        startBackscroll({ BACKSCROLL_BACKUP: service.address }, upload, ['--import', tellPeak]),
+      );
+      const { stdout, stderr } = await ended(client);
+      expect(jsonOf(stdout)[0]).toMatchObject({ unchanged });
+      expect(Number(stderr) * 1024).toBeLessThan(limitBytes);
+    }
+    expect(service.process.peakMemoryBytes()).toBeLessThan(limitBytes);
+  });
 });
 
 /** A database in blocks of 1 MiB, all different, of which a third does not compress. */

@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /** What a proxy does with bytes: pass them on, swallow them, or break connections. */
-export type Trouble = 'none' | 'silent' | 'reset' | 'answers lost';
+export type Trouble = 'none' | 'silent' | 'reset' | 'answers lost' | 'answers kept';
 
 /** A TCP proxy before a store, which makes trouble on demand. */
 export class BreakingProxy implements AsyncDisposable {
   /** Trouble of connections, old and new, from now on. */
   trouble: Trouble = 'none';
+  /** Bytes to the other end after which a connection is reset. */
+  resetAfterBytes = Number.POSITIVE_INFINITY;
   /** Connections on which trouble was made so far. */
   troubled = 0;
   readonly #sockets = new Set<Socket>();
@@ -31,8 +33,13 @@ export class BreakingProxy implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Breaks all connections that there are. */
+  breakOff(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.breakOff();
     this.#server.close();
     await once(this.#server, 'close');
   }
@@ -47,14 +54,17 @@ export class BreakingProxy implements AsyncDisposable {
         far.destroy();
       });
     }
+    let passedBytes = 0;
     near.on('data', (bytes) => {
-      if (this.trouble === 'silent') this.troubled += 1;
+      passedBytes += bytes.length;
+      if (passedBytes > this.resetAfterBytes) this.#reset(near);
+      else if (this.trouble === 'silent') this.troubled += 1;
       else if (this.trouble === 'reset') this.#reset(near);
       else far.write(bytes);
     });
     far.on('data', (bytes) => {
       if (this.trouble === 'answers lost') this.#reset(near);
-      else if (this.trouble !== 'silent') near.write(bytes);
+      else if (this.trouble !== 'silent' && this.trouble !== 'answers kept') near.write(bytes);
     });
   }
 

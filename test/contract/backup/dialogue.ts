@@ -15,6 +15,7 @@ import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
 import { Channel } from '../../../clients/upload-channel.ts';
 import { uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
+import { readerOf } from '../../support/memory-reader.ts';
 import { callContext } from './transfers.ts';
 
 /** What a test watches of a dialogue, and does to it. */
@@ -127,14 +128,7 @@ function startOf(file: Buffer, start: MessageInitShape<typeof UploadStartSchema>
 }
 
 function sourceOf(file: Buffer): Required<Pick<UploadSource, 'sizeBytes' | 'open'>> {
-  const reader = {
-    read: async (into: Uint8Array, offset: number) => {
-      into.set(file.subarray(offset, offset + into.length));
-    },
-    confirm: async () => {},
-    close: async () => {},
-  };
-  return { sizeBytes: file.length, open: async () => reader };
+  return { sizeBytes: file.length, open: async () => readerOf(file) };
 }
 
 function pagesOf({ firstPage, count }: { firstPage: bigint; count: number }): number[] {

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { BackupClient } from '../../../clients/backup-client.ts';
+import type { UploadSource } from '../../../clients/database-file.ts';
 import { BackscrollError } from '../../../clients/errors.ts';
+import { readerOf } from '../memory-reader.ts';
 import type { Random } from '../random.ts';
 import type { Activity } from './activity.ts';
 import type { BackupLedger } from './backup-ledger.ts';
@@ -44,7 +46,8 @@ export async function uploader(
     const uploadId = `${device} ${state}`;
     round.ledger.sending(user, uploadId, sha256(bytes));
     const upload = async () => {
-      const { backup } = await round.client.upload(source(bytes, patient), {
+      const inOrder = random.oneIn(2);
+      const { backup } = await round.client.upload(source(bytes, patient, inOrder), {
         user,
         uploadId,
         onProgress: () => round.activity.happened('part sent'),
@@ -97,14 +100,24 @@ function gaveUp(): BackscrollError {
   return new BackscrollError('will not be sent again', { code: cancelled, reason: 'GAVE_UP' });
 }
 
-function source(bytes: Uint8Array, patient: boolean) {
+/** A file; one that can be read in order alone is sent whole, and of others what changed. */
+function source(bytes: Uint8Array, patient: boolean, inOrder: boolean): UploadSource {
   const part = 64 * 1024;
   let tries = 0;
-  return {
+  const begin = () => {
+    if (tries++ > 0 && !patient) throw gaveUp();
+  };
+  const whole = {
     sizeBytes: bytes.length,
     async *stream() {
-      if (tries++ > 0 && !patient) throw gaveUp();
+      begin();
       for (let at = 0; at < bytes.length; at += part) yield bytes.subarray(at, at + part);
     },
   };
+  if (inOrder) return whole;
+  const open = async () => {
+    begin();
+    return readerOf(bytes);
+  };
+  return { ...whole, open };
 }
