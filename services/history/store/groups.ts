@@ -47,36 +47,34 @@ export async function writeGroup(
 
 /**
  * Removes some of what is left of a deleted group: members, whose own revisions rise, and then
- * messages with all that belongs to them, at most `limit` rows (a whole number of few sizes) of each.
- * The conversation's row stays, and with it the name. May break off anywhere, and be done again.
+ * messages with all that belongs to them, at most `limit` rows (a whole number of few sizes) of each
+ * kind. The conversation's row stays, and with it the name. May break off anywhere, and be done again.
  *
- * @returns whether nothing is left
+ * @returns how many rows there were to look at; 0 once nothing is left
  */
 export async function purgeGroup(
   database: Database,
   conversationId: Buffer,
   limit: number,
-): Promise<boolean> {
-  if (await purgeMembers(database, conversationId, limit)) return false;
-  const found = await database.run(async (session) => {
-    let some = false;
-    for (const table of CONTENTS) {
-      if (await purgeRows(session, table, conversationId, limit)) some = true;
-    }
-    return some;
+): Promise<number> {
+  const members = await purgeMembers(database, conversationId, limit);
+  if (members > 0) return members;
+  return database.run(async (session) => {
+    let rows = 0;
+    for (const table of CONTENTS) rows += await purgeRows(session, table, conversationId, limit);
+    return rows;
   });
-  return !found;
 }
 
 /** All that belongs to messages, and them last: what is left alone belongs to messages that are there. */
 const CONTENTS = [THREAD, EXPIRY, HIDDEN, QUIET, IMPORTED, TIME_BLOCK, CHANGE_LOG, MESSAGE];
 
-/** @returns whether there were any */
+/** @returns how many there were */
 async function purgeMembers(
   database: Database,
   conversationId: Buffer,
   limit: number,
-): Promise<boolean> {
+): Promise<number> {
   const pending = await database.transaction(async (transaction) => {
     const names = await transaction.rows<[Buffer]>(
       `SELECT user_name FROM member WHERE conversation_id = ? ORDER BY user_name LIMIT ${limit}`,
@@ -91,21 +89,21 @@ async function purgeMembers(
     return { value: pending, commit: names.length > 0 };
   });
   await settlePending(database, pending);
-  return pending.notes.length > 0;
+  return pending.notes.length;
 }
 
 /**
  * Deletes rows from the beginning of a conversation's part of a table: those before the last of
  * `limit` rows, as far as one range of the key holds them.
  *
- * @returns whether there were any
+ * @returns how many rows there were to look at
  */
 async function purgeRows(
   session: Session,
   { name, key }: Table,
   conversationId: Buffer,
   limit: number,
-): Promise<boolean> {
+): Promise<number> {
   const [, ...columns] = key;
   const rows = await session.rows<(Buffer | number)[]>(
     `SELECT ${columns.join(', ')} FROM ${name} WHERE conversation_id = ?
@@ -113,7 +111,7 @@ async function purgeRows(
     [conversationId],
   );
   const [first, last] = [rows[0], rows.at(-1)];
-  if (first === undefined || last === undefined) return false;
+  if (first === undefined || last === undefined) return 0;
   const differing = columns.findIndex((_, index) => !same(first[index]!, last[index]!));
   const shared = differing < 0 ? columns : columns.slice(0, differing);
   const conditions = shared.map((column) => `AND ${column} = ?`);
@@ -126,7 +124,7 @@ async function purgeRows(
     `DELETE FROM ${name} WHERE conversation_id = ? ${conditions.join(' ')}`,
     values,
   );
-  return true;
+  return rows.length;
 }
 
 function same(a: Buffer | number, b: Buffer | number): boolean {

@@ -347,7 +347,7 @@ describe.each(engines)('members: %s', (_name, open) => {
     for (let steps = 0; ; steps++) {
       try {
         const database = new BreakingDatabase(context.database, steps);
-        while (!(await purgeGroup(database, id, 2)));
+        while ((await purgeGroup(database, id, 2)) > 0);
         break;
       } catch (error) {
         if (!(error instanceof Died)) throw error;
