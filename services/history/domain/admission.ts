@@ -3,7 +3,7 @@ import { GROUP } from '../limits.ts';
 import { writeGroup } from '../store/groups.ts';
 import { joining, leaving, writeMembers } from '../store/members.ts';
 import { noteMemberships } from '../store/pending.ts';
-import { type ConversationRow, type MemberRow, ROLE } from '../store/standing.ts';
+import { type ConversationRow, isMember, type MemberRow } from '../store/standing.ts';
 import type { LockedGroup } from './group-change.ts';
 
 /** What admitting or dismissing members changed. */
@@ -50,9 +50,4 @@ export async function dismiss(
   await writeMembers(transaction, conversation.id, rows);
   await writeGroup(transaction, conversation.id, shrunk);
   return { group: shrunk, users: leavers.map(({ user }) => user) };
-}
-
-/** Whether a row is that of a member, and not of a former one. */
-export function isMember(member: MemberRow | undefined): member is MemberRow {
-  return member !== undefined && member.role !== ROLE.former;
 }

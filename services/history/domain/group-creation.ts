@@ -1,9 +1,8 @@
 import { alreadyExists, type ServiceError } from '../../common/errors.ts';
 import type { Database } from '../store/database.ts';
-import { lockOrBegin } from '../store/groups.ts';
 import { writeMembers } from '../store/members.ts';
-import type { ConversationRow, MemberRow } from '../store/standing.ts';
-import { admit, isMember } from './admission.ts';
+import { type ConversationRow, isMember, lockOrBegin, type MemberRow } from '../store/standing.ts';
+import { admit } from './admission.ts';
 import { type Actor, changeAndSettle, type LockedGroup } from './group-change.ts';
 import type { Settings } from './groups.ts';
 

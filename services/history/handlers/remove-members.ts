@@ -5,14 +5,14 @@ import {
   RemoveMembersResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { dismiss, isMember } from '../domain/admission.ts';
+import { dismiss } from '../domain/admission.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkCount } from '../domain/groups.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
 import { GROUP } from '../limits.ts';
 import type { Database } from '../store/database.ts';
-import { type MemberRow, ROLE } from '../store/standing.ts';
+import { isMember, type MemberRow, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Removes members from a group, all or none. */

@@ -6,14 +6,13 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
-import { isMember } from '../domain/admission.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkKnownRole } from '../domain/groups.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
 import type { Database } from '../store/database.ts';
 import { writeMembers } from '../store/members.ts';
-import { ROLE } from '../store/standing.ts';
+import { isMember, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Gives a member another role. The last owner may step down: a service can always make another. */

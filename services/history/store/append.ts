@@ -1,14 +1,6 @@
 import { writeSenders } from './append-members.ts';
 import { type Database, DuplicateKey, type Ending, type Transaction } from './database.ts';
-import {
-  type Batch,
-  type Conversation,
-  KIND,
-  nameColumns,
-  type Outcome,
-  type Refusal,
-  type Rules,
-} from './model.ts';
+import type { Batch, Conversation, Outcome, Refusal, Rules } from './model.ts';
 import { type Pending, settlePending } from './pending.ts';
 import {
   type Change,
@@ -21,8 +13,8 @@ import {
   type Terms,
 } from './settle.ts';
 import { writeSideRows } from './side-rows.ts';
-import { isMember, lockStanding, type Standing } from './standing.ts';
-import { CONVERSATION, MESSAGE } from './tables.ts';
+import { isMember, lockOrBegin, lockStanding, type Standing } from './standing.ts';
+import { MESSAGE } from './tables.ts';
 
 /** Databases whose last append brought messages that were stored before: those seldom come alone. */
 const expectRepeats = new WeakSet<Database>();
@@ -94,12 +86,9 @@ async function lock(
 ): Promise<Standing | undefined> {
   const isGroup = conversation.kind === 'group';
   const users = isGroup ? sendersOf(batches.flat()) : conversation.names;
-  const found = await lockStanding(transaction, conversation.id, users);
-  if (found || (isGroup && rules.senders === 'members')) return found;
-  // Another writer may do the same: then this waits for its commit, and finds its row.
-  const row = [conversation.id, KIND[conversation.kind], ...nameColumns(conversation), 0, 1, 0, 0];
-  await transaction.insert(CONVERSATION, [row], 'keep');
-  return lockStanding(transaction, conversation.id, users);
+  return isGroup && rules.senders === 'members'
+    ? lockStanding(transaction, conversation.id, users)
+    : lockOrBegin(transaction, conversation, users);
 }
 
 function termsOf(

@@ -1,10 +1,8 @@
-import type { Database, Session, Table, Transaction, Value } from './database.ts';
-import { type Conversation, KIND, nameColumns } from './model.ts';
+import type { Database, Session, Table, Value } from './database.ts';
 import { notePending, settlePending } from './pending.ts';
-import { type ConversationRow, lockStanding, type Standing } from './standing.ts';
+import type { ConversationRow } from './standing.ts';
 import {
   CHANGE_LOG,
-  CONVERSATION,
   EXPIRY,
   HIDDEN,
   IMPORTED,
@@ -13,20 +11,6 @@ import {
   THREAD,
   TIME_BLOCK,
 } from './tables.ts';
-
-/** As `lockStanding`; the conversation begins, without messages, where it never did. */
-export async function lockOrBegin(
-  transaction: Transaction,
-  conversation: Conversation,
-  users: readonly string[],
-): Promise<Standing> {
-  const standing = await lockStanding(transaction, conversation.id, users);
-  if (standing) return standing;
-  // Somebody else may do the same: then this waits for their commit, and finds their row.
-  const row = [conversation.id, KIND[conversation.kind], ...nameColumns(conversation), 0, 1, 0, 0];
-  await transaction.insert(CONVERSATION, [row], 'keep');
-  return (await lockStanding(transaction, conversation.id, users))!;
-}
 
 /** Writes what a group is, apart from its messages, under its lock. */
 export async function writeGroup(

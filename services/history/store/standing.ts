@@ -1,5 +1,7 @@
-import type { Database, Session } from './database.ts';
+import type { Database, Session, Transaction } from './database.ts';
 import { type Interval, readIntervals } from './intervals.ts';
+import { type Conversation, KIND, nameColumns } from './model.ts';
+import { CONVERSATION } from './tables.ts';
 
 /** What a group's newcomers may see of what was said before: `conversation.visibility`. */
 export const VISIBILITY = { all: 1, last: 2, fromJoining: 3 } as const;
@@ -189,6 +191,20 @@ export function lockStanding(
   users: readonly string[],
 ): Promise<Standing | undefined> {
   return standingIn(session, conversationId, users, ' FOR UPDATE');
+}
+
+/** As `lockStanding`; the conversation begins, without messages, where it never did. */
+export async function lockOrBegin(
+  transaction: Transaction,
+  conversation: Conversation,
+  users: readonly string[],
+): Promise<Standing> {
+  const standing = await lockStanding(transaction, conversation.id, users);
+  if (standing) return standing;
+  // Somebody else may do the same: then this waits for their commit, and finds their row.
+  const row = [conversation.id, KIND[conversation.kind], ...nameColumns(conversation), 0, 1, 0, 0];
+  await transaction.insert(CONVERSATION, [row], 'keep');
+  return (await lockStanding(transaction, conversation.id, users))!;
 }
 
 async function standingIn(
