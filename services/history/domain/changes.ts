@@ -1,9 +1,9 @@
 import { failedPrecondition, type ServiceError } from '../../common/errors.ts';
 import { READ_BYTES, READ_ROWS } from '../limits.ts';
 import { type LoggedChange, readLog } from '../store/changes.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Session } from '../store/database.ts';
 import type { StoredMessage } from '../store/model.ts';
-import { readSeqs } from '../store/read.ts';
+import { type MessageRow, readFitting } from '../store/read.ts';
 import { readStanding } from '../store/standing.ts';
 import { seenAmong } from './seen.ts';
 import { isInView, type View } from './view.ts';
@@ -68,15 +68,18 @@ async function* pieces(
     .map(({ seq }) => seq);
   if (hiddenSeqs.length > 0) yield { messages: [], hiddenSeqs };
 
-  const changed = entries.filter(({ user }) => user === '').map(({ seq }) => seq);
-  let left: readonly number[] = await database.run(
-    (session) => seenAmong(session, view, changed, nowMs),
-    signal,
-  );
-  while (left.length > 0) {
-    const read = await readSeqs(database, id, left, READ_BYTES, signal);
+  const changed = entries.flatMap(({ message }) => (message ? [message] : []));
+  const seqs = changed.map(([seq]) => seq);
+  const look = async (session: Session) => new Set(await seenAmong(session, view, seqs, nowMs));
+  const seen = await database.run(look, signal);
+  let rows: readonly MessageRow[] = changed.filter(([seq]) => seen.has(seq));
+  while (rows.length > 0) {
+    const read = await database.run(
+      (session) => readFitting(session, id, rows, READ_BYTES),
+      signal,
+    );
     yield { messages: read.messages, hiddenSeqs: [] };
-    left = read.left;
+    rows = read.left;
   }
 }
 

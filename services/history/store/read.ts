@@ -30,7 +30,7 @@ async function readIn(
      ORDER BY seq ${newestFirst ? 'DESC' : 'ASC'}`,
     [conversationId, fromSeq, toSeq],
   );
-  return complete(session, conversationId, rows.slice(0, countThatFits(rows, maxBytes)));
+  return (await readFitting(session, conversationId, rows, maxBytes)).messages;
 }
 
 /** What was read of a list of messages. */
@@ -67,15 +67,14 @@ async function readSeqsIn(
   );
   const bySeq = new Map(found.map((row) => [row[0], row]));
   const rows = seqs.map((seq) => bySeq.get(seq)).filter((row) => row !== undefined);
-  const count = countThatFits(rows, maxBytes);
-  const messages = await complete(session, conversationId, rows.slice(0, count));
-  const next = rows[count]?.[0];
-  return { messages, left: next === undefined ? [] : seqs.slice(seqs.indexOf(next)) };
+  const { messages, left } = await readFitting(session, conversationId, rows, maxBytes);
+  return { messages, left: left.map(([seq]) => seq) };
 }
 
 /** Columns of a `MessageRow`. */
-export const MESSAGE_COLUMNS = `seq, edited_at_ms, deleted_at_ms, revision, LENGTH(body),
-  CASE WHEN LENGTH(body) > ${SMALL_BODY_BYTES} THEN NULL ELSE body END`;
+export const MESSAGE_COLUMNS = `message.seq, message.edited_at_ms, message.deleted_at_ms,
+  message.revision, LENGTH(message.body),
+  CASE WHEN LENGTH(message.body) > ${SMALL_BODY_BYTES} THEN NULL ELSE message.body END`;
 
 /** A message; its body is absent where it is large, and has to be read by itself. */
 export type MessageRow = [number, number, number, number, number, Buffer | null];
@@ -90,18 +89,25 @@ export function countThatFits(rows: readonly MessageRow[], maxBytes: number): nu
   return past < 0 ? rows.length : Math.max(past, 1);
 }
 
-/** Messages of rows, the large ones read again: what stands beside a body must be of the same moment. */
-async function complete(
+/**
+ * The messages of the first of `rows`, within `maxBytes` as `read`, and the rows that are left. The
+ * large ones are read again: what stands beside a body must be of the same moment.
+ */
+export async function readFitting(
   session: Session,
   conversationId: Buffer,
   rows: readonly MessageRow[],
-): Promise<StoredMessage[]> {
-  const large = rows.filter((row) => row[5] === null).map((row) => row[0]);
+  maxBytes: number,
+): Promise<{ messages: StoredMessage[]; left: readonly MessageRow[] }> {
+  const count = countThatFits(rows, maxBytes);
+  const fitting = rows.slice(0, count);
+  const large = fitting.filter((row) => row[5] === null).map((row) => row[0]);
   const whole = await readWhole(session, conversationId, large);
-  return rows.flatMap(([seq, editedAtMs, deletedAtMs, revision, , body]) => {
+  const messages = fitting.flatMap(([seq, editedAtMs, deletedAtMs, revision, , body]) => {
     if (body) return { seq, editedAtMs, deletedAtMs, revision, body };
     return whole.get(seq) ?? []; // gone meanwhile
   });
+  return { messages, left: rows.slice(count) };
 }
 
 /** Messages by seq, whatever their size. */
