@@ -72,13 +72,13 @@ export class Walk {
   async #seen(runs: readonly Closed[]): Promise<readonly Closed[]> {
     const { database, view, signal } = this.#reading;
     if (!view.hides && !view.expiring) return runs;
-    const seqs = seqsOf(runs, this.#falling);
+    const seqs = () => seqsOf(runs, this.#falling);
     return database.run(async (session) => {
       if (runs.length > FEW_RUNS) {
-        return runsOf(await seenAmong(session, view, seqs, this.#reading.nowMs));
+        return runsOf(await seenAmong(session, view, seqs(), this.#reading.nowMs));
       }
       const unseen = await this.#unseenWithin(session, runs);
-      return unseen.size === 0 ? runs : runsOf(seqs.filter((seq) => !unseen.has(seq)));
+      return unseen.size === 0 ? runs : runsOf(seqs().filter((seq) => !unseen.has(seq)));
     }, signal);
   }
 
