@@ -176,7 +176,7 @@ export type CreateGroupRequest = Message<"backscroll.history.v1.CreateGroupReque
   retentionS: bigint;
 
   /**
-   * Its first members, at most 1,000; more are added with `AddMembers`.
+   * Its first members, at most 1,000 different users; more are added with `AddMembers`.
    *
    * @generated from field: repeated backscroll.history.v1.Member members = 7;
    */
@@ -408,7 +408,7 @@ export type AddMembersRequest = Message<"backscroll.history.v1.AddMembersRequest
   group: string;
 
   /**
-   * 1 to 1,000 members; a role that is not said is ROLE_MEMBER.
+   * 1 to 1,000 different users; a role that is not said is ROLE_MEMBER.
    *
    * @generated from field: repeated backscroll.history.v1.Member members = 3;
    */
@@ -499,7 +499,7 @@ export type RemoveMembersResponse = Message<"backscroll.history.v1.RemoveMembers
   removed: number;
 
   /**
-   * How many members the group has now.
+   * How many members the group has now; 0 where `user` had left before.
    *
    * @generated from field: uint32 member_count = 2;
    */
@@ -733,7 +733,7 @@ export const PutProfilesResponseSchema: GenMessage<PutProfilesResponse> = /*@__P
  */
 export type GetProfilesRequest = Message<"backscroll.history.v1.GetProfilesRequest"> & {
   /**
-   * 1 to 500 users.
+   * 1 to 500 users, whose profiles weigh at most 3 MiB together.
    *
    * @generated from field: repeated string users = 1;
    */
@@ -933,12 +933,13 @@ export const HistoryVisibilitySchema: GenEnum<HistoryVisibility> = /*@__PURE__*/
 export const DirectoryService: GenService<{
   /**
    * Creates a group, with members. Messages that stand there already, because a service appended to
-   * this name before, stay, and so do the members. Repeating the call with the same settings answers
-   * with the group as it stands.
+   * this name before, stay, and so do the members; where a `user` creates it, they must be one of them.
+   * Repeating the call with the same settings answers with the group as it stands.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. ALREADY_EXISTS, reason
-   * GROUP_EXISTS: there is a group of this name with other settings, or there was one: the name of a
-   * deleted group is not given again.
+   * GROUP_EXISTS: there is a group of this name with other settings, or `user` is no member of it, or
+   * there was one: the name of a deleted group is not given again. RESOURCE_EXHAUSTED, reason
+   * TOO_MANY_MEMBERS: the group would have more than 100,000 members.
    *
    * @generated from rpc backscroll.history.v1.DirectoryService.CreateGroup
    */
@@ -1004,9 +1005,9 @@ export const DirectoryService: GenService<{
     output: typeof AddMembersResponseSchema;
   },
   /**
-   * Removes members; moderators and owners may remove those of a lower role than theirs, owners also
-   * owners, and everybody themself. They keep what they saw, and see nothing that comes later. Who is no
-   * member is left out.
+   * Removes members, all or none; moderators and owners may remove those of a lower role than theirs,
+   * owners also owners, and everybody themself, who may repeat that. They keep what they saw, and see
+   * nothing that comes later. Who is no member is left out.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. PERMISSION_DENIED: `user` may
    * not, or is no member, or there is no such group. NOT_FOUND: there is no such group, and no `user` was
