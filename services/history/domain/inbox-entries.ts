@@ -1,6 +1,7 @@
 import { INBOX_MESSAGE_BYTES } from '../limits.ts';
 import type { Database } from '../store/database.ts';
-import { type Membership, readEach, readListed } from '../store/inbox.ts';
+import type { Membership } from '../store/inbox.ts';
+import { type Listed, readListed, readWanted } from '../store/listed.ts';
 import type { Conversation, StoredMessage } from '../store/model.ts';
 import { newestSeen, unreadCounts } from './unread.ts';
 import { type View, viewFrom } from './view.ts';
@@ -44,32 +45,35 @@ export async function entriesOf(
 ): Promise<Entries> {
   if (memberships.length === 0) return { entries: [], covered: 0 };
   const heads = await headsOf(database, user, memberships, signal);
-  const seen = heads.flatMap(({ view }) => view ?? []);
+  const seen = heads.filter((head): head is SeenHead => head.view !== undefined);
   const [messages, unread] = await Promise.all([
     lastMessages(database, seen, nowMs, signal),
     unreadCounts(database, seen, nowMs, signal),
   ]);
-  const cutBefore = seen[messages.length];
-  const rest = cutBefore ? heads.findIndex(({ view }) => view === cutBefore) : heads.length;
-  const details = new Map(
-    seen.map((view, n) => [view, { unread: unread[n]!, lastMessage: messages[n] }]),
+  const details = new Map<Head, Shown>(
+    messages.map((lastMessage, n) => {
+      const { view, title, revision } = seen[n]!;
+      return [seen[n]!, { view, title, revision, unread: unread[n]!, lastMessage }];
+    }),
   );
-  const entries = heads.slice(0, rest).map(({ conversation, view, title, revision }) => ({
-    conversation,
-    shown: view && { view, title, revision, ...details.get(view)! },
-  }));
-  return { entries, covered: heads[rest]?.index ?? memberships.length };
+  const covered = seen[messages.length]?.index ?? memberships.length;
+  const entries = heads
+    .filter(({ index }) => index < covered)
+    .map((head) => ({ conversation: head.conversation, shown: details.get(head) }));
+  return { entries, covered };
 }
 
-interface Head {
+/** An entry to be. */
+interface Head extends Listed {
   /** Where it stands among all memberships. */
   readonly index: number;
-  readonly conversation: Conversation;
+  readonly revision: number;
+  readonly title: string;
   /** Undefined where the group was deleted. */
   readonly view: View | undefined;
-  readonly title: string;
-  readonly revision: number;
 }
+
+type SeenHead = Head & { readonly view: View };
 
 async function headsOf(
   database: Database,
@@ -85,7 +89,7 @@ async function headsOf(
     if (one === undefined) return [];
     const { conversation, standing } = one;
     const { title, deletedAtMs } = standing.conversation;
-    const head = { index, conversation, title, revision };
+    const head = { ...one, index, revision, title };
     if (deletedAtMs > 0) return [{ ...head, view: undefined }];
     if (!standing.members.has(user)) return [];
     return [{ ...head, view: viewFrom(conversation, user, standing) }];
@@ -95,14 +99,16 @@ async function headsOf(
 /** The newest message that is seen in each view, for as many of the first as fit in a page. */
 async function lastMessages(
   database: Database,
-  views: readonly View[],
+  heads: readonly SeenHead[],
   nowMs: number,
   signal: AbortSignal,
 ): Promise<(StoredMessage | undefined)[]> {
+  const views = heads.map(({ view }) => view);
   const seqs = await newestSeen(database, views, nowMs, signal);
-  const places = views.map(({ conversation }, n) => ({
+  const wanted = heads.map(({ conversation, last }, n) => ({
     conversationId: conversation.id,
     seq: seqs[n]!,
+    last,
   }));
-  return database.run((session) => readEach(session, places, INBOX_MESSAGE_BYTES), signal);
+  return database.run((session) => readWanted(session, wanted, INBOX_MESSAGE_BYTES), signal);
 }

@@ -1,9 +1,22 @@
 import { UNREAD_EXACT } from '../limits.ts';
 import type { Database } from '../store/database.ts';
 import { type Closed, clip } from '../store/intervals.ts';
-import { LOOK_ROWS, type LookRows, lookDown, lookUp, type Stretch } from '../store/unread.ts';
+import {
+  type Ends,
+  LOOK_ROWS,
+  type LookRows,
+  lookDown,
+  lookUp,
+  type Stretch,
+} from '../store/unread.ts';
 import { sizeOf } from './seq-runs.ts';
 import type { View } from './view.ts';
+
+/** A view, and what the narrow tables have to say of its conversation. */
+export interface Counted {
+  readonly view: View;
+  readonly ends: Ends;
+}
 
 /**
  * How many messages of each view are unread: those in view above the read mark, but for the quiet,
@@ -13,25 +26,26 @@ import type { View } from './view.ts';
  */
 export async function unreadCounts(
   database: Database,
-  views: readonly View[],
+  listed: readonly Counted[],
   nowMs: number,
   signal: AbortSignal,
 ): Promise<number[]> {
-  const counts = views.map(() => 0);
-  const looks = views.map((view, n): Look => {
-    const unread = clip(view.intervals, (view.marks?.readSeq ?? 0) + 1, view.lastSeq);
-    return { view, n, rest: unread };
+  const counts = listed.map(() => 0);
+  const looks = listed.map(({ view, ends }, n): Look => {
+    const rest = clip(view.intervals, (view.marks?.readSeq ?? 0) + 1, view.lastSeq);
+    return { view, ends, n, rest };
   });
   await untilDecided(looks, LOOK_ROWS.ofMany, async (some, rows) => {
     const pieces = await database.run(
       (session) => lookUp(session, some.map(stretchOf), rows, nowMs),
       signal,
     );
-    return some.map(({ view, n, rest }, index) => {
+    return some.map((look, index) => {
+      const { view, n, rest } = look;
       const { without, knownTo = view.lastSeq } = pieces[index]!;
       counts[n]! += sizeOf(minus(clip(rest, 0, knownTo), without));
       const decided = counts[n]! > UNREAD_EXACT;
-      return { view, n, rest: decided ? [] : clip(rest, knownTo + 1, view.lastSeq) };
+      return { ...look, rest: decided ? [] : clip(rest, knownTo + 1, view.lastSeq) };
     });
   });
   return counts.map((count) => Math.min(count, UNREAD_EXACT + 1));
@@ -46,28 +60,30 @@ export async function newestSeen(
 ): Promise<number[]> {
   const newest = views.map(({ intervals }) => intervals.at(-1)?.to ?? 0);
   const looks = views
-    .map((view, n): Look => ({ view, n, rest: view.intervals }))
+    .map((view, n): Look => ({ view, n, rest: view.intervals, ends: NOWHERE }))
     .filter(({ view }) => view.hides || view.expiring);
   await untilDecided(looks, LOOK_ROWS.ofNewest, async (some, rows) => {
     const pieces = await database.run(
       (session) => lookDown(session, some.map(stretchOf), rows, nowMs),
       signal,
     );
-    return some.map(({ view, n, rest }, index) => {
+    return some.map((look, index) => {
+      const { view, n, rest } = look;
       const { without, knownTo = 1 } = pieces[index]!;
       newest[n] = minus(clip(rest, knownTo, view.lastSeq), without).at(-1)?.to ?? 0;
-      return { view, n, rest: newest[n] > 0 ? [] : clip(rest, 1, knownTo - 1) };
+      return { ...look, rest: newest[n] > 0 ? [] : clip(rest, 1, knownTo - 1) };
     });
   });
   return newest;
 }
 
 /** What is still to be looked at of the view with number `n`. */
-interface Look {
-  readonly view: View;
+interface Look extends Counted {
   readonly n: number;
   readonly rest: readonly Closed[];
 }
+
+const NOWHERE: Ends = { quietTo: 0, importedTo: 0 };
 
 /** Takes all looks one round on, some at a time, and then each that is not decided by itself. */
 async function untilDecided(
@@ -89,10 +105,10 @@ async function untilDecided(
 /** Bounds what a round holds of the narrow tables, and is one statement a table. */
 const LOOKS_AT_ONCE = 100;
 
-function stretchOf({ view, rest }: Look): Stretch {
+function stretchOf({ view, rest, ends }: Look): Stretch {
   const { conversation, user, hides, expiring } = view;
   const [from, to] = [rest[0]!.from, rest.at(-1)!.to];
-  return { conversationId: conversation.id, user, hides, expiring, from, to };
+  return { conversationId: conversation.id, user, hides, expiring, ...ends, from, to };
 }
 
 /** What is left of `intervals`, ascending and disjoint, without the seqs of `gone`, which come in any order. */

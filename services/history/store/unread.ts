@@ -1,8 +1,14 @@
 import type { Session, Value } from './database.ts';
 import type { Closed } from './intervals.ts';
 
+/** Up to where the narrow tables of a conversation say something; 0 for nowhere. */
+export interface Ends {
+  readonly quietTo: number;
+  readonly importedTo: number;
+}
+
 /** Seqs of one conversation to look at for one user, both ends inclusive. */
-export interface Stretch extends Closed {
+export interface Stretch extends Closed, Ends {
   readonly conversationId: Buffer;
   readonly user: string;
   /** The user has rows in `hidden`. */
@@ -67,7 +73,7 @@ interface Source {
 
 const QUIET: Source = {
   sql: 'SELECT ?, seq, seq FROM quiet WHERE conversation_id = ? AND seq BETWEEN ? AND ?',
-  concerns: () => true,
+  concerns: ({ quietTo, from }) => quietTo >= from,
   values: ({ conversationId, from, to }) => [conversationId, from, to],
   order: 'seq',
 };
@@ -77,7 +83,7 @@ const IMPORTED: Source = {
   sql: `SELECT ?, from_seq, to_seq FROM imported
     WHERE conversation_id = ? AND from_seq <= ? AND from_seq >= (
       SELECT COALESCE(MAX(from_seq), 0) FROM imported WHERE conversation_id = ? AND from_seq <= ?)`,
-  concerns: () => true,
+  concerns: ({ importedTo, from }) => importedTo >= from,
   values: ({ conversationId, from, to }) => [conversationId, to, conversationId, from],
   order: 'from_seq',
 };

@@ -9,7 +9,7 @@ import { MessageSchema } from '../../../clients/gen/backscroll/history/v1/messag
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
-import { EXPIRY, HIDDEN } from '../../../services/history/store/tables.ts';
+import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
 import { callBy, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
 import { engines } from './engines.ts';
@@ -328,18 +328,44 @@ describe.each(engines)('the inbox: %s', (_name, open) => {
   });
 
   it('asks for little, however many conversations a page has', async () => {
+    const statements = async () => {
+      const counts: Counts = { statements: 0, transactions: 0, inTransactions: 0 };
+      const request = { user: 'bob', pageSize: 100 };
+      const { conversations } = await inbox(counting(database, counts)).list(request);
+      expect(conversations).toHaveLength(100);
+      expect(counts).toMatchObject({ transactions: 0, inTransactions: 0 });
+      return counts.statements;
+    };
+    const chat = pair('alice', 'bob');
+    await addConversations(database, [chat], 50);
+    await addMember(database, [chat], 'bob');
+    await addMessage(chat, 50, 'last');
     for (let n = 0; n < 120; n++) {
-      await addRoom(`${n}`, 30, { expiring: 1 }, { hides: 1 });
+      await addRoom(`${n}`, 30);
       await addMessage(group(`${n}`), 30, 'last');
     }
-    await addConversations(database, [pair('alice', 'bob')], 50);
-    await addMember(database, [pair('alice', 'bob')], 'bob');
-    const counts: Counts = { statements: 0, transactions: 0, inTransactions: 0 };
-    const { conversations } = await inbox(counting(database, counts)).list({
-      ...{ user: 'bob', pageSize: 100 },
+    // The revision, memberships, their ranks, what a page shows of conversations, and of peers.
+    expect(await statements()).toBe(5);
+
+    const rooms = Array.from({ length: 120 }, (_, n) => group(`${n}`).id);
+    await database.run(async (session) => {
+      await session.insert(
+        QUIET,
+        rooms.map((id) => [id, 4]),
+        'refuse',
+      );
+      await session.insert(
+        IMPORTED,
+        rooms.map((id) => [id, 6, 9]),
+        'refuse',
+      );
+      await session.write('UPDATE conversation SET expiring = 1 WHERE conversation_id IN (?)', [
+        rooms,
+      ]);
+      await session.write('UPDATE member SET hides = 1 WHERE conversation_id IN (?)', [rooms]);
     });
-    expect(conversations).toHaveLength(100);
-    expect(counts).toEqual({ statements: 13, transactions: 0, inTransactions: 0 });
+    // Of hidden and expiring messages each for the newest, and each narrow table for what is unread.
+    expect(await statements()).toBe(5 + 2 + 4);
   });
 });
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { callBy, methodsOf } from './calls.ts';
+import { type Counts, counting } from './counting.ts';
 import { engines } from './engines.ts';
 import { addConversations, addMember, inboxMethods } from './inbox.ts';
 
@@ -86,6 +87,18 @@ describe.each(engines)('marking: %s', (_name, open) => {
       { userRevision: 2n, marks: { readSeq: 6n, deliveredSeq: 8n }, unreadCount: 4 },
     ]);
     expect(await pendingLeft(database)).toBe(0);
+  });
+
+  it('costs little, and next to nothing where no mark rises', async () => {
+    await speak(10);
+    const costs = async (seq: bigint) => {
+      const counts: Counts = { statements: 0, transactions: 0, inTransactions: 0 };
+      const over = inboxMethods({ nowMs: context.nowMs, database: counting(database, counts) });
+      await over.markRead({ ...ofBob, seq });
+      return counts;
+    };
+    expect(await costs(5n)).toEqual({ statements: 2, transactions: 2, inTransactions: 5 });
+    expect(await costs(5n)).toEqual({ statements: 1, transactions: 0, inTransactions: 0 });
   });
 
   it("shows each of a pair the other's marks", async () => {
