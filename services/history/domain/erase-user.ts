@@ -5,13 +5,14 @@ import {
   endErasure,
   nextErasure,
   noteErasure,
-  readMemberships,
+  readReach,
+  readSent,
   removeHidden,
   removeMember,
   removeMembership,
-  scanSent,
 } from '../store/erasure.ts';
 import { expiriesOf, readHeads } from '../store/heads.ts';
+import { MEMBERSHIPS, readMemberships } from '../store/inbox.ts';
 import { BEFORE_ALL } from '../store/retention.ts';
 import { rewrite } from '../store/rewrite.ts';
 import { lockStanding, ROLE } from '../store/standing.ts';
@@ -38,11 +39,12 @@ export async function* eraseUser(
   await noteErasure(database, user, nowMs);
   let behind: Buffer = BEFORE_ALL;
   for (;;) {
-    const conversations = await readMemberships(database, user, behind);
-    for (const id of conversations) yield* eraseIn(database, id, user, nowMs);
-    const last = conversations.at(-1);
-    if (last === undefined || conversations.length < SWEPT_AT_ONCE) break;
-    behind = last;
+    const memberships = await database.run((session) => readMemberships(session, user, behind));
+    for (const { conversationId } of memberships) {
+      yield* eraseIn(database, conversationId, user, nowMs);
+      behind = conversationId;
+    }
+    if (memberships.length < MEMBERSHIPS) break;
   }
   await endErasure(database, user);
 }
@@ -63,24 +65,21 @@ async function* eraseIn(
   user: string,
   nowMs: number,
 ): AsyncGenerator<Erased> {
-  let behindSeq = 0;
-  for (;;) {
-    const { theirs, next } = await database.run((session) =>
-      scanSent(session, conversationId, user, behindSeq),
-    );
+  const reach = await database.run((session) => readReach(session, conversationId));
+  if (reach === undefined) return removeMembership(database, conversationId, user);
+  for (let from = reach.from; from <= reach.to; from += SWEPT_AT_ONCE) {
+    const range = { from, to: from + SWEPT_AT_ONCE - 1 };
+    const theirs = await database.run((session) => readSent(session, conversationId, user, range));
     yield await eraseMessages(database, conversationId, user, theirs, nowMs);
-    if (next === undefined) break;
-    behindSeq = next;
   }
   while (await database.run((session) => removeHidden(session, conversationId, user))) {
     yield { messages: 0, conversations: 0 };
   }
-  // Most often once: the lock keeps out whoever writes on.
-  for (;;) {
-    const { step, next } = await leave(database, conversationId, user, behindSeq, nowMs);
+  // Most often once: what was added since is little.
+  for (let from = reach.to + 1, left = false; !left; from += SWEPT_AT_ONCE) {
+    const step = await leave(database, conversationId, user, from, nowMs);
+    ({ left } = step);
     yield step;
-    if (next === undefined) break;
-    behindSeq = next;
   }
   await removeMembership(database, conversationId, user);
 }
@@ -102,36 +101,37 @@ async function eraseMessages(
   });
 }
 
-interface Left {
-  readonly step: Erased;
-  /** Behind which seq to go on; absent where the user is out. */
-  readonly next?: number;
+interface Leaving extends Erased {
+  /** Else the next `SWEPT_AT_ONCE` messages are to be looked at first. */
+  readonly left: boolean;
 }
 
-/** Takes a user out of a conversation, once nothing of theirs is left in it behind a seq. */
+/**
+ * Erases the user's messages among the first `SWEPT_AT_ONCE` from a seq on, and takes the user out of
+ * the conversation where it ends there: nobody adds to it meanwhile.
+ */
 function leave(
   database: Database,
   conversationId: Buffer,
   user: string,
-  behindSeq: number,
+  fromSeq: number,
   nowMs: number,
-): Promise<Left> {
-  return database.transaction<Left>(async (transaction) => {
+): Promise<Leaving> {
+  return database.transaction<Leaving>(async (transaction) => {
     const standing = await lockStanding(transaction, conversationId, [user]);
-    if (standing === undefined) {
-      return { value: { step: { messages: 0, conversations: 0 } }, commit: false };
-    }
-    const { theirs, next } = await scanSent(transaction, conversationId, user, behindSeq);
-    const erasing = { conversationId, user, revision: standing.conversation.revision + 1, nowMs };
+    const { lastSeq, revision } = standing!.conversation;
+    const member = standing!.members.get(user);
+    const range = { from: fromSeq, to: fromSeq + SWEPT_AT_ONCE - 1 };
+    const theirs = await readSent(transaction, conversationId, user, range);
+    const erasing = { conversationId, user, revision: revision + 1, nowMs };
     const messages = await bury(transaction, erasing, theirs);
-    if (next !== undefined) {
-      return { value: { step: { messages, conversations: 0 }, next }, commit: true };
+    if (lastSeq > range.to) {
+      return { value: { messages, conversations: 0, left: false }, commit: true };
     }
     while (await removeHidden(transaction, conversationId, user));
-    const member = standing.members.get(user);
     const counted = member !== undefined && member.role !== ROLE.former;
     await removeMember(transaction, conversationId, user, counted);
-    return { value: { step: { messages, conversations: member ? 1 : 0 } }, commit: true };
+    return { value: { messages, conversations: member ? 1 : 0, left: true }, commit: true };
   });
 }
 

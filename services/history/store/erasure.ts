@@ -1,5 +1,6 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Session, Transaction } from './database.ts';
+import type { Closed } from './intervals.ts';
 import { KIND } from './model.ts';
 import { lockStanding } from './standing.ts';
 import { ERASURE } from './tables.ts';
@@ -20,45 +21,30 @@ export async function nextErasure(database: Database, behind: string): Promise<s
   return row?.[0].toString();
 }
 
-/** The next `SWEPT_AT_ONCE` conversations behind one in which there may be something of a user. */
-export async function readMemberships(
-  database: Database,
-  user: string,
-  behind: Buffer,
-): Promise<Buffer[]> {
-  const rows = await database.run((session) =>
-    session.rows<[Buffer]>(
-      `SELECT conversation_id FROM membership WHERE user_name = ? AND conversation_id > ?
-       ORDER BY conversation_id LIMIT ${SWEPT_AT_ONCE}`,
-      [Buffer.from(user), behind],
-    ),
+/** The seqs that a conversation has messages of; undefined where it never began. */
+export async function readReach(
+  session: Session,
+  conversationId: Buffer,
+): Promise<Closed | undefined> {
+  const [row] = await session.rows<[number, number]>(
+    'SELECT floor_seq, last_seq FROM conversation WHERE conversation_id = ?',
+    [conversationId],
   );
-  return rows.flat();
+  return row && { from: row[0], to: row[1] };
 }
 
-/** Some messages of a conversation, whoever sent them. */
-export interface Scanned {
-  /** Those that the user sent. */
-  readonly theirs: readonly number[];
-  /** Behind which seq to go on; absent at the end. */
-  readonly next?: number;
-}
-
-/** Looks through the next `SWEPT_AT_ONCE` messages behind a seq, deleted ones too. */
-export async function scanSent(
+/** Which messages of a range a user sent, deleted ones too. The caller keeps the range short. */
+export async function readSent(
   session: Session,
   conversationId: Buffer,
   user: string,
-  behindSeq: number,
-): Promise<Scanned> {
-  const rows = await session.rows<[number, number]>(
-    `SELECT seq, CASE WHEN sender = ? THEN 1 ELSE 0 END FROM message
-     WHERE conversation_id = ? AND seq > ? ORDER BY seq LIMIT ${SWEPT_AT_ONCE}`,
-    [Buffer.from(user), conversationId, behindSeq],
+  { from, to }: Closed,
+): Promise<number[]> {
+  const rows = await session.rows<[number]>(
+    'SELECT seq FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ? AND sender = ?',
+    [conversationId, from, to, Buffer.from(user)],
   );
-  const theirs = rows.filter(([, sent]) => sent === 1).map(([seq]) => seq);
-  const next = rows[SWEPT_AT_ONCE - 1]?.[0];
-  return { theirs, ...(next !== undefined && { next }) };
+  return rows.flat();
 }
 
 /** Forgets who sent messages; their bodies must not tell either. */

@@ -4,6 +4,7 @@ import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_
 import { EraseUserRequestSchema } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
+import { eraseUser as eraseSteps } from '../../../services/history/domain/erase-user.ts';
 import { eraseUser } from '../../../services/history/handlers/erase-user.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
@@ -180,6 +181,18 @@ describe.each(engines)('erasing a user: %s', (_name, open) => {
     expect(await tablesWith(ann)).toContain('message');
     await sweepAt(context, Date.now());
     expect(await tablesWith(ann)).toEqual([]);
+  });
+
+  it('erases what came until it was done with a conversation', async () => {
+    await appendAll(context.database, chat, [...numbered('b', 2, 'bob'), ...says('a', 1)]);
+    const steps = eraseSteps(context.database, ann, Date.now());
+    expect((await steps.next()).value).toEqual({ messages: 1, conversations: 0 });
+    await importAll(context.database, chat, says('c', SWEPT_AT_ONCE + 2));
+    expect((await Array.fromAsync(steps)).filter(({ messages }) => messages > 0)).toEqual([
+      { messages: SWEPT_AT_ONCE, conversations: 0, left: false },
+      { messages: 2, conversations: 1, left: true },
+    ]);
+    expect(await tablesWith(ann)).toEqual(['conversation']);
   });
 
   it('ends while somebody goes on writing under the name', async () => {
