@@ -804,14 +804,14 @@ export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*
  */
 export type EraseUserResponse = Message<"backscroll.history.v1.EraseUserResponse"> & {
   /**
-   * Messages that this call, or the erasure that it found under way, deleted.
+   * Messages that this call deleted; those that an erasure before it had deleted are not counted again.
    *
    * @generated from field: uint64 messages = 1;
    */
   messages: bigint;
 
   /**
-   * Conversations that they were taken out of.
+   * Conversations that this call took them out of.
    *
    * @generated from field: uint64 conversations = 2;
    */
