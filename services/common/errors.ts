@@ -51,7 +51,6 @@ export const REASONS = {
   DIGEST_MISMATCH: 'The bytes that came do not have the declared digest.',
   UPLOAD_ID_CONFLICT: 'The upload id was used before for another file.',
   CONCURRENT_UPLOAD: 'Another upload of the same database was committed meanwhile: upload again.',
-  MODE_NOT_SERVED: 'The service does not serve this way of uploading: upload plain.',
   DAMAGED: 'What the store gave back is damaged.',
   // Both services
   STORE_UNAVAILABLE: 'The database or object store is gone or busy: try again.',
