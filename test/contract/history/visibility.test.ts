@@ -5,11 +5,13 @@ import {
   HistoryVisibility,
   Role,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { ServiceError } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { methodsOf } from './calls.ts';
 import { actorsIn, callAs } from './directory.ts';
 import { engines } from './engines.ts';
+import { inboxMethods, nameOf } from './inbox.ts';
 
 const { ALL, LAST, FROM_JOINING } = HistoryVisibility;
 const USERS = ['a', 'b', 'c', 'd'] as const;
@@ -120,15 +122,19 @@ describe.each(engines)('who sees what: %s', (_name, open) => {
       fc.asyncProperty(steps, async (happening) => {
         const name = `room ${made++}`;
         const as = actorsIn(context, name);
+        const expectSeen = async (user: string) => {
+          await expectView(as, model, user);
+          await expectEntry(context, name, model, user);
+        };
         await as('owner').create();
         const model = new NaiveGroup();
         model.join('owner');
         for (const step of happening) {
           await play(as, model, step);
           if (step.what === 'say' || step.what === 'visibility') continue;
-          await expectView(as, model, step.user);
+          await expectSeen(step.user);
         }
-        for (const name of ['owner', ...USERS]) await expectView(as, model, name);
+        for (const user of ['owner', ...USERS]) await expectSeen(user);
         expect((await as().read()).texts).toEqual(model.texts);
         const members = ['owner', ...USERS].filter((name) => model.isMember(name));
         const { group } = await as('owner').get();
@@ -151,6 +157,8 @@ describe.each(engines)('who sees what: %s', (_name, open) => {
     for (const errors of told) expect(errors).toEqual(told[0]);
     expect(new Set(told.flat())).toHaveLength(1);
     expect(told.flat()[0]).toContain('NOT_A_MEMBER');
+    const { conversations } = await inboxMethods(context, callAs('eve')).list({ user: 'eve' });
+    expect(conversations).toEqual([]);
   });
 });
 
@@ -214,10 +222,31 @@ async function expectView(as: Actors, model: NaiveGroup, user: string): Promise<
   expect(result.marks?.readSeq).toBeLessThanOrEqual(lastSeq);
 }
 
+/** What the inbox shows of the group. */
+async function expectEntry(
+  context: HistoryContext,
+  name: string,
+  model: NaiveGroup,
+  user: string,
+): Promise<void> {
+  const inbox = inboxMethods(context, callAs(user));
+  const { conversations } = await inbox.list({ user, pageSize: 1_000 });
+  const entry = conversations.find((conversation) => nameOf(conversation) === name);
+  if (!model.wasMember(user)) {
+    expect(entry).toBeUndefined();
+    return;
+  }
+  const { texts, lastSeq, epoch } = model.view(user);
+  const { MEMBER, FORMER } = MemberState;
+  expect(entry).toMatchObject({ lastSeq, epoch, state: model.isMember(user) ? MEMBER : FORMER });
+  expect(entry?.lastMessage?.content?.text).toBe(texts.at(-1));
+}
+
 /** All that somebody from outside is told who tries everything, as text. */
 async function errorsFor(context: HistoryContext, name: string): Promise<string[]> {
   const as = actorsIn(context, name)('eve');
   const history = methodsOf(context, callAs('eve'));
+  const inbox = inboxMethods(context, callAs('eve'));
   const address = { user: 'eve', conversation: { case: 'group', value: name } } as const;
   const tries: (() => Promise<unknown>)[] = [
     () => as.read(),
@@ -234,6 +263,8 @@ async function errorsFor(context: HistoryContext, name: string): Promise<string[
     () => history.sync({ ...address, anchor: { case: 'aroundMessageId', value: 'x' } }),
     () => history.changes(address),
     () => history.edit({ ...address, message: { case: 'seq', value: 1n }, content: { text: 'x' } }),
+    () => inbox.markRead({ ...address, seq: 1n }),
+    () => inbox.markDelivered({ ...address, seq: 1n }),
     () => history.delete({ ...address, scope: DeleteScope.FOR_EVERYONE, seqs: [1n] }),
   ];
   const errors: string[] = [];
