@@ -7,6 +7,8 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import {
   AppendRequestSchema,
+  ImportRequestSchema,
+  type ImportResponse,
   SyncRequestSchema,
   SyncResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
@@ -17,6 +19,7 @@ import { append } from '../../../services/history/handlers/append.ts';
 import { changes } from '../../../services/history/handlers/changes.ts';
 import { deleteMessages } from '../../../services/history/handlers/delete-messages.ts';
 import { editMessage } from '../../../services/history/handlers/edit-message.ts';
+import { type ImportParts, importBatches } from '../../../services/history/handlers/import.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
 import { never } from './engines.ts';
 
@@ -63,6 +66,19 @@ export function methodsOf(
       return { messages: frames.flatMap((frame) => frame.messages), result: resultOf(frames) };
     },
   };
+}
+
+/** Imports one batch of runs, by a service where nothing else is said. */
+export async function importRuns(
+  context: ImportParts,
+  runs: NonNullable<MessageInitShape<typeof ImportRequestSchema>['runs']>,
+  call: CallContext = callBy('service'),
+): Promise<ImportResponse> {
+  async function* requests() {
+    yield create(ImportRequestSchema, { runs });
+  }
+  const [answer] = await Array.fromAsync(importBatches(context, requests(), call));
+  return answer!;
 }
 
 function resultOf<Result>(frames: readonly { readonly result?: Result }[]): NonNullable<Result> {
