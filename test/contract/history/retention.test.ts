@@ -1,10 +1,16 @@
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
+import {
+  SyncRequestSchema,
+  SyncResponseSchema,
+} from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { retain } from '../../../services/history/domain/retain.ts';
+import { sync } from '../../../services/history/handlers/sync.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
-import { methodsOf } from './calls.ts';
+import { callBy, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, importAll, numbered } from './messages.ts';
 import { rowsOf } from './raw-rows.ts';
@@ -161,6 +167,22 @@ describe.each(engines)('retention: %s', (_name, open) => {
     expect(seen).toEqual(seen.map((_, index) => count - index));
     expect(seen.length).toBeGreaterThanOrEqual(50);
     expect(await seqsOf(chat.id)).toHaveLength(50);
+  });
+
+  it('ends a page under way at what is left', async () => {
+    const count = 5_000;
+    await importAll(context.database, chat, numbered('a', count));
+    const request = create(SyncRequestSchema, { ...ofChat, count });
+    const stream = sync(context, request, callBy('service'));
+    const first = fromBinary(SyncResponseSchema, (await stream.next()).value);
+    await retainAt(1e6);
+    const rest = (await Array.fromAsync(stream)).map((bytes) =>
+      fromBinary(SyncResponseSchema, bytes),
+    );
+    const seqs = [first, ...rest].flatMap(({ messages }) => messages.map(({ seq }) => Number(seq)));
+    expect(seqs).toEqual(seqs.map((_, index) => count - index));
+    expect(seqs.length).toBeLessThan(count);
+    expect(rest.at(-1)!.result).toMatchObject({ count: BigInt(seqs.length), reachedOldest: true });
   });
 
   it('looks at all conversations, however many there are', async () => {
