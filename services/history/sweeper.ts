@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { Counter } from 'prom-client';
 import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { describeFault } from '../common/status.ts';
 import { type SweepParts, sweep } from './domain/sweep.ts';
 import { STORE, SWEEP } from './limits.ts';
 import { giveLeaseBack, takeLease } from './store/lease.ts';
@@ -68,7 +69,8 @@ export class Sweeper implements AsyncDisposable {
       } catch (error) {
         if (signal.aborted) break;
         this.#counters.failures.inc();
-        log.error({ err: error }, 'sweep failed');
+        const failures = error instanceof AggregateError ? error.errors : [error];
+        for (const failure of failures) log.error({ fault: describeFault(failure) }, 'sweep failed');
       }
       waitMs = everyMs * (0.75 + Math.random() / 2);
     }
