@@ -4,7 +4,7 @@ import { Counter } from 'prom-client';
 import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { describeFault } from '../common/status.ts';
-import { type SweepParts, sweep } from './domain/sweep.ts';
+import { SWEEP_JOBS, type SweepParts, sweep } from './domain/sweep.ts';
 import { STORE, SWEEP } from './limits.ts';
 import { giveLeaseBack, takeLease } from './store/lease.ts';
 
@@ -70,7 +70,8 @@ export class Sweeper implements AsyncDisposable {
         if (signal.aborted) break;
         this.#counters.failures.inc();
         const failures = error instanceof AggregateError ? error.errors : [error];
-        for (const failure of failures) log.error({ fault: describeFault(failure) }, 'sweep failed');
+        for (const failure of failures)
+          log.error({ fault: describeFault(failure) }, 'sweep failed');
       }
       waitMs = everyMs * (0.75 + Math.random() / 2);
     }
@@ -100,7 +101,15 @@ export class Sweeper implements AsyncDisposable {
 
 function countersIn({ registry }: Metrics) {
   const registers = [registry];
+  const rows = new Counter({
+    name: 'history_sweep_rows_total',
+    help: 'Rows that were swept, by job.',
+    labelNames: ['job'],
+    registers,
+  });
+  for (const job of SWEEP_JOBS) rows.inc({ job }, 0); // so that they are there to be read
   return {
+    rows,
     rounds: new Counter({
       name: 'history_sweeps_total',
       help: 'Sweeps that this replica completed.',
@@ -109,12 +118,6 @@ function countersIn({ registry }: Metrics) {
     failures: new Counter({
       name: 'history_sweep_failures_total',
       help: 'Sweeps that failed, at least in part.',
-      registers,
-    }),
-    rows: new Counter({
-      name: 'history_sweep_rows_total',
-      help: 'Rows that were swept, by job.',
-      labelNames: ['job'],
       registers,
     }),
   };
