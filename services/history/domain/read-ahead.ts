@@ -1,8 +1,8 @@
 import { READ_BYTES, READ_ROWS } from '../limits.ts';
-import type { Closed } from '../store/intervals.ts';
+import { type Closed, clip } from '../store/intervals.ts';
 import type { StoredMessage } from '../store/model.ts';
 import { read, readSeqs } from '../store/read.ts';
-import { runsOf, SeqQueue, seqsOf } from './seq-runs.ts';
+import { runsOf, SeqQueue, seqsOf, sizeOf } from './seq-runs.ts';
 import type { Reading } from './walk.ts';
 
 /**
@@ -45,20 +45,27 @@ async function readRuns(
   newestFirst: boolean,
 ): Promise<Piece> {
   const { id } = view.conversation;
-  const [{ from, to }] = runs as [Closed];
-  if (runs.length > 1) {
+  const [first, last] = [runs[0]!, runs.at(-1)!];
+  const [fromSeq, toSeq] = newestFirst ? [last.from, first.to] : [first.from, last.to];
+  if (toSeq - fromSeq + 1 > sizeOf(runs) * SPARSE) {
     const seqs = seqsOf(runs, newestFirst);
     const { messages, left } = await readSeqs(database, id, seqs, READ_BYTES, signal);
     return { messages, left: runsOf(left) };
   }
-  const range = { fromSeq: from, toSeq: to, newestFirst };
+  const range = { fromSeq, toSeq, newestFirst };
   const messages = await read(database, id, range, READ_BYTES, signal);
-  const last = messages.at(-1)?.seq ?? (newestFirst ? from : to);
-  const left = newestFirst ? { from, to: last - 1 } : { from: last + 1, to };
-  return { messages, left: left.from > left.to ? [] : [left] };
+  const end = messages.at(-1)?.seq ?? (newestFirst ? fromSeq : toSeq);
+  const left = newestFirst ? clip(runs, fromSeq, end - 1) : clip(runs, end + 1, toSeq);
+  if (runs.length === 1) return { messages, left };
+  const wanted = new Set(seqsOf(runs, newestFirst));
+  return { messages: messages.filter(({ seq }) => wanted.has(seq)), left };
 }
 
+/** Where a stretch has more than so many messages for each one wanted, those are read one by one. */
+const SPARSE = 2;
+
 function rowsAfter(messages: readonly StoredMessage[]): number {
+  if (messages.length === 0) return READ_ROWS;
   const bytes = messages.reduce((sum, { body }) => sum + body.length, 0);
   const rows = Math.floor((READ_BYTES * messages.length) / Math.max(bytes, 1));
   return Math.min(Math.max(rows, 1), READ_ROWS);

@@ -42,8 +42,10 @@ export function randomPast(
 ): Past {
   const senders = conversation.kind === 'pair' ? conversation.names : ['alice', 'bob', 'zoe'];
   const rarity = random.pick([1, 3, 30]);
+  // Some texts are so long that pages are read in several pieces.
+  const longest = size <= 40 && random.oneIn(5) ? 150_000 : 5_000;
   const messages = Array.from({ length: size }, (_, n) => {
-    const message = randomMessage(random, senders, rarity);
+    const message = randomMessage(random, senders, rarity, longest);
     return create(MessageSchema, { ...message, id: `m${n + 1}`, seq: BigInt(n + 1) });
   });
   const isMember = user !== '';
@@ -62,6 +64,7 @@ function randomMessage(
   random: Random,
   senders: readonly string[],
   rarity: number,
+  longest: number,
 ): MessageInitShape<typeof MessageSchema> {
   const sent = {
     sender: random.pick(senders),
@@ -73,7 +76,9 @@ function randomMessage(
   return {
     ...sent,
     content: {
-      text: random.oneIn(4) ? '' : 'x'.repeat(random.oneIn(100) ? 5_000 : 3),
+      text: random.oneIn(4)
+        ? ''
+        : 'x'.repeat(random.oneIn(longest > 5_000 ? 3 : 100) ? longest : 3),
       files: random.oneIn(2 * rarity) ? [{ name: 'f' }] : [],
       thread: random.oneIn(2 * rarity) ? random.pick(THREADS) : '',
       ...(random.oneIn(2 * rarity) && { call: { kind: CallKind.VOICE, outcome } }),
