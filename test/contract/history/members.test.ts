@@ -193,6 +193,12 @@ describe.each(engines)('members: %s', (_name, open) => {
       await as('mod').remove('bob', 'carol');
       expect((await memberRow('bob'))?.leftSentAtMs).toBe(one?.sentAtMs);
       expect((await memberRow('carol'))?.leftSentAtMs).toBe(0n);
+
+      await as('mod').add('bob');
+      await as().say('owner', 'three');
+      const three = (await as('bob').read()).messages.at(-1);
+      await as('mod').remove('bob');
+      expect((await memberRow('bob'))?.leftSentAtMs).toBe(three?.sentAtMs);
     });
 
     it('refuses what is missing, wrong or too much', async () => {

@@ -34,7 +34,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       weight: 5,
       arbitrary: fc.record({
         what: fc.constant('say' as const),
-        user,
+        user: fc.constantFrom('owner', ...USERS),
         texts: fc.integer({ min: 1, max: 4 }),
       }),
     },
@@ -47,7 +47,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       }),
     },
   ),
-  { minLength: 5, maxLength: 40 },
+  { minLength: 15, maxLength: 40 },
 );
 
 /** A group as somebody with paper and pencil would keep it: for each message, who may see it. */
@@ -143,6 +143,31 @@ describe.each(engines)('who sees what: %s', (_name, open) => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('is for newcomers what the group shows them of what was said before', async () => {
+    const as = actorsIn(context, 'room');
+    await as('owner').create({ historyVisibility: LAST, visibleMessages: 2n });
+    await as('owner').say('owner', 'one', 'two', 'three');
+    const change = (visibility: HistoryVisibility, visibleMessages = 0n) =>
+      as('owner').update({ historyVisibility: visibility, visibleMessages });
+    await as('owner').add('a');
+    await change(LAST, 3n);
+    await as('owner').add('b');
+    await change(LAST, 1_000_000n);
+    await as('owner').add('c');
+    await change(FROM_JOINING);
+    await as('owner').add('d');
+    await change(ALL);
+    await as('owner').add('e');
+    await as('owner').say('owner', 'four');
+    const all = ['one', 'two', 'three', 'four'];
+    const expected = { a: all.slice(1), b: all, c: all, d: ['four'], e: all };
+    for (const [user, texts] of Object.entries(expected)) {
+      const page = await as(user).read();
+      expect(page.texts).toEqual(texts);
+      expect(page.result).toMatchObject({ lastSeq: 4n, floorSeq: BigInt(5 - texts.length) });
+    }
   });
 
   it('is nothing at all for others, whether there is a group or not', async () => {
