@@ -1,8 +1,9 @@
 /** The baseline's process: the drivers alone, on the same servers, for the same work. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import type { Client } from 'minio';
 import { type Connection, createConnection, type FieldPacket } from 'mysql2/promise';
+import { group } from '../../services/history/domain/conversation.ts';
 import { minioClient } from '../support/minio.ts';
 import { seconds } from './measure.ts';
 import { serveJobs } from './worker.ts';
@@ -14,13 +15,16 @@ const insertRows = 500;
 
 const bucket = 'bare';
 
+let url: string;
 let mysql: Connection;
+const connections: Connection[] = [];
 let minio: Client;
 const known = new Set<string>();
 
 const jobs = {
   /** Connects with one connection to either server. */
   async connect(mysqlUrl: string, minioUrl: string): Promise<void> {
+    url = mysqlUrl;
     mysql = await createConnection({
       uri: mysqlUrl,
       rowsAsArray: true,
@@ -71,6 +75,35 @@ const jobs = {
     });
   },
 
+  /**
+   * Reads pages of 50 messages with files of the longest conversation below each seq: their seqs by the
+   * index of kinds, then their rows; milliseconds of each.
+   */
+  async readFilePages(beforeSeqs: readonly number[]): Promise<number[]> {
+    const conversation = await longestConversation();
+    const times: number[] = [];
+    for (const before of beforeSeqs) {
+      times.push((await seconds(() => readFilePage(conversation, before))) * 1000);
+    }
+    return times;
+  },
+
+  /**
+   * Appends messages one by one to groups that have begun, by turns: the statements of one `Append`, on
+   * a connection for each writer; seconds.
+   */
+  async appendSingly(groups: readonly string[], writers: number, count: number): Promise<number> {
+    const ids = groups.map((name) => group(name).id);
+    while (connections.length < writers) connections.push(await connection(url));
+    let next = 0;
+    const write = async (writer: number) => {
+      for (let n = next++; n < count; n = next++) {
+        await appendOne(connections[writer]!, ids[n % ids.length]!, writer, n);
+      }
+    };
+    return seconds(() => Promise.all(Array.from({ length: writers }, (_, n) => write(n))));
+  },
+
   /** Remembers all conversations that there are. */
   async knowConversations(): Promise<void> {
     await newConversations();
@@ -106,6 +139,67 @@ async function readPage(conversation: Buffer, before: number, count: 50 | 500) {
     values: [conversation, before],
   });
   return rows as unknown[][];
+}
+
+const FILE_KINDS = [2, 3];
+
+async function readFilePage(conversation: Buffer, before: number): Promise<unknown[][]> {
+  const [found] = await mysql.query(
+    FILE_KINDS.map(
+      () =>
+        '(SELECT seq FROM message WHERE conversation_id = ? AND kinds = ? AND seq < ? ORDER BY seq DESC LIMIT 50)',
+    ).join(' UNION ALL '),
+    FILE_KINDS.flatMap((kinds) => [conversation, kinds, before]),
+  );
+  const seqs = (found as [number][]).map(([seq]) => seq).sort((a, b) => b - a);
+  const [rows] = await mysql.query(
+    `SELECT seq, edited_at_ms, deleted_at_ms, revision, body FROM message
+     WHERE conversation_id = ? AND seq IN (?)`,
+    [conversation, seqs.slice(0, 50)],
+  );
+  return rows as unknown[][];
+}
+
+/** One transaction: the conversation's lock, the message, its sender's marks, the conversation's end. */
+async function appendOne(
+  session: Connection,
+  id: Buffer,
+  writer: number,
+  n: number,
+): Promise<void> {
+  const sender = Buffer.from(`writer ${writer}`);
+  const [rows] = await session.execute(
+    `SELECT last_seq, read_seq FROM conversation
+     LEFT JOIN member ON member.conversation_id = conversation.conversation_id AND user_name = ?
+     WHERE conversation.conversation_id = ? FOR UPDATE`,
+    [sender, id],
+  );
+  const seq = (rows as [number, number][])[0]![0] + 1;
+  const text = Buffer.from(`message ${n}, singly, as long as it is when it is encoded`);
+  await session.execute(
+    `INSERT INTO message
+     (conversation_id, seq, message_id, sender, sent_at_ms, content_hash, body, kinds)
+     VALUES (?, ?, ?, ?, ?, ?, ?, 1)`,
+    [id, seq, Buffer.from(randomUUID()), sender, Date.now(), randomBytes(16), text],
+  );
+  await session.execute(
+    `INSERT INTO member (conversation_id, user_name, read_seq, delivered_seq) VALUES (?, ?, ?, ?)
+     ON DUPLICATE KEY UPDATE read_seq = VALUES(read_seq), delivered_seq = VALUES(delivered_seq)`,
+    [id, sender, seq, seq],
+  );
+  await session.execute(
+    `UPDATE conversation SET last_seq = ?, last_sent_at_ms = ?, appended_at_ms = ?
+     WHERE conversation_id = ?`,
+    [seq, Date.now(), Date.now(), id],
+  );
+  await session.query('COMMIT');
+}
+
+/** A connection on which the first statement begins a transaction. */
+async function connection(uri: string): Promise<Connection> {
+  const opened = await createConnection({ uri, rowsAsArray: true });
+  await opened.query("SET SESSION autocommit = 0, transaction_isolation = 'READ-COMMITTED'");
+  return opened;
 }
 
 async function longestConversation(): Promise<Buffer> {

@@ -6,9 +6,12 @@ import { byTurns, quantile } from './measure.ts';
 import { cost, type Result, rate } from './result.ts';
 import type { Bench } from './setup.ts';
 
-/** The group of all messages that are read. */
+/** The groups of all messages that are read: 100 of each hold a file. */
 const group = 'bench';
 const groupMessages = 1_000_000;
+const smallGroup = 'bench small';
+const smallGroupMessages = 10_000;
+const files = 100;
 
 const syncMessages = 200_000;
 
@@ -30,21 +33,26 @@ const importMessages = 100_000;
 /** Messages of one transaction, on both sides: half of what a batch may hold. */
 const runMessages = 2_500;
 
-/** Imports the conversation that the other measurements read. */
-export async function fillHistory({ ours, bare }: Bench): Promise<void> {
+/** Imports the conversations that the other measurements read, the short one first. */
+export async function fillHistory(bench: Bench): Promise<void> {
+  await fillGroup(bench, smallGroup, smallGroupMessages);
+  await fillGroup(bench, group, groupMessages);
+}
+
+async function fillGroup({ ours }: Bench, group: string, count: number): Promise<void> {
   const lines = benchLines();
-  const piece = 50_000;
-  for (let n = 0; n < groupMessages; n += piece) {
+  const piece = Math.min(count, 50_000);
+  for (let n = 0; n < count; n += piece) {
     const messages = (await take(lines, piece)).map((line, i) => ({
       ...line,
       conversation: group,
       kind: 'group' as const,
       id: `${line.id}.${n + i}`,
+      file: (n + i) % (count / files) === 0,
     }));
     await ours.run('importLines', messages, runMessages);
     console.error(`    ${(n + piece).toLocaleString('en-US')} messages`);
   }
-  await bare.run('knowConversations');
 }
 
 /** A long `Sync` beside the same rows read by the driver. */
@@ -75,7 +83,7 @@ export async function measurePages({ ours, bare }: Bench): Promise<Result[]> {
     );
   };
   const turns = await byTurns<string>(
-    () => read((beforeSeqs) => ours.run('syncPages', group, beforeSeqs)),
+    () => read((beforeSeqs) => ours.run('syncPages', group, beforeSeqs, [])),
     () => read((beforeSeqs) => bare.run('readPages', beforeSeqs)),
   );
   const at = (side: Readonly<Record<string, number>>, name: string) => side[name] as number;
@@ -94,6 +102,7 @@ export async function measurePages({ ours, bare }: Bench): Promise<Result[]> {
 /** An `Import` beside multi-row INSERTs of the same rows into the same table. */
 export async function measureImport({ ours, bare }: Bench): Promise<Result[]> {
   const lines = await take(benchLines(), importMessages);
+  await bare.run('knowConversations');
   const turns = await byTurns(
     async (round) => {
       const messages = lines.map((line) => renamed(line, ` import ${round}`));

@@ -8,6 +8,11 @@ import {
 } from '../support/corpus.ts';
 import { Random } from '../support/random.ts';
 
+/** A line to import; one with a file instead of its text, where it says so. */
+export interface BenchLine extends ChatLine {
+  readonly file?: boolean;
+}
+
 /** Where `benchLines` come from, in words. */
 export function linesSource(): string {
   return corpusFolder()

@@ -6,8 +6,9 @@ import {
   type ImportBatch,
   type ImportRunInit,
   type MessageInit,
+  type MessageKind,
 } from '../../clients/index.ts';
-import type { ChatLine } from '../support/corpus.ts';
+import type { BenchLine } from './lines.ts';
 import { seconds } from './measure.ts';
 import { serveJobs } from './worker.ts';
 
@@ -36,24 +37,92 @@ const jobs = {
     return taken;
   },
 
-  /** Reads a page of 50 of a group below each seq; milliseconds of each. */
-  async syncPages(group: string, beforeSeqs: readonly number[]): Promise<number[]> {
+  /** Reads a page of 50 of a group below each seq, of these kinds alone; milliseconds of each. */
+  async syncPages(
+    group: string,
+    beforeSeqs: readonly number[],
+    kinds: readonly MessageKind[],
+  ): Promise<number[]> {
     const times: number[] = [];
     for (const beforeSeq of beforeSeqs) {
-      const page = () => history.sync({ group, count: 50, beforeSeq }).collect();
+      const filter = kinds.length > 0 ? { kinds } : undefined;
+      const page = () => history.sync({ group, count: 50, beforeSeq, filter }).collect();
       times.push((await seconds(page)) * 1000);
     }
     return times;
   },
 
   /** Imports lines that stand conversation by conversation; seconds. */
-  async importLines(lines: readonly ChatLine[], runMessages: number): Promise<number> {
+  async importLines(lines: readonly BenchLine[], runMessages: number): Promise<number> {
     const batches = importBatches(lines, runMessages);
     let added = 0;
     const taken = await seconds(async () => {
       for await (const answer of history.import(batches)) added += answer.added;
     });
     if (added !== lines.length) throw new Error(`${added} messages of ${lines.length} were added`);
+    return taken;
+  },
+
+  /** Appends messages one by one, each writer as somebody of their own, to groups by turns; seconds. */
+  async appendSingly(groups: readonly string[], writers: number, count: number): Promise<number> {
+    let next = 0;
+    const write = async (writer: number) => {
+      for (let n = next++; n < count; n = next++) {
+        const message = { sender: `writer ${writer}`, content: { text: `message ${n}, singly` } };
+        await history.append({ group: groups[n % groups.length]!, messages: [message] });
+      }
+    };
+    return seconds(() => Promise.all(Array.from({ length: writers }, (_, n) => write(n))));
+  },
+
+  /** Makes a user a member of groups in which others said a few things since. */
+  async fillInbox(user: string, count: number): Promise<void> {
+    let next = 0;
+    const write = async () => {
+      for (let n = next++; n < count; n = next++) {
+        const messages = [user, 'somebody', 'somebody'].map((sender) => ({
+          sender,
+          content: { text: `message in group ${n}` },
+        }));
+        await history.append({ group: `${user}: ${n}`, messages });
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, write));
+  },
+
+  /** Lists the first 50 conversations of a user; milliseconds of each time. */
+  async listInbox(user: string, times: number): Promise<number[]> {
+    const taken: number[] = [];
+    for (let n = 0; n < times; n++) {
+      const first = async () => {
+        for await (const page of history.inbox({ user, pageSize: 50 }).pages()) {
+          if (page.conversations.length !== 50) throw new Error('it is no full page');
+          return;
+        }
+      };
+      taken.push((await seconds(first)) * 1000);
+    }
+    return taken;
+  },
+
+  /** Edits messages of a group, each by its sender: of those with a text from a seq on. */
+  async edit(group: string, fromSeq: number, count: number): Promise<void> {
+    const filter = { kinds: ['text'] } as const;
+    const page = history.sync({ group, afterSeq: fromSeq, count, filter });
+    const { messages } = await page.collect();
+    for (const { seq, sender } of messages) {
+      await history.edit({ group, user: sender, seq, content: { text: `edited ${seq}` } });
+    }
+  },
+
+  /** Reads all changes of a group; seconds. */
+  async readChanges(group: string, count: number): Promise<number> {
+    let messages = 0;
+    const taken = await seconds(async () => {
+      const changes = await history.changes({ group, sinceRevision: 0 }).collect();
+      messages = changes.messages.length;
+    });
+    if (messages !== count) throw new Error(`${messages} changes of ${count} came`);
     return taken;
   },
 
@@ -75,7 +144,7 @@ const jobs = {
 };
 
 /** Batches as the service takes them, of runs of at most `runMessages` of one conversation. */
-function importBatches(lines: readonly ChatLine[], runMessages: number): ImportBatch[] {
+function importBatches(lines: readonly BenchLine[], runMessages: number): ImportBatch[] {
   const batches: ImportRunInit[][] = [[]];
   let messages = 0;
   let bytes = 0;
@@ -94,8 +163,8 @@ function importBatches(lines: readonly ChatLine[], runMessages: number): ImportB
   return batches.map((runs) => ({ runs }));
 }
 
-function runsOf(lines: readonly ChatLine[], runMessages: number): ChatLine[][] {
-  const runs: ChatLine[][] = [];
+function runsOf(lines: readonly BenchLine[], runMessages: number): BenchLine[][] {
+  const runs: BenchLine[][] = [];
   for (const line of lines) {
     const run = runs.at(-1);
     const fits = run?.[0]?.conversation === line.conversation && run.length < runMessages;
@@ -105,23 +174,25 @@ function runsOf(lines: readonly ChatLine[], runMessages: number): ChatLine[][] {
   return runs;
 }
 
-function conversationOf({ conversation, kind }: ChatLine): Conversation {
+function conversationOf({ conversation, kind }: BenchLine): Conversation {
   if (kind === 'group') return { group: conversation };
   const [user = '', peer = ''] = conversation.split('|');
   return { user, peer };
 }
 
-function messageOf(line: ChatLine): MessageInit {
+function messageOf(line: BenchLine): MessageInit {
   return {
     id: line.id,
     sender: line.sender,
     sentAtMs: BigInt(line.sent_at_ms),
-    content: { text: line.text },
+    content: line.file
+      ? { files: [{ url: `https://files.test/${line.id}` }] }
+      : { text: line.text },
   };
 }
 
 /** At least what the line's message takes in a request. */
-function weight(line: ChatLine): number {
+function weight(line: BenchLine): number {
   return 3 * (line.text.length + line.id.length + line.sender.length) + 40;
 }
 

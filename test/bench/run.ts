@@ -1,18 +1,27 @@
 /** `npm run bench`: measures the services beside their drivers alone. See --help. */
 import { parseArgs } from 'node:util';
+import { measureAppendGrowth, measureAppends } from './appends.ts';
 import { fillDevice, measureStored, measureTransfer } from './backup.ts';
+import { fillChanges, measureFiltered, measureGrowth } from './growth.ts';
 import { fillHistory, measureImport, measurePages, measureSync } from './history.ts';
+import { fillInbox, measureInbox } from './inbox.ts';
 import { type Result, table } from './result.ts';
 import { type Bench, startBench } from './setup.ts';
 
-const names = ['sync', 'pages', 'import', 'transfer', 'stored'] as const;
+const names = [
+  ...(['sync', 'pages', 'filtered', 'inbox', 'growth', 'append', 'import'] as const),
+  ...(['transfer', 'stored'] as const),
+] as const;
 
 type Name = (typeof names)[number];
+
+/** What reads the long conversation. */
+const readsHistory: readonly Name[] = ['sync', 'pages', 'filtered', 'inbox', 'growth'];
 
 const help = `npm run bench [-- OPTIONS]
 
 Measures both services on a real MySQL and a real MinIO beside the drivers alone: medians of five
-interleaved rounds, with client, services and baseline in processes of their own. Takes about six
+interleaved rounds, with client, services and baseline in processes of their own. Takes about ten
 minutes on two cores. Ends with 1 if something falls short of its reach.
 
   --only NAME  only this: ${names.join(', ')}; may be repeated
@@ -56,11 +65,24 @@ async function main(wanted: readonly Name[], json: boolean): Promise<boolean> {
 }
 
 async function* measure(bench: Bench, wanted: readonly Name[]): AsyncGenerator<Result> {
-  if (wanted.includes('sync') || wanted.includes('pages')) {
+  if (wanted.some((name) => readsHistory.includes(name))) {
     await step('importing a long conversation', () => fillHistory(bench));
   }
   if (wanted.includes('sync')) yield* await step('sync', () => measureSync(bench));
   if (wanted.includes('pages')) yield* await step('pages', () => measurePages(bench));
+  if (wanted.includes('filtered')) {
+    yield* await step('filtered', () => measureFiltered(bench));
+  }
+  if (wanted.includes('inbox')) {
+    await step('making inboxes', () => fillInbox(bench));
+    yield* await step('inbox', () => measureInbox(bench));
+  }
+  if (wanted.includes('growth')) {
+    await step('editing messages', () => fillChanges(bench));
+    yield* await step('growth', () => measureGrowth(bench));
+    yield* await step('growth of appends', () => measureAppendGrowth(bench));
+  }
+  if (wanted.includes('append')) yield* await step('append', () => measureAppends(bench));
   if (wanted.includes('import')) yield* await step('import', () => measureImport(bench));
   if (!wanted.includes('transfer') && !wanted.includes('stored')) return;
   const device = await step('building a chat database', () => fillDevice(bench));
