@@ -30,15 +30,16 @@ export async function readListed(
   user: string,
   conversationIds: readonly Buffer[],
 ): Promise<Listed[]> {
+  // In these subqueries the whole key orders: by its end alone MySQL reads all rows and sorts them.
   const rows = await session.rows<ListedColumns>(
     `SELECT conversation.conversation_id, conversation.kind, conversation.name_a,
        conversation.name_b,
        (SELECT quiet.seq FROM quiet
         WHERE quiet.conversation_id = conversation.conversation_id
-        ORDER BY quiet.seq DESC LIMIT 1),
+        ORDER BY quiet.conversation_id DESC, quiet.seq DESC LIMIT 1),
        (SELECT imported.to_seq FROM imported
         WHERE imported.conversation_id = conversation.conversation_id
-        ORDER BY imported.from_seq DESC LIMIT 1),
+        ORDER BY imported.conversation_id DESC, imported.from_seq DESC LIMIT 1),
        ${MESSAGE_COLUMNS}, ${MEMBER_COLUMNS}, ${CONVERSATION_COLUMNS}
      FROM conversation
      LEFT JOIN message ON message.conversation_id = conversation.conversation_id

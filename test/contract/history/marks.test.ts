@@ -5,6 +5,7 @@ import { callBy, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
 import { engines } from './engines.ts';
 import { addConversations, addMember, inboxMethods } from './inbox.ts';
+import { rowsOf } from './raw-rows.ts';
 
 describe.each(engines)('marking: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
@@ -86,7 +87,7 @@ describe.each(engines)('marking: %s', (_name, open) => {
     expect(conversations).toMatchObject([
       { userRevision: 2n, marks: { readSeq: 6n, deliveredSeq: 8n }, unreadCount: 4 },
     ]);
-    expect(await pendingLeft(database)).toBe(0);
+    expect(await rowsOf(database, 'pending', chat.id)).toEqual([]);
   });
 
   it('costs little, and next to nothing where no mark rises', async () => {
@@ -122,7 +123,7 @@ describe.each(engines)('marking: %s', (_name, open) => {
     const highest = (parity: number) => Math.max(...seqs.filter((seq) => seq % 2 === parity));
     const readSeq = highest(1);
     expect(await read(0n)).toEqual([BigInt(readSeq), BigInt(Math.max(readSeq, highest(0)))]);
-    expect(await pendingLeft(database)).toBe(0);
+    expect(await rowsOf(database, 'pending', chat.id)).toEqual([]);
   });
 
   it('refuses whoever is no member alike, whether or not there is a group', async () => {
@@ -153,8 +154,3 @@ describe.each(engines)('marking: %s', (_name, open) => {
     }
   });
 });
-
-async function pendingLeft(database: Database): Promise<number> {
-  const rows = await database.run((session) => session.rows('SELECT pending_id FROM pending', []));
-  return rows.length;
-}
