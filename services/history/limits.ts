@@ -193,8 +193,10 @@ export const SWEEP = {
 
 /** What bounds the store's use of its database. */
 export const STORE = {
-  /** Connections for reads, and as many for writes: MySQL's default of 151 carries several replicas. */
-  connections: 10,
+  /** Connections for reads: MySQL's default of 151 carries five replicas with both kinds. */
+  readConnections: 10,
+  /** Connections for transactions: those that wait for the disk at the same time share its writes. */
+  writeConnections: 20,
   /** Calls that wait for a connection: more would wait longer than their callers do. */
   waiting: 1_000,
   /** Time to connect: a host that is gone does not answer at all. */

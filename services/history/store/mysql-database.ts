@@ -27,8 +27,8 @@ export class MysqlDatabase implements Database {
   constructor(url: string) {
     this.#url = url;
     this.schema = new MysqlSchema(this);
-    this.#reads = openPool(url);
-    this.#writes = openPool(url);
+    this.#reads = openPool(url, STORE.readConnections);
+    this.#writes = openPool(url, STORE.writeConnections);
     for (const pool of [this.#reads, this.#writes]) {
       pool.on('connection', (connection) => {
         this.#open.add(connection);
@@ -211,10 +211,10 @@ function connectionOptions(uri: string) {
   };
 }
 
-function openPool(url: string): Pool {
+function openPool(url: string, connectionLimit: number): Pool {
   return createPool({
     ...connectionOptions(url),
-    connectionLimit: STORE.connections,
+    connectionLimit,
     queueLimit: STORE.waiting,
   });
 }
