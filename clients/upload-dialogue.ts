@@ -41,6 +41,11 @@ interface Batch {
   readonly endsSegment: boolean;
 }
 
+/** Leave to begin so many, to be given back when one is done. */
+function leave(count: number): 'free'[] {
+  return Array.from({ length: count }, () => 'free');
+}
+
 type Part = NonNullable<MessageInitShape<typeof UploadBackupRequestSchema>['part']>;
 
 /**
@@ -52,8 +57,8 @@ export class UploadDialogue implements Disposable {
   readonly #options: DialogueOptions;
   readonly #stop = new AbortController();
   readonly #signal = this.#stop.signal;
-  readonly #freeSegments = new Channel(this.#signal, Array(SEGMENTS_IN_FLIGHT).fill('free'));
-  readonly #freeBatches = new Channel(this.#signal, Array(BATCHES_IN_FLIGHT).fill('free'));
+  readonly #freeSegments = new Channel(this.#signal, leave(SEGMENTS_IN_FLIGHT));
+  readonly #freeBatches = new Channel(this.#signal, leave(BATCHES_IN_FLIGHT));
   readonly #hashed = new Channel<SegmentDigests>(this.#signal);
   readonly #neededExtents = new Channel<NeededExtents>(this.#signal);
   readonly #batches = new Channel<Batch>(this.#signal);

@@ -20,13 +20,27 @@ export async function* receiveIncremental(
   context: UploadContext,
 ): AsyncGenerator<Answer, UploadOutcome> {
   await using upload = await IncrementalUpload.begin(declared, context);
+  try {
+    yield* converse(upload, parts);
+  } finally {
+    // The next part may still be waited for. Who waits for this in turn may do so for ever.
+    void parts.return?.();
+  }
+  return await upload.finish();
+}
+
+/** Answers part after part, and tells of packs that become durable while none comes. */
+async function* converse(
+  upload: IncrementalUpload,
+  parts: AsyncIterator<UploadBackupRequest>,
+): AsyncGenerator<Answer, void> {
   let reportedBytes = 0;
   let coming = parts.next();
   for (;;) {
     // What goes wrong elsewhere meanwhile ends the call first.
     coming.catch(() => {});
     const part = await Promise.race([coming, upload.news()]);
-    if (part?.done) break;
+    if (part?.done) return;
     const answer = part && (await take(upload, part.value));
     if (part) coming = parts.next();
     if (answer) yield answer;
@@ -34,7 +48,6 @@ export async function* receiveIncremental(
     reportedBytes = upload.storedBytes;
     yield progressOf(upload);
   }
-  return await upload.finish();
 }
 
 async function take(
