@@ -7,7 +7,7 @@ import {
   type Location,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { CONTENT, MESSAGE_ID_BYTES } from '../limits.ts';
-import { type At, checkBytes, type Faults } from './faults.ts';
+import { type At, checkBytes, checkKnown, type Faults } from './faults.ts';
 import { checkName } from './names.ts';
 
 /** Notes what is wrong with a message's content. Texts may hold anything; the message's size bounds them. */
@@ -60,8 +60,7 @@ function checkCall(faults: Faults, at: At, call: Call): void {
 
 function checkEnum(faults: Faults, at: At, value: number, names: Record<string, number>): void {
   if (value === 0) faults.add('MISSING_FIELD', at(), 'is required');
-  else if (!Object.values(names).includes(value))
-    faults.add('INVALID_FIELD', at(), 'is no value that is known here');
+  else checkKnown(faults, at, value, names);
 }
 
 function checkLocation(faults: Faults, at: At, location: Location): void {

@@ -39,3 +39,20 @@ export function checkBytes(
   const bytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
   if (bytes > maxBytes) faults.add('TOO_LARGE', at(), `must be at most ${maxBytes} bytes`);
 }
+
+/** Notes a number, or a count of something, above `max`. */
+export function checkMost(faults: Faults, at: At, value: number | bigint, max: number): void {
+  if (value > max) faults.add('TOO_LARGE', at(), `must be at most ${max}`);
+}
+
+/** Notes a value that the enumeration `names` does not have. */
+export function checkKnown(
+  faults: Faults,
+  at: At,
+  value: number,
+  names: Readonly<Record<string, string | number>>,
+): void {
+  if (!Object.values(names).includes(value)) {
+    faults.add('INVALID_FIELD', at(), 'is no value that is known here');
+  }
+}

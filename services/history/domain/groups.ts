@@ -9,7 +9,7 @@ import {
 import { GROUP } from '../limits.ts';
 import type { Conversation } from '../store/model.ts';
 import { type ConversationRow, ROLE, VISIBILITY } from '../store/standing.ts';
-import { type At, checkBytes, type Faults } from './faults.ts';
+import { type At, checkBytes, checkKnown, checkMost, type Faults } from './faults.ts';
 import { checkName } from './names.ts';
 
 /** Settings of a group as requests give them. */
@@ -37,23 +37,16 @@ export const DEFAULT_SETTINGS: Required<Settings> = {
 export function checkSettings(faults: Faults, settings: GivenSettings): void {
   const { title = '', historyVisibility, visibleMessages, retentionS = 0n } = settings;
   checkBytes(faults, () => 'title', title, GROUP.titleBytes);
-  if (!VISIBILITIES.has(historyVisibility)) {
-    faults.add('INVALID_FIELD', 'history_visibility', 'is no value that is known here');
-  }
+  checkKnown(faults, () => 'history_visibility', historyVisibility, HistoryVisibility);
   const counts = historyVisibility === HistoryVisibility.LAST;
   if (counts && visibleMessages === 0n) {
     faults.add('MISSING_FIELD', 'visible_messages', 'is required with HISTORY_VISIBILITY_LAST');
   } else if (!counts && visibleMessages !== 0n) {
     faults.add('INVALID_FIELD', 'visible_messages', 'goes with HISTORY_VISIBILITY_LAST alone');
-  } else if (visibleMessages > GROUP.visibleMessages) {
-    faults.add('TOO_LARGE', 'visible_messages', `must be at most ${GROUP.visibleMessages}`);
   }
-  if (retentionS > GROUP.retentionS) {
-    faults.add('TOO_LARGE', 'retention_s', `must be at most ${GROUP.retentionS}`);
-  }
+  if (counts) checkMost(faults, () => 'visible_messages', visibleMessages, GROUP.visibleMessages);
+  checkMost(faults, () => 'retention_s', retentionS, GROUP.retentionS);
 }
-
-const VISIBILITIES: ReadonlySet<number> = new Set(Object.values(HistoryVisibility));
 
 /** What checked settings set. */
 export function settingsOf(given: GivenSettings): Settings {
@@ -71,28 +64,16 @@ export function settingsOf(given: GivenSettings): Settings {
 
 /** Notes what is wrong with members to add: each is there once. */
 export function checkMembers(faults: Faults, members: readonly Member[]): void {
-  checkCount(faults, 'members', members.length, GROUP.membersAtOnce);
+  checkMost(faults, () => 'members', members.length, GROUP.membersAtOnce);
   const users = new Set<string>();
   for (const [index, { user, role }] of members.slice(0, GROUP.membersAtOnce).entries()) {
     const at: At = () => `members[${index}].user`;
     checkName(faults, at, user);
     if (users.has(user)) faults.add('INVALID_FIELD', at(), 'is there twice');
     users.add(user);
-    checkKnownRole(faults, `members[${index}].role`, role);
+    checkKnown(faults, () => `members[${index}].role`, role, Role);
   }
 }
-
-/** Notes a list that is too long. */
-export function checkCount(faults: Faults, at: string, count: number, max: number): void {
-  if (count > max) faults.add('TOO_LARGE', at, `must be at most ${max}`);
-}
-
-/** Notes a role that is none. */
-export function checkKnownRole(faults: Faults, at: string, role: Role): void {
-  if (!ROLES.has(role)) faults.add('INVALID_FIELD', at, 'is no value that is known here');
-}
-
-const ROLES: ReadonlySet<number> = new Set(Object.values(Role));
 
 /** The role that each of checked members gets. */
 export function rolesOf(members: readonly Member[]): Map<string, number> {

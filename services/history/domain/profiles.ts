@@ -5,7 +5,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { PROFILE } from '../limits.ts';
 import type { StoredProfile } from '../store/profiles.ts';
-import { type At, checkBytes, type Faults } from './faults.ts';
+import { type At, checkBytes, checkMost, type Faults } from './faults.ts';
 import { checkName } from './names.ts';
 
 /** Notes what is wrong with a profile. */
@@ -15,11 +15,8 @@ export function checkProfile(faults: Faults, at: At, profile: Profile): void {
   checkBytes(faults, () => `${at()}.display_name`, displayName, PROFILE.displayNameBytes);
   checkBytes(faults, () => `${at()}.avatar_url`, avatarUrl, PROFILE.avatarUrlBytes);
   const attributes = Object.entries(profile.attributes);
-  if (attributes.length > PROFILE.attributes) {
-    faults.add('TOO_LARGE', `${at()}.attributes`, `must be at most ${PROFILE.attributes}`);
-    return;
-  }
-  for (const [key, value] of attributes) {
+  checkMost(faults, () => `${at()}.attributes`, attributes.length, PROFILE.attributes);
+  for (const [key, value] of attributes.slice(0, PROFILE.attributes)) {
     // As much of a key as a key may have.
     const named = () => `${at()}.attributes[${JSON.stringify(key.slice(0, PROFILE.keyBytes))}]`;
     if (key === '') faults.add('INVALID_FIELD', named(), 'must not be empty');

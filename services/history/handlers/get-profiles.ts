@@ -6,8 +6,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
-import { Faults } from '../domain/faults.ts';
-import { checkCount } from '../domain/groups.ts';
+import { checkMost, Faults } from '../domain/faults.ts';
 import { checkName } from '../domain/names.ts';
 import { profileMessage } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
@@ -42,7 +41,7 @@ export async function getProfiles(
 function parse({ users }: GetProfilesRequest): string[] {
   const faults = new Faults();
   if (users.length === 0) faults.add('MISSING_FIELD', 'users', 'is required');
-  checkCount(faults, 'users', users.length, PROFILE.atOnce);
+  checkMost(faults, () => 'users', users.length, PROFILE.atOnce);
   faults.throwIfAny();
   for (const [index, user] of users.entries()) checkName(faults, () => `users[${index}]`, user);
   faults.throwIfAny();

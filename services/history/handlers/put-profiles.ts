@@ -6,8 +6,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
-import { Faults } from '../domain/faults.ts';
-import { checkCount } from '../domain/groups.ts';
+import { checkMost, Faults } from '../domain/faults.ts';
 import { checkProfile, encodeProfile } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
 import { type StoredProfile, writeProfiles } from '../store/profiles.ts';
@@ -29,7 +28,7 @@ export async function putProfiles(
 function parse({ profiles }: PutProfilesRequest, updatedAtMs: number): StoredProfile[] {
   const faults = new Faults();
   if (profiles.length === 0) faults.add('MISSING_FIELD', 'profiles', 'is required');
-  checkCount(faults, 'profiles', profiles.length, PROFILE.atOnce);
+  checkMost(faults, () => 'profiles', profiles.length, PROFILE.atOnce);
   faults.throwIfAny();
   const users = new Set<string>();
   for (const [index, profile] of profiles.entries()) {

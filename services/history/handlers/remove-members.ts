@@ -6,8 +6,8 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { dismiss } from '../domain/admission.ts';
+import { checkMost } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
-import { checkCount } from '../domain/groups.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
 import { GROUP } from '../limits.ts';
@@ -24,7 +24,7 @@ export async function removeMembers(
   const { user, members } = request;
   const actor = actorOf(caller, request, (faults) => {
     if (members.length === 0) faults.add('MISSING_FIELD', 'members', 'is required');
-    checkCount(faults, 'members', members.length, GROUP.membersAtOnce);
+    checkMost(faults, () => 'members', members.length, GROUP.membersAtOnce);
     for (const [index, name] of members.slice(0, GROUP.membersAtOnce).entries()) {
       checkName(faults, () => `members[${index}]`, name);
     }

@@ -1,13 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import {
+  Role,
   type SetRoleRequest,
   type SetRoleResponse,
   SetRoleResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
+import { checkKnown } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
-import { checkKnownRole } from '../domain/groups.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
 import type { Database } from '../store/database.ts';
@@ -25,7 +26,7 @@ export async function setRole(
   const actor = actorOf(caller, request, (faults) => {
     checkName(faults, () => 'member', name);
     if (role === 0) faults.add('MISSING_FIELD', 'role', 'is required');
-    checkKnownRole(faults, 'role', role);
+    checkKnown(faults, () => 'role', role, Role);
   });
   await changeGroup(database, actor, ROLE.member, [name], async (locked, own) => {
     const member = locked.members.get(name);

@@ -9,7 +9,7 @@ import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { type Anchor, checkAnchor, spotOf } from '../domain/anchor.ts';
-import { Faults } from '../domain/faults.ts';
+import { checkKnown, Faults } from '../domain/faults.ts';
 import { checkFilter, isFiltering } from '../domain/filter.ts';
 import { FrameWriter } from '../domain/frames.ts';
 import { marksTold } from '../domain/marks.ts';
@@ -61,9 +61,7 @@ function parseSync(request: SyncRequest): SyncQuery {
   const faults = new Faults();
   checkAddress(faults, '', request);
   checkAnchor(faults, anchor);
-  if (!ORDERS.has(request.order)) {
-    faults.add('INVALID_FIELD', 'order', 'is no value that is known here');
-  }
+  checkKnown(faults, () => 'order', request.order, Order);
   checkFilter(faults, filter, user);
   faults.throwIfAny();
   return {
@@ -75,8 +73,6 @@ function parseSync(request: SyncRequest): SyncQuery {
     filter,
   };
 }
-
-const ORDERS: ReadonlySet<number> = new Set(Object.values(Order));
 
 function walksOf(reading: Reading, filter: Filter | undefined): WalkFrom {
   return (seq, falling) => {

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { expect } from 'vitest';
 import {
   AddMembersRequestSchema,
   CreateGroupRequestSchema,
@@ -14,6 +15,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { Order } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext } from '../../../services/common/call.ts';
+import { Code } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { addMembers } from '../../../services/history/handlers/add-members.ts';
 import { createGroup } from '../../../services/history/handlers/create-group.ts';
@@ -95,3 +97,21 @@ export function profilesOf(context: Parts, user = '') {
 export function callAs(user: string): CallContext {
   return callBy(user === '' ? 'service' : { user });
 }
+
+/** An error that names these fields. */
+export function invalid(reason: string, ...fields: string[]) {
+  const faults = fields.map((field) => expect.objectContaining({ field }));
+  return { code: Code.INVALID_ARGUMENT, reason, fields: faults };
+}
+
+/** What everybody is told who is no member, whether there is a group or not. */
+export const notAMember = {
+  code: Code.PERMISSION_DENIED,
+  reason: 'NOT_A_MEMBER',
+  message: 'The user is no member of the group, or there is no such group.',
+  fields: [],
+  metadata: {},
+};
+
+/** What members are told whose role does not do. */
+export const roleTooLow = { code: Code.PERMISSION_DENIED, reason: 'ROLE_TOO_LOW' };

@@ -11,26 +11,13 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { purgeGroup } from '../../../services/history/store/groups.ts';
 import { TABLES } from '../../../services/history/store/tables.ts';
-import { actorsIn } from './directory.ts';
+import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
 import { engines } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
 const exists = { code: Code.ALREADY_EXISTS, reason: 'GROUP_EXISTS' };
-const notAMember = {
-  code: Code.PERMISSION_DENIED,
-  reason: 'NOT_A_MEMBER',
-  message: 'The user is no member of the group, or there is no such group.',
-  fields: [],
-  metadata: {},
-};
-const roleTooLow = { code: Code.PERMISSION_DENIED, reason: 'ROLE_TOO_LOW' };
 const notFound = { code: Code.NOT_FOUND, reason: 'GROUP_NOT_FOUND' };
-const invalid = (reason: string, ...fields: string[]) => ({
-  code: Code.INVALID_ARGUMENT,
-  reason,
-  fields: fields.map((field) => expect.objectContaining({ field })),
-});
 
 const refused: readonly [MessageInitShape<typeof CreateGroupRequestSchema>, object][] = [
   [{ group: '' }, invalid('MISSING_FIELD', 'group')],

@@ -10,19 +10,11 @@ import { GROUP } from '../../../services/history/limits.ts';
 import { purgeGroup } from '../../../services/history/store/groups.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
-import { actorsIn } from './directory.ts';
+import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
 import { engines, never } from './engines.ts';
 import { rowsOf } from './raw-rows.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
-const notAMember = { code: Code.PERMISSION_DENIED, reason: 'NOT_A_MEMBER' };
-const roleTooLow = { code: Code.PERMISSION_DENIED, reason: 'ROLE_TOO_LOW' };
-const invalid = (reason: string, ...fields: string[]) => ({
-  code: Code.INVALID_ARGUMENT,
-  reason,
-  fields: fields.map((field) => expect.objectContaining({ field })),
-});
-
 describe.each(engines)('members: %s', (_name, open) => {
   const { id } = group('room');
   let stack: AsyncDisposableStack;

@@ -8,7 +8,7 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { putProfiles } from '../../../services/history/handlers/put-profiles.ts';
 import { PROFILE } from '../../../services/history/limits.ts';
 import { callBy } from './calls.ts';
-import { profilesOf } from './directory.ts';
+import { invalid, profilesOf } from './directory.ts';
 import { engines } from './engines.ts';
 
 describe.each(engines)('profiles: %s', (_name, open) => {
@@ -22,11 +22,6 @@ describe.each(engines)('profiles: %s', (_name, open) => {
     service = profilesOf(context);
   });
   afterEach(() => stack.disposeAsync());
-
-  const invalid = (reason: string, ...fields: string[]) => ({
-    reason,
-    fields: fields.map((field) => expect.objectContaining({ field })),
-  });
 
   it('come back as they were put, whole, in the order asked for, each once', async () => {
     const odd = {

@@ -9,7 +9,7 @@ import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb
 import { ServiceError } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { methodsOf } from './calls.ts';
-import { actorsIn, callAs } from './directory.ts';
+import { actorsIn, callAs, notAMember } from './directory.ts';
 import { engines } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 
@@ -190,7 +190,6 @@ describe.each(engines)('who sees what: %s', (_name, open) => {
 type Actors = ReturnType<typeof actorsIn>;
 
 async function play(as: Actors, model: NaiveGroup, step: Step): Promise<void> {
-  const notAMember = { reason: 'NOT_A_MEMBER' };
   switch (step.what) {
     case 'join':
       model.join(step.user);
@@ -230,7 +229,7 @@ async function play(as: Actors, model: NaiveGroup, step: Step): Promise<void> {
 
 async function expectView(as: Actors, model: NaiveGroup, user: string): Promise<void> {
   if (!model.wasMember(user)) {
-    await expect(as(user).read()).rejects.toMatchObject({ reason: 'NOT_A_MEMBER' });
+    await expect(as(user).read()).rejects.toMatchObject(notAMember);
     return;
   }
   const { texts, messages, result } = await as(user).read();
