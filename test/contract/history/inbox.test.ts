@@ -7,6 +7,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { MessageSchema } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
+import { INBOX_SLACK_MS } from '../../../services/history/limits.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
@@ -374,7 +375,8 @@ async function rise(database: Database, { id }: Conversation, lastSentAtMs: numb
     session.write(
       `UPDATE conversation SET last_seq = last_seq + 1, last_sent_at_ms = ?, appended_at_ms = ?
        WHERE conversation_id = ?`,
-      [lastSentAtMs, NOW_MS, id],
+      // As of a replica whose clock is behind as far as may be.
+      [lastSentAtMs, NOW_MS - INBOX_SLACK_MS, id],
     ),
   );
 }

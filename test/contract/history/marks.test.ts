@@ -116,6 +116,30 @@ describe.each(engines)('marking: %s', (_name, open) => {
     expect(result).toMatchObject({ marks: bobs?.marks, peerMarks: bobs?.peerMarks });
   });
 
+  it('marks nothing for who only reads', async () => {
+    const methods = methodsOf(context);
+    const messages = [{ id: '1', sender: 'alice' }];
+    await methods.append({ ...ofBob, messages });
+    for (let n = 0; n < 2; n++) {
+      const { result } = await methods.sync(ofBob);
+      expect(result.marks).toMatchObject({ readSeq: 0n, deliveredSeq: 0n });
+      const { conversations } = await inboxMethods(context).list({ user: 'bob' });
+      expect(conversations).toMatchObject([{ unreadCount: 1, marks: { deliveredSeq: 0n } }]);
+    }
+  });
+
+  it('knows the conversation with oneself', async () => {
+    const withSelf = { user: 'bob', conversation: { case: 'peer', value: 'bob' } } as const;
+    const id = pair('bob', 'bob');
+    await addConversations(database, [id], 10);
+    await addMember(database, [id], 'bob');
+    await inboxMethods(context).markRead({ ...withSelf, seq: 4n });
+    const marks = { readSeq: 4n, deliveredSeq: 4n };
+    expect((await inboxMethods(context).list({ user: 'bob' })).conversations).toMatchObject([
+      { conversation: withSelf.conversation, marks, peerMarks: marks, unreadCount: 6 },
+    ]);
+  });
+
   it('ends at the highest mark when many devices mark at once', async () => {
     await speak(100);
     const seqs = Array.from({ length: 40 }, (_, n) => 1 + ((n * 37) % 97));
