@@ -90,7 +90,8 @@ async function purgeRows(
 ): Promise<number> {
   const [, ...columns] = key;
   const rows = await session.rows<(Buffer | number)[]>(
-    `SELECT ${columns.join(', ')} FROM ${name} WHERE conversation_id = ?
+    // A hint: MySQL would read some of them by another index, and sort them.
+    `SELECT /*+ INDEX(${name} PRIMARY) */ ${columns.join(', ')} FROM ${name} WHERE conversation_id = ?
      ORDER BY ${key.join(', ')} LIMIT ${limit}`,
     [conversationId],
   );

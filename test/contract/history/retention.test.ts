@@ -10,6 +10,8 @@ import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { retain } from '../../../services/history/domain/retain.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
+import { KIND, nameColumns } from '../../../services/history/store/model.ts';
+import { CONVERSATION } from '../../../services/history/store/tables.ts';
 import { callBy, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, importAll, numbered } from './messages.ts';
@@ -187,16 +189,8 @@ describe.each(engines)('retention: %s', (_name, open) => {
 
   it('looks at all conversations, however many there are', async () => {
     const rooms = Array.from({ length: SWEPT_AT_ONCE + 20 }, (_, n) => group(`room ${n}`));
-    await context.database.transaction(async (transaction) => {
-      for (const { id, names } of rooms) {
-        await transaction.write(
-          `INSERT INTO conversation (conversation_id, kind, name_a, name_b, last_seq, floor_seq,
-             revision, last_sent_at_ms) VALUES (?, 2, ?, ?, 0, 1, 0, 0)`,
-          [id, Buffer.from(names[0]!), Buffer.alloc(0)],
-        );
-      }
-      return { value: undefined, commit: true };
-    });
+    const begun = rooms.map((room) => [room.id, KIND.group, ...nameColumns(room), 0, 1, 0, 0]);
+    await context.database.run((session) => session.insert(CONVERSATION, begun, 'refuse'));
     const ids = rooms.map(({ id }) => id).sort(Buffer.compare);
     for (const id of [ids[0]!, ids[SWEPT_AT_ONCE - 1]!, ids[SWEPT_AT_ONCE]!, ids.at(-1)!]) {
       const conversation = rooms.find((room) => room.id === id)!;
