@@ -24,12 +24,12 @@ export function createGroup(
     const standing = await lockOrBegin(transaction, conversation, users);
     const { conversation: group, members } = standing;
     const knows = user === '' || isMember(members.get(user));
+    const isNew = group.lastSeq === 0 && group.createdAtMs === 0;
+    if (group.deletedAtMs > 0 || !(isNew || knows)) throw groupExists();
     if (group.createdAtMs > 0) {
-      const repeated = knows && group.deletedAtMs === 0 && isLike(group, settings);
-      if (repeated) return { value: group };
+      if (isLike(group, settings)) return { value: group };
       throw groupExists();
     }
-    if (group.lastSeq > 0 && !knows) throw groupExists();
 
     const atMs = nowMs();
     const created = { ...group, ...settings, createdAtMs: atMs };

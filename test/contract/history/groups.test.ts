@@ -246,6 +246,20 @@ describe.each(engines)('groups: %s', (_name, open) => {
       expect((await inbox.list({ user: 'bob' })).conversations).toEqual([]);
     });
 
+    it('reserves also the name of a group that nobody created', async () => {
+      const appended = actorsIn(context, 'appended');
+      await appended().say('alice', 'one');
+      await expect(appended('alice').delete()).rejects.toMatchObject(roleTooLow);
+      await appended().delete();
+      for (const user of ['', 'alice', 'eve']) {
+        await expect(appended(user).create()).rejects.toMatchObject(exists);
+      }
+      await expect(appended().say('alice', 'two')).rejects.toMatchObject({
+        reason: 'GROUP_DELETED',
+      });
+      await expect(appended('alice').read()).rejects.toMatchObject(notAMember);
+    });
+
     it('leaves the name alone, once all is purged', async () => {
       await as('alice').delete();
       const { id } = group('room');
