@@ -1,8 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { type Client, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { Attempts, willPass } from './attempts.ts';
 import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
-import { type ChannelOptions, openChannel } from './channel.ts';
 import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
 import { Download, type OpenDownload } from './download.ts';
 import type { BackscrollError } from './errors.ts';
@@ -20,6 +19,7 @@ import {
 } from './gen/backscroll/backup/v1/backup_pb.ts';
 import { IncrementalUploader } from './incremental-uploader.ts';
 import { refuseTaken, writeNewFile } from './new-file.ts';
+import { ServiceClient } from './service-client.ts';
 import {
   type OpenUpload,
   PlainUploader,
@@ -88,14 +88,7 @@ export interface DownloadToFileOptions extends Omit<DownloadOptions, 'offsetByte
  * `bigint`s. Whatever a call fails with is a `BackscrollError` with a `reason`, or the error of a
  * file or source of the caller's. One client serves any number of calls at once.
  */
-export class BackupClient implements Disposable, AsyncDisposable {
-  readonly #client: Client;
-
-  /** Nothing is sent before the first call. `address`: host and port, such as `localhost:50052`. */
-  constructor(address: string, options?: ChannelOptions) {
-    this.#client = openChannel(address, options);
-  }
-
+export class BackupClient extends ServiceClient {
   /**
    * Uploads one state of a database: a file's path, or a source of bytes. Of a source that can be read
    * at any position only the pages are sent that the service lacks (on Node 22.15 and newer, which
@@ -121,7 +114,7 @@ export class BackupClient implements Disposable, AsyncDisposable {
     });
     const uploader = uploaderOf(start, bytes, options.onProgress);
     const open: OpenUpload = (produce) =>
-      callBidi(this.#client, methods.uploadBackup, produce, options);
+      callBidi(this.channel, methods.uploadBackup, produce, options);
     const attempts = new Attempts(options.signal);
     for (;;) {
       try {
@@ -145,7 +138,7 @@ export class BackupClient implements Disposable, AsyncDisposable {
         // Frames can be checked only together: a part of a file comes as the service checked it.
         frames: canUnpackFrames && !options.offsetBytes,
       });
-      const answers = callServerStream(this.#client, methods.downloadBackup, request, options);
+      const answers = callServerStream(this.channel, methods.downloadBackup, request, options);
       return unpackFrames(answers, offsetBytes);
     };
     return Download.open(
@@ -186,7 +179,7 @@ export class BackupClient implements Disposable, AsyncDisposable {
     let pageToken = '';
     do {
       const request = create(ListBackupsRequestSchema, { ...databaseFields(options), pageToken });
-      const page = await callUnary(this.#client, methods.listBackups, request, options);
+      const page = await callUnary(this.channel, methods.listBackups, request, options);
       yield* page.backups;
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
@@ -195,22 +188,9 @@ export class BackupClient implements Disposable, AsyncDisposable {
   /** How old the newest backup of a database is; `ageSeconds` is -1 where there was never one. */
   async age(options: Database & CallOptions): Promise<BackupAge> {
     const request = create(BackupAgeRequestSchema, databaseFields(options));
-    const answer = await callUnary(this.#client, methods.backupAge, request, options);
+    const answer = await callUnary(this.channel, methods.backupAge, request, options);
     const { ageSeconds = -1, databaseAgeSeconds = -1 } = answer;
     return Object.assign(answer, { ageSeconds, databaseAgeSeconds });
-  }
-
-  /** Begins no more calls, and closes the connection when those under way have ended. */
-  close(): void {
-    this.#client.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
   }
 }
 

@@ -1,7 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { Client } from '@grpc/grpc-js';
 import { type CallOptions, callUnary, typedMethods } from './calls.ts';
-import { type ChannelOptions, openChannel } from './channel.ts';
 import {
   AddMembersRequestSchema,
   type AddMembersResponse,
@@ -24,6 +22,7 @@ import {
   SetRoleRequestSchema,
   UpdateGroupRequestSchema,
 } from './gen/backscroll/history/v1/directory_pb.ts';
+import { ServiceClient } from './service-client.ts';
 
 /** A group, and who acts; without `user` it is the calling service. */
 export interface GroupOf {
@@ -57,36 +56,29 @@ export type ProfileInit = {
  * a `BackscrollError` with a `reason`; every call is repeatable, and UNAVAILABLE was tried again
  * already. One client serves any number of calls at once.
  */
-export class DirectoryClient implements Disposable, AsyncDisposable {
-  readonly #client: Client;
-
-  /** Nothing is sent before the first call. `address`: that of the history service. */
-  constructor(address: string, options?: ChannelOptions) {
-    this.#client = openChannel(address, options);
-  }
-
+export class DirectoryClient extends ServiceClient {
   /** Creates a group, and resolves to it as it stands. */
   async createGroup(request: CreateGroupInit, options?: CallOptions): Promise<Group> {
     const message = create(CreateGroupRequestSchema, request);
-    return groupOf(await callUnary(this.#client, methods.createGroup, message, options));
+    return groupOf(await callUnary(this.channel, methods.createGroup, message, options));
   }
 
   /** A group's settings, and the role of `user` in it. */
   getGroup(request: GroupOf, options?: CallOptions): Promise<GetGroupResponse> {
     const message = create(GetGroupRequestSchema, addressed(request));
-    return callUnary(this.#client, methods.getGroup, message, options);
+    return callUnary(this.channel, methods.getGroup, message, options);
   }
 
   /** Renames a group or changes its settings, and resolves to it as it stands. */
   async updateGroup(request: UpdateGroupInit, options?: CallOptions): Promise<Group> {
     const message = create(UpdateGroupRequestSchema, request);
-    return groupOf(await callUnary(this.#client, methods.updateGroup, message, options));
+    return groupOf(await callUnary(this.channel, methods.updateGroup, message, options));
   }
 
   /** Deletes a group with its messages, for everyone. */
   async deleteGroup(request: GroupOf, options?: CallOptions): Promise<void> {
     const message = create(DeleteGroupRequestSchema, addressed(request));
-    await callUnary(this.#client, methods.deleteGroup, message, options);
+    await callUnary(this.channel, methods.deleteGroup, message, options);
   }
 
   /** Adds up to 1,000 members, all or none. */
@@ -98,7 +90,7 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
       ...addressed(request),
       members: [...request.members],
     });
-    return callUnary(this.#client, methods.addMembers, message, options);
+    return callUnary(this.channel, methods.addMembers, message, options);
   }
 
   /** Removes up to 1,000 members; who is none is left out. */
@@ -110,7 +102,7 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
       ...addressed(request),
       members: [...request.members],
     });
-    return callUnary(this.#client, methods.removeMembers, message, options);
+    return callUnary(this.channel, methods.removeMembers, message, options);
   }
 
   /** Gives a member another role. */
@@ -120,7 +112,7 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
   ): Promise<void> {
     const { member, role } = request;
     const message = create(SetRoleRequestSchema, { ...addressed(request), member, role });
-    await callUnary(this.#client, methods.setRole, message, options);
+    await callUnary(this.channel, methods.setRole, message, options);
   }
 
   /** A group's members in the order of their names' bytes, fetched page by page as they are read. */
@@ -136,7 +128,7 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
         pageSize,
         pageToken,
       });
-      const page = await callUnary(this.#client, methods.listMembers, message, options);
+      const page = await callUnary(this.channel, methods.listMembers, message, options);
       yield* page.members;
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
@@ -145,7 +137,7 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
   /** Stores up to 500 profiles, each whole. */
   async putProfiles(profiles: readonly ProfileInit[], options?: CallOptions): Promise<void> {
     const message = create(PutProfilesRequestSchema, { profiles: [...profiles] });
-    await callUnary(this.#client, methods.putProfiles, message, options);
+    await callUnary(this.channel, methods.putProfiles, message, options);
   }
 
   /** Profiles of up to 500 users; those who have none, or none stored after `changedSinceMs`, are left out. */
@@ -155,27 +147,14 @@ export class DirectoryClient implements Disposable, AsyncDisposable {
   ): Promise<Profile[]> {
     const changedSinceMs = BigInt(options.changedSinceMs ?? 0);
     const message = create(GetProfilesRequestSchema, { users: [...users], changedSinceMs });
-    return (await callUnary(this.#client, methods.getProfiles, message, options)).profiles;
+    return (await callUnary(this.channel, methods.getProfiles, message, options)).profiles;
   }
 
   /** Removes a person with all that they said; resolves when all is gone. Has no time limit of its own. */
   eraseUser(user: string, options?: CallOptions): Promise<EraseUserResponse> {
     const message = create(EraseUserRequestSchema, { user });
     const unlimited = { timeoutMs: Infinity, ...options };
-    return callUnary(this.#client, methods.eraseUser, message, unlimited);
-  }
-
-  /** Begins no more calls, and closes the connection when those under way have ended. */
-  close(): void {
-    this.#client.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    return callUnary(this.channel, methods.eraseUser, message, unlimited);
   }
 }
 

@@ -49,6 +49,7 @@ export {
   MemberState,
 } from './gen/backscroll/history/v1/inbox_pb.ts';
 export type { Content, Message } from './gen/backscroll/history/v1/message_pb.ts';
+export { HistoryClient } from './history-client.ts';
 export {
   type Anchor,
   type AppendInit,
@@ -56,7 +57,6 @@ export {
   type DeleteInit,
   type EditInit,
   type Filter,
-  HistoryClient,
   type ImportBatch,
   type ImportRunInit,
   type InboxInit,
@@ -65,7 +65,7 @@ export {
   type MessageInit,
   type MessageKind,
   type SyncInit,
-} from './history-client.ts';
+} from './history-requests.ts';
 export type { Inbox } from './inbox.ts';
 export { type Restored, type RestoreOptions, restore } from './restore.ts';
 export { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.ts';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BackupClient } from '../../clients/backup-client.ts';
-import { HistoryClient, type ImportBatch } from '../../clients/history-client.ts';
+import { HistoryClient } from '../../clients/history-client.ts';
+import type { ImportBatch } from '../../clients/history-requests.ts';
 import { startService, type TestService } from '../support/processes.ts';
 
 const used = new AsyncDisposableStack();

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Conversation } from '../../conversation.ts';
 import { type SyncResult, SyncResultSchema } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
-import { type Anchor, MESSAGE_KINDS, type MessageKind } from '../../history-client.ts';
+import { type Anchor, MESSAGE_KINDS, type MessageKind } from '../../history-requests.ts';
 import {
   type Context,
   type ConversationOptions,

@@ -11,7 +11,8 @@ import {
   type SyncResult,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { HistoryClient, ImportBatch } from '../../../clients/history-client.ts';
+import type { HistoryClient } from '../../../clients/history-client.ts';
+import type { ImportBatch } from '../../../clients/history-requests.ts';
 import type { Random } from '../random.ts';
 import type { Activity } from './activity.ts';
 import { conversationKey, type HistoryLedger } from './history-ledger.ts';
