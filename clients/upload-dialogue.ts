@@ -2,9 +2,11 @@ import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Send } from './calls.ts';
 import type { SourceReader } from './database-file.ts';
 import type { FileDigests, SegmentDigests } from './file-digests.ts';
+import { encodeBytesField, startBytesField } from './format/bytes-field.ts';
 import { EXTENT_BYTES, SEGMENT_EXTENTS, SEGMENTS_IN_FLIGHT } from './format/units.ts';
-import { FrameSender } from './frame-sender.ts';
+import { FrameSender, type SentFrame } from './frame-sender.ts';
 import {
+  FrameSchema,
   type NeededExtents,
   type NeededPages,
   type UploadBackupRequest,
@@ -85,7 +87,7 @@ export class UploadDialogue implements Disposable {
     using frames = new FrameSender({
       ...{ reader, sizeBytes, pageSizeBytes, signal: this.#signal },
       send: async (frame, bytes) => {
-        await this.#sendPart({ case: 'frame', value: frame });
+        await this.#sendFrame(frame);
         this.#sentBytes += bytes;
         this.#report();
       },
@@ -179,7 +181,17 @@ export class UploadDialogue implements Disposable {
 
   async #sendPart(part: Part): Promise<void> {
     const message = create(UploadBackupRequestSchema, { part });
-    const bytes = toBinary(UploadBackupRequestSchema, message);
+    await this.#sendBytes(toBinary(UploadBackupRequestSchema, message));
+  }
+
+  async #sendFrame({ pages, codec, data }: SentFrame): Promise<void> {
+    const head = toBinary(FrameSchema, create(FrameSchema, { pages, codec }));
+    const dataStart = startBytesField(FrameSchema.field.data.number, data.length);
+    const field = UploadBackupRequestSchema.field.frame.number;
+    await this.#sendBytes(encodeBytesField(field, head, dataStart, data));
+  }
+
+  async #sendBytes(bytes: Uint8Array): Promise<void> {
     await this.#send(bytes);
     this.#wireBytes += bytes.length;
   }
