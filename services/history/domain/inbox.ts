@@ -127,7 +127,7 @@ async function findNewest(
   wanted: number,
   signal: AbortSignal,
 ): Promise<Found[]> {
-  let best: (Found & { cursor: Cursor })[] = [];
+  let best: Found[] = [];
   for await (const ranked of rankedOf(database, user, NO_ID, signal)) {
     const found = ranked.map(({ rank, ...membership }): Found => {
       const { conversationId } = membership;
