@@ -2,7 +2,6 @@ import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   AppendRequestSchema,
-  ImportRequestSchema,
   SyncRequestSchema,
   SyncResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
@@ -10,8 +9,8 @@ import type { CallContext, Caller } from '../../../services/common/call.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { append } from '../../../services/history/handlers/append.ts';
-import { importBatches } from '../../../services/history/handlers/import.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
+import { importRuns } from './calls.ts';
 import { engines, never } from './engines.ts';
 
 describe.each(engines)('what a user may do: %s', (_name, open) => {
@@ -36,12 +35,7 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
     return {
       append: (request: MessageInitShape<typeof AppendRequestSchema>) =>
         append(context, create(AppendRequestSchema, request), call),
-      async import(...runs: NonNullable<MessageInitShape<typeof ImportRequestSchema>['runs']>) {
-        async function* requests() {
-          yield create(ImportRequestSchema, { runs });
-        }
-        return Array.fromAsync(importBatches(context, requests(), call));
-      },
+      import: (...runs: Parameters<typeof importRuns>[1]) => importRuns(context, runs, call),
       async seqs(request: MessageInitShape<typeof SyncRequestSchema>) {
         const frames = await Array.fromAsync(
           sync(context, create(SyncRequestSchema, request), call),
@@ -90,7 +84,7 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
 
   it('brings old messages of others into their own conversations, and makes them no members', async () => {
     const messages = [{ id: '1', sender: 'bob' }, { id: '2' }];
-    const [answer] = await as('alice').import(
+    const answer = await as('alice').import(
       { user: 'bob', conversation: { ...peer, value: 'alice' }, messages },
       { conversation: room, messages },
     );
