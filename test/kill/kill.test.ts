@@ -7,6 +7,8 @@ import { Random } from '../support/random.ts';
 const plan = {
   'history on MySQL': [3, 4],
   'history on SQLite': [3, 3],
+  'copies from MySQL': [2, 3],
+  'copies from SQLite': [2, 2],
   'backup on MinIO': [3, 3],
   'backup on a folder': [3, 3],
 } as const;

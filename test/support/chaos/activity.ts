@@ -5,10 +5,11 @@ export type Happening =
   | 'frame read'
   | 'part sent'
   | 'upload answered'
-  | 'part read';
+  | 'part read'
+  | 'operation done';
 
 /** Calls that a kill may hit. */
-export type CallKind = 'append' | 'import' | 'sync' | 'upload' | 'download';
+export type CallKind = 'append' | 'import' | 'sync' | 'upload' | 'download' | 'operation';
 
 interface Waiter {
   left: number;

@@ -1,7 +1,8 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   CallKind,
   CallOutcome,
+  type ContentSchema,
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
@@ -18,11 +19,12 @@ export function randomMessage(random: Random, id: string, sender: string): Messa
   });
 }
 
-function randomContent(random: Random, id: string) {
+/** What a message may say; `id` makes it differ from others. */
+export function randomContent(random: Random, id: string): MessageInitShape<typeof ContentSchema> {
   switch (random.between(0, 15)) {
     case 0:
       return {
-        call: { kind: CallKind.VIDEO, outcome: CallOutcome.MISSED, participants: ['béla'] },
+        call: { kind: CallKind.VIDEO, outcome: random.pick(outcomes), participants: ['béla'] },
       };
     case 1:
       return { files: [{ url: `https://files.example/${id}`, thumbnail: random.bytes(2_048) }] };
@@ -34,3 +36,5 @@ function randomContent(random: Random, id: string) {
       return { text: `${random.pick(awkwardTexts).slice(0, 200)} ${id}` };
   }
 }
+
+const outcomes = [CallOutcome.MISSED, CallOutcome.MISSED, CallOutcome.ANSWERED] as const;

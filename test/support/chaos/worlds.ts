@@ -7,20 +7,25 @@ import { untilNothingHeld } from '../gauges.ts';
 import { migrate } from '../migrate.ts';
 import type { Random } from '../random.ts';
 import { BackupStorm } from './backup-storm.ts';
+import { CopyStorm } from './copy-storm.ts';
+import { launchReplicas, longDead } from './copy-world.ts';
 import { HistoryStorm } from './history-storm.ts';
-import { type Kill, rageRound, type Storm } from './storm.ts';
+import { type Kill, rageRound, type Storm, type Victim } from './storm.ts';
 import { engineVictim, ServiceVictim } from './victims.ts';
 
 /** A storm with the real processes that it rages on. Disposing it ends them and removes their data. */
-export interface World extends AsyncDisposable {
-  readonly storm: Storm;
-  readonly service: ServiceVictim;
+export interface World<S extends Storm = Storm> extends AsyncDisposable {
+  readonly storm: S;
+  /** The service that it rages on: one process, or replicas of it. */
+  readonly services: readonly ServiceVictim[];
 }
 
-/** The four worlds: each service on the engine for production and on the embedded default. */
+/** All worlds: each service on the engine for production and on the embedded default. */
 export const worlds = {
   'history on MySQL': historyOnMysql,
   'history on SQLite': historyOnSqlite,
+  'copies from MySQL': copiesFromMysql,
+  'copies from SQLite': copiesFromSqlite,
   'backup on MinIO': backupOnMinio,
   'backup on a folder': backupInFolder,
 } as const;
@@ -38,15 +43,16 @@ export async function survive(
   kills: number,
   onKill: (kill: Kill) => void,
 ): Promise<string> {
-  const { storm, service } = world;
+  const { storm, services } = world;
   try {
     const checked = await rageRound(storm, random, kills, onKill);
-    await untilNothingHeld(service.metrics, AbortSignal.timeout(heldMs));
+    for (const { metrics } of services) {
+      await untilNothingHeld(metrics, AbortSignal.timeout(heldMs));
+    }
     return checked;
   } catch (error) {
-    throw new Error(`${storm.name} broke; ${service.name} said:\n${service.lastWords()}`, {
-      cause: error,
-    });
+    const words = services.map((service) => `${service.name} said:\n${service.lastWords()}`);
+    throw new Error(`${storm.name} broke; ${words.join('\n')}`, { cause: error });
   }
 }
 
@@ -75,6 +81,40 @@ async function historyOnSqlite(): Promise<World> {
     service,
     made,
   );
+}
+
+async function copiesFromMysql(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const engine = made.use(await startMysql());
+  const { url } = await freshDatabase(engine.url);
+  await migrate(url);
+  const mysql = engineVictim('MySQL', engine);
+  const owned = made.use(await copiesFrom('copies from MySQL', url, 2, [mysql]));
+  return { ...owned, [Symbol.asyncDispose]: keeper(made) };
+}
+
+async function copiesFromSqlite(): Promise<World> {
+  await using made = new AsyncDisposableStack();
+  const url = `sqlite:${join(await temporaryFolder(made), 'history.db')}`;
+  const owned = made.use(await copiesFrom('copies from SQLite', url, 1));
+  return { ...owned, [Symbol.asyncDispose]: keeper(made) };
+}
+
+/** Devices that keep copies of a history service, which has `replicas` over the database at `url`. */
+export async function copiesFrom(
+  name: string,
+  url: string,
+  replicas: number,
+  engines: readonly Victim[] = [],
+): Promise<World<CopyStorm>> {
+  await using made = new AsyncDisposableStack();
+  const services = await launchReplicas(made, url, replicas);
+  const dying = services.map((service) => longDead(service, url));
+  const victims = [...dying.map((one) => [one]), ...engines.map((one) => [one])];
+  if (replicas > 1) victims.push(dying);
+  const addresses = services.map(({ address }) => address);
+  const storm = made.use(new CopyStorm(name, addresses, victims));
+  return { storm, services, [Symbol.asyncDispose]: keeper(made) };
 }
 
 async function backupOnMinio(): Promise<World> {
@@ -110,8 +150,13 @@ async function backupInFolder(): Promise<World> {
 }
 
 function world(storm: Storm, service: ServiceVictim, made: AsyncDisposableStack): World {
+  return { storm, services: [service], [Symbol.asyncDispose]: keeper(made) };
+}
+
+/** What disposes of all that was made; it is no longer `made`'s. */
+function keeper(made: AsyncDisposableStack): () => Promise<void> {
   const owned = made.move();
-  return { storm, service, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return () => owned.disposeAsync();
 }
 
 async function temporaryFolder(made: AsyncDisposableStack): Promise<string> {
