@@ -1,8 +1,6 @@
 import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 
-export { ALL_FIELDS, print } from '../print.ts';
-
 /** The options of every command on one database of a user. */
 export interface DatabaseOptions extends GlobalOptions {
   readonly user: string;

@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { BackupSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Restored, restore } from '../../restore.ts';
 import { type Context, wholeNumber } from '../context.ts';
+import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { timeOf } from '../readable.ts';
-import { ALL_FIELDS, type DatabaseOptions, databaseCommand, print } from './backup-database.ts';
+import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 
 interface RestoreOptions extends DatabaseOptions {
   readonly number?: number;

@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
 import type { Context } from '../context.ts';
+import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
-import { ALL_FIELDS, type DatabaseOptions, databaseCommand, print } from './backup-database.ts';
+import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 
 interface UploadOptions extends DatabaseOptions {
   readonly label?: string;
@@ -62,7 +63,7 @@ async function uploadFile(context: Context, file: string, options: UploadOptions
     ...{ user, database, label, opaque, uploadId: id },
     onProgress: ({ sentBytes, skippedBytes, sizeBytes }) => {
       progress.update(sentBytes + skippedBytes, sizeBytes);
-      progress.note(`${inBytes(sentBytes)} changed`);
+      progress.note(`${inBytes(sentBytes)} sent, ${inBytes(skippedBytes)} unchanged`);
     },
   });
   const { backup, unchanged, repeated, sentBytes } = await uploading.finally(progress.stop);

@@ -7,15 +7,10 @@ import {
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Context, wholeNumber } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
+import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
-import {
-  ALL_FIELDS,
-  type DatabaseOptions,
-  DEFAULT_DATABASE,
-  databaseCommand,
-  print,
-} from './backup-database.ts';
+import { type DatabaseOptions, DEFAULT_DATABASE, databaseCommand } from './backup-database.ts';
 import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
 

@@ -73,7 +73,10 @@ function addDelete(program: Command, context: Context): void {
   withConversation(program.command('delete'))
     .summary('delete messages')
     .description('Deletes messages for the user alone, or for everyone.')
-    .argument('[seqs...]', 'which messages')
+    .argument('[seqs...]', 'which messages', (text, before: number[] = []) => [
+      ...before,
+      wholeNumber(text),
+    ])
     .option('--for-everyone', 'leave only tombstones, for all')
     .option('--up-to <seq>', 'all messages up to this seq', wholeNumber)
     .addHelpText(
@@ -84,12 +87,8 @@ Examples:
   backscroll delete --user alice --peer bob --for-everyone 17
   backscroll delete --user alice --group team --up-to 950`,
     )
-    .action(async (seqs: string[], _options, command: Command) => {
-      await deleteMessages(
-        context,
-        seqs.map(wholeNumber),
-        command.optsWithGlobals<DeleteOptions>(),
-      );
+    .action(async (seqs: number[], _options, command: Command) => {
+      await deleteMessages(context, seqs, command.optsWithGlobals<DeleteOptions>());
     });
 }
 

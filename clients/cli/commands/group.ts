@@ -1,44 +1,38 @@
 import { toJson } from '@bufbuild/protobuf';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import {
-  AddMembersResponseSchema,
+  GetGroupResponseSchema,
   type Group,
   GroupSchema,
   HistoryVisibility,
-  MemberSchema,
-  RemoveMembersResponseSchema,
   Role,
 } from '../../gen/backscroll/history/v1/directory_pb.ts';
-import { type Context, type GlobalOptions, wholeNumber } from '../context.ts';
+import { type Context, wholeNumber } from '../context.ts';
 import { usage } from '../exit.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { printable } from '../readable.ts';
+import { addressed, type GroupOptions, groupCommand, roleName } from './group-command.ts';
+import { addGroupMembers } from './group-members.ts';
 
-interface Options extends GlobalOptions {
-  readonly group: string;
-  readonly user?: string;
-}
-
-interface Settings extends Options {
+interface SettingsOptions extends GroupOptions {
   readonly title?: string;
   readonly newcomersSee?: string;
   readonly keepDays?: number;
 }
 
-const ROLES = { member: Role.MEMBER, moderator: Role.MODERATOR, owner: Role.OWNER } as const;
-
-interface WithRole extends Options {
-  readonly role: keyof typeof ROLES;
-}
-
-/** The service takes so many members a call. */
-const MOST_MEMBERS = 1_000;
-
 /** Adds `backscroll group` with its commands. */
 export function addGroup(program: Command, context: Context): void {
   const group = program.command('group').summary('create and change groups');
   group.description('Creates, shows, changes and deletes groups, and their members.');
-  withSettings(command(group, 'create'))
+  addCreate(group, context);
+  addShow(group, context);
+  addUpdate(group, context);
+  addDelete(group, context);
+  addGroupMembers(group, context);
+}
+
+function addCreate(group: Command, context: Context): void {
+  withSettings(groupCommand(group, 'create'))
     .summary('create a group')
     .description('Creates a group, with the members named; --user becomes its owner.')
     .argument('[members...]', 'who is a member from the beginning')
@@ -50,109 +44,67 @@ Examples:
   backscroll group create --group team --newcomers-see 100 --keep-days 365`,
     )
     .action(async (members: string[], _options, command: Command) => {
-      const options = command.optsWithGlobals<Settings>();
-      const created = await context.directory(options).createGroup(
-        {
-          ...addressed(options),
-          ...settingsOf(options),
-          members: members.map((user) => ({ user })),
-        },
-        context.call(options),
-      );
+      const options = command.optsWithGlobals<SettingsOptions>();
+      const request = {
+        ...addressed(options),
+        ...settingsOf(options),
+        members: members.map((user) => ({ user })),
+      };
+      const created = await context.directory(options).createGroup(request, context.call(options));
       await printGroup(context, options, created);
     });
-  command(group, 'show')
+}
+
+function addShow(group: Command, context: Context): void {
+  groupCommand(group, 'show')
     .summary("show a group's settings")
+    .description("Shows a group's settings, and with --user their role in it.")
+    .addHelpText(
+      'after',
+      `
+Examples:
+  backscroll group show --group team
+  backscroll group show --group team --user alice --json | jq -r .role`,
+    )
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
-      const { group } = await context
-        .directory(options)
-        .getGroup(addressed(options), context.call(options));
-      if (group) await printGroup(context, options, group);
+      const options = command.optsWithGlobals<GroupOptions>();
+      const client = context.directory(options);
+      const found = await client.getGroup(addressed(options), context.call(options));
+      const role = found.role === Role.UNSPECIFIED ? '' : `\n  your role: ${roleName(found.role)}`;
+      const text = found.group ? readable(found.group) + role : '';
+      await print(context, options, text, toJson(GetGroupResponseSchema, found, ALL_FIELDS));
     });
-  withSettings(command(group, 'update'))
+}
+
+function addUpdate(group: Command, context: Context): void {
+  withSettings(groupCommand(group, 'update'))
     .summary('rename a group, or change its settings')
+    .description('Changes what is given, and leaves the rest of the settings as they are.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  backscroll group update --group team --user alice --title "Our team"
+  backscroll group update --group team --newcomers-see none --keep-days 0`,
+    )
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<Settings>();
-      const updated = await context
-        .directory(options)
-        .updateGroup({ ...addressed(options), ...settingsOf(options) }, context.call(options));
+      const options = command.optsWithGlobals<SettingsOptions>();
+      const request = { ...addressed(options), ...settingsOf(options) };
+      const updated = await context.directory(options).updateGroup(request, context.call(options));
       await printGroup(context, options, updated);
     });
-  command(group, 'delete')
+}
+
+function addDelete(group: Command, context: Context): void {
+  groupCommand(group, 'delete')
     .summary('delete a group with its messages, for everyone')
+    .description('Deletes a group with its messages and members, for everyone and for good.')
+    .addHelpText('after', '\nExamples:\n  backscroll group delete --group team --user alice')
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
+      const options = command.optsWithGlobals<GroupOptions>();
       await context.directory(options).deleteGroup(addressed(options), context.call(options));
       await print(context, options, 'deleted', {});
     });
-  addMemberCommands(group, context);
-}
-
-function addMemberCommands(group: Command, context: Context): void {
-  command(group, 'add')
-    .summary('add members')
-    .argument('<members...>', 'whom')
-    .addOption(roleOption().default('member'))
-    .action(async (members: string[], _options, command: Command) => {
-      const options = command.optsWithGlobals<WithRole>();
-      const role = ROLES[options.role];
-      for (const some of pieces(members)) {
-        const added = await context
-          .directory(options)
-          .addMembers(
-            { ...addressed(options), members: some.map((user) => ({ user, role })) },
-            context.call(options),
-          );
-        const text = `added: ${added.added}; members: ${added.memberCount}`;
-        await print(context, options, text, toJson(AddMembersResponseSchema, added, ALL_FIELDS));
-      }
-    });
-  command(group, 'remove')
-    .summary('remove members')
-    .argument('<members...>', 'whom')
-    .action(async (members: string[], _options, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
-      for (const some of pieces(members)) {
-        const left = await context
-          .directory(options)
-          .removeMembers({ ...addressed(options), members: some }, context.call(options));
-        const text = `removed: ${left.removed}; members: ${left.memberCount}`;
-        await print(context, options, text, toJson(RemoveMembersResponseSchema, left, ALL_FIELDS));
-      }
-    });
-  command(group, 'role')
-    .summary('give a member another role')
-    .argument('<member>', 'whom')
-    .addOption(roleOption().makeOptionMandatory())
-    .action(async (member: string, _options, command: Command) => {
-      const options = command.optsWithGlobals<WithRole>();
-      const role = ROLES[options.role];
-      await context
-        .directory(options)
-        .setRole({ ...addressed(options), member, role }, context.call(options));
-      await print(context, options, `${printable(member)}: ${options.role}`, {});
-    });
-  command(group, 'members')
-    .summary('list the members')
-    .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
-      const members = context
-        .directory(options)
-        .members({ ...addressed(options), pageSize: MOST_MEMBERS }, context.call(options));
-      for await (const member of members) {
-        const role = Object.entries(ROLES).find(([, value]) => value === member.role)?.[0] ?? '';
-        const text = `${printable(member.user)}\t${role}\tread up to ${member.readSeq}`;
-        await print(context, options, text, toJson(MemberSchema, member, ALL_FIELDS));
-      }
-    });
-}
-
-function command(parent: Command, name: string): Command {
-  return parent
-    .command(name)
-    .requiredOption('-g, --group <name>', 'the group')
-    .option('-u, --user <name>', 'who acts, by their role (a service, who may do all)');
 }
 
 function withSettings(command: Command): Command {
@@ -165,17 +117,9 @@ function withSettings(command: Command): Command {
     .option('--keep-days <days>', 'remove older messages; 0: as the service does', wholeNumber);
 }
 
-function roleOption(): Option {
-  return new Option('--role <role>', 'what they may do').choices(Object.keys(ROLES));
-}
-
-function addressed({ group, user }: Options) {
-  return { group, ...(user !== undefined && { user }) };
-}
-
 const SECONDS_A_DAY = 86_400;
 
-function settingsOf({ title, newcomersSee, keepDays }: Settings) {
+function settingsOf({ title, newcomersSee, keepDays }: SettingsOptions) {
   return {
     ...(title !== undefined && { title }),
     ...(newcomersSee !== undefined && visibilityOf(newcomersSee)),
@@ -192,15 +136,23 @@ function visibilityOf(text: string) {
   throw usage('--newcomers-see takes all, none, or a number of messages');
 }
 
-async function printGroup(context: Context, options: Options, group: Group): Promise<void> {
-  const { title, memberCount } = group;
-  const called = title === '' ? '' : ` (${printable(title)})`;
-  const text = `#${printable(group.group)}${called}, members: ${memberCount}`;
-  await print(context, options, text, toJson(GroupSchema, group, ALL_FIELDS));
+async function printGroup(context: Context, options: GroupOptions, group: Group): Promise<void> {
+  await print(context, options, readable(group), toJson(GroupSchema, group, ALL_FIELDS));
 }
 
-function* pieces(members: readonly string[]): Generator<string[]> {
-  for (let first = 0; first < members.length; first += MOST_MEMBERS) {
-    yield members.slice(first, first + MOST_MEMBERS);
-  }
+function readable(group: Group): string {
+  const { title, memberCount, retentionS } = group;
+  const called = title === '' ? '' : ` (${printable(title)})`;
+  const lines = [
+    `#${printable(group.group)}${called}, members: ${memberCount}`,
+    `  newcomers see: ${newcomersSee(group)}`,
+  ];
+  if (retentionS > 0n)
+    lines.push(`  messages are kept: ${Number(retentionS) / SECONDS_A_DAY} days`);
+  return lines.join('\n');
+}
+
+function newcomersSee({ historyVisibility, visibleMessages }: Group): string {
+  if (historyVisibility === HistoryVisibility.FROM_JOINING) return 'none';
+  return historyVisibility === HistoryVisibility.LAST ? String(visibleMessages) : 'all';
 }
