@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { BackupClient } from '../../clients/backup-client.ts';
 import { BackscrollError } from '../../clients/errors.ts';
+import { readerOf } from './memory-reader.ts';
 
 /** The first bytes of every SQLite file that is not encrypted. */
 const sqliteMagic = Buffer.from('SQLite format 3\0');
@@ -10,7 +11,10 @@ const invalidArgument = 3;
 /** Longest that a small upload may take, in milliseconds: a damaged file must not hang the service. */
 const patienceMs = 30_000;
 
-/** Uploads a small file and reads it back; throws where a byte differs. */
+/**
+ * Uploads a small file, first what changed and then the whole, and reads it back; throws where a byte
+ * differs, or where the two ways do.
+ */
 export async function checkRoundTrip(
   client: BackupClient,
   user: string,
@@ -18,13 +22,10 @@ export async function checkRoundTrip(
   bytes: Uint8Array,
 ): Promise<void> {
   const signal = AbortSignal.timeout(patienceMs);
-  const source = {
-    sizeBytes: bytes.length,
-    async *stream() {
-      yield bytes;
-    },
-  };
-  const { backup } = await client.upload(source, { user, database, signal });
+  const { whole, changes } = sourcesOf(bytes);
+  await client.upload(changes, { user, database, signal });
+  const { backup, unchanged } = await client.upload(whole, { user, database, signal });
+  if (!unchanged) throw new Error(`${database} is another file when it is sent whole`);
   await using download = await client.download({ user, database, number: backup.number, signal });
   const parts = await Array.fromAsync(download);
   if (!Buffer.concat(parts).equals(bytes)) throw new Error(`${database} came back otherwise`);
@@ -48,10 +49,25 @@ export async function checkDamaged(
     if (error.reason === '' || error.reason === 'INVALID_ARGUMENT') {
       throw new Error(`${database} was refused without a reason`, { cause: error });
     }
+    const again = await client.upload(sourcesOf(bytes).whole, { user, database }).catch((e) => e);
+    if (again.reason !== error.reason) {
+      throw new Error(`${database} is not refused alike when it is sent whole`, { cause: again });
+    }
     return 'refused';
   }
   if (!hasHeader) throw new Error(`${database} has no SQLite header and was kept`);
   return 'kept';
+}
+
+/** A file, to be sent whole, or as what changed of it. */
+function sourcesOf(bytes: Uint8Array) {
+  const whole = {
+    sizeBytes: bytes.length,
+    async *stream() {
+      yield bytes;
+    },
+  };
+  return { whole, changes: { ...whole, open: async () => readerOf(bytes) } };
 }
 
 /** SHA-256 in hex of a stream. */

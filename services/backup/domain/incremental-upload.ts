@@ -9,6 +9,7 @@ import type { KnownSegment } from './known-pages.ts';
 import { extentCount, type PagePlace, type Segment } from './map.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { UploadContext, UploadDeclaration, UploadOutcome } from './upload-context.ts';
+import { WantedPages } from './wanted-pages.ts';
 
 /** An upload that sends digests first. */
 export interface IncrementalDeclaration extends UploadDeclaration {
@@ -244,32 +245,6 @@ export class IncrementalUpload implements AsyncDisposable {
     const last = Math.floor((sizeBytes - 1) / pageSizeBytes);
     const short = pages.at(-1) === last ? (last + 1) * pageSizeBytes - sizeBytes : 0;
     return pages.length * pageSizeBytes - short;
-  }
-}
-
-/** Pages that were asked for, with their digests, in the order in which they must come. */
-class WantedPages {
-  readonly #pages: number[] = [];
-  readonly #digests: Buffer[] = [];
-
-  get count(): number {
-    return this.#pages.length;
-  }
-
-  add(page: number, digest: Buffer): void {
-    this.#pages.push(page);
-    this.#digests.push(digest);
-  }
-
-  /** Whether these pages of the file are the first of them; `firstPage` is that of the segment. */
-  beginWith(pages: readonly number[], firstPage: number): boolean {
-    return pages.every((page, at) => this.#pages[at] === page - firstPage);
-  }
-
-  /** Takes the first of them away, and returns their digests, joined. */
-  take(count: number): Buffer {
-    this.#pages.splice(0, count);
-    return Buffer.concat(this.#digests.splice(0, count));
   }
 }
 
