@@ -16,8 +16,14 @@ export default defineConfig({
     projects: [
       suite('unit'),
       suite('architecture'),
-      suite('contract', engines),
+      suite('contract', {
+        ...engines,
+        setupFiles: './test/support/record-statements.ts',
+        sequence: { groupOrder: 1 },
+      }),
       suite('rpc', engines),
+      // After the contract's: looks at the statements that it sent.
+      suite('statements', { ...engines, sequence: { groupOrder: 2 } }),
       // Starts engines of its own, to kill them.
       suite('kill'),
       // Runs what the README tells a newcomer to run, `npm ci` included.

@@ -89,7 +89,7 @@ const jobs = {
   },
 
   /**
-   * Appends messages one by one to groups that have begun, by turns: the statements of one `Append`, on
+   * Appends messages one by one to groups that have begun: the statements of one `Append`, on
    * a connection for each writer; seconds.
    */
   async appendSingly(groups: readonly string[], writers: number, count: number): Promise<number> {
@@ -98,7 +98,7 @@ const jobs = {
     let next = 0;
     const write = async (writer: number) => {
       for (let n = next++; n < count; n = next++) {
-        await appendOne(connections[writer]!, ids[n % ids.length]!, writer, n);
+        await appendOne(connections[writer]!, ids[writer % ids.length]!, writer, n);
       }
     };
     return seconds(() => Promise.all(Array.from({ length: writers }, (_, n) => write(n))));

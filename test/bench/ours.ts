@@ -63,13 +63,13 @@ const jobs = {
     return taken;
   },
 
-  /** Appends messages one by one, each writer as somebody of their own, to groups by turns; seconds. */
+  /** Appends messages one by one, each writer as somebody of their own to a group of theirs; seconds. */
   async appendSingly(groups: readonly string[], writers: number, count: number): Promise<number> {
     let next = 0;
     const write = async (writer: number) => {
       for (let n = next++; n < count; n = next++) {
         const message = { sender: `writer ${writer}`, content: { text: `message ${n}, singly` } };
-        await history.append({ group: groups[n % groups.length]!, messages: [message] });
+        await history.append({ group: groups[writer % groups.length]!, messages: [message] });
       }
     };
     return seconds(() => Promise.all(Array.from({ length: writers }, (_, n) => write(n))));
