@@ -6,6 +6,7 @@ import { addressOf, agree, type Life, membersOf } from './copy-life.ts';
 import { keyOf, type ModelConversation } from './copy-model.ts';
 import { checkFloor, checkMessage } from './copy-reads.ts';
 import { newestOf, seenBy, unreadOf, viewOf } from './copy-view.ts';
+import { pause } from './patience.ts';
 
 /** Digests of the messages of a conversation as the service gives them, by seq. */
 export type Digests = ReadonlyMap<number, string>;
@@ -53,14 +54,22 @@ export async function checkConversation(
     agree(conversation, 'page', outcome, 'GROUP_NOT_FOUND');
     return digests;
   }
-  for (const user of pair ? new Set(pair) : ['']) {
+  for (const user of pair ? new Set(pair) : ['', ...onlookers(asking, conversation)]) {
     for (const message of await readWhole(asking, conversation, user)) {
-      checkMessage(conversation, message);
+      if (user === '' || pair) checkMessage(conversation, message);
       digests.set(Number(message.seq), wholeDigest(message));
     }
   }
   if (group !== undefined) await checkMembers(asking, conversation, group);
   return digests;
+}
+
+/** Whose view of a group is read whole: all who left, and a few who are in it. */
+function onlookers({ random }: Asking, conversation: ModelConversation): Set<string> {
+  const members = membersOf(conversation);
+  const former = [...conversation.members.keys()].filter((user) => !conversation.isMember(user));
+  const few = members.length === 0 ? [] : [random.pick(members), random.pick(members)];
+  return new Set([...former, ...few]);
 }
 
 function isUnborn({ created, lastSeq }: ModelConversation): boolean {
@@ -123,6 +132,29 @@ async function readWhole(
   }
   return messages;
 }
+
+/** Waits until a sweep has removed what was due when this began. */
+export async function checkSwept(asking: Asking, conversation: ModelConversation): Promise<void> {
+  const { life, random, signal } = asking;
+  const { group } = conversation.name;
+  const due = conversation.floorAt(Date.now());
+  if (group === undefined || conversation.deleted || due === conversation.floor) return;
+  const endMs = Date.now() + sweptMs;
+  for (;;) {
+    const { value } = await life.call(random, signal, async ({ history }) => {
+      const page = history.sync({ group, count: 1 }, { signal });
+      return Number((await page.collect()).result.floorSeq);
+    });
+    if (value === undefined || value >= due) return;
+    if (Date.now() > endMs) {
+      throw new Error(`${keyOf(conversation.name)}: the floor is ${value}, not ${due}`);
+    }
+    await pause(signal);
+  }
+}
+
+/** Longest until a sweep comes by, in milliseconds. */
+const sweptMs = 30_000;
 
 async function checkMembers(
   { life, random, signal }: Asking,

@@ -80,13 +80,6 @@ export class ModelConversation {
     return this.messages.length;
   }
 
-  /** Retention or expiry may raise the floor. */
-  get shrinks(): boolean {
-    return this.retentions.size > 0 || this.retentionS > 0 || this.expires;
-  }
-
-  expires = false;
-
   isMember(user: string): boolean {
     return (this.members.get(user)?.role ?? 0) > 0;
   }
@@ -125,7 +118,6 @@ export class ModelConversation {
     for (const message of messages) {
       if (this.messages[message.seq - 1]) throw new Error(`seq ${message.seq} was given twice`);
       this.messages[message.seq - 1] = message;
-      if (message.expiresAtMs > 0) this.expires = true;
       if (message.sender !== '') this.senders.add(message.sender);
       const member = this.members.get(message.sender);
       if (imported || !member || member.role === 0) continue;
@@ -169,11 +161,27 @@ export class ModelConversation {
 
   /** Whether retention or expiry may have removed a message by now. */
   mayBeGone(message: ModelMessage, nowMs: number): boolean {
-    if (message.expiresAtMs > 0 && message.expiresAtMs <= nowMs) return true;
-    return [...this.retentions, ...(this.retentionS > 0 ? [this.retentionS] : [])].some(
-      (retentionS) => Number(message.sentAtMs) < nowMs - retentionS * 1_000,
+    return [this.retentionS, ...this.retentions].some((retentionS) =>
+      isDue(message, retentionS, nowMs),
     );
   }
+
+  /** The floor that a sweep at a moment leaves at least. */
+  floorAt(nowMs: number): number {
+    const rest = this.messages.slice(this.floor - 1);
+    const first = rest.findIndex((message) => !isDue(message, this.retentionS, nowMs));
+    return this.floor + (first < 0 ? rest.length : first);
+  }
+}
+
+/** Whether a sweep removes a message, where it is the oldest; a retention of 0 keeps all. */
+function isDue(
+  { expiresAtMs, sentAtMs }: ModelMessage,
+  retentionS: number,
+  nowMs: number,
+): boolean {
+  if (expiresAtMs > 0 && expiresAtMs <= nowMs) return true;
+  return retentionS > 0 && Number(sentAtMs) < nowMs - retentionS * 1_000;
 }
 
 const NOTHING: Traits = { text: false, file: false, call: false, missed: false, thread: '' };

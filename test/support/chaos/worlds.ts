@@ -6,7 +6,9 @@ import { startMinio, startMysql } from '../engines.ts';
 import { untilNothingHeld } from '../gauges.ts';
 import { migrate } from '../migrate.ts';
 import type { Random } from '../random.ts';
+import { smallCorpus } from '../small-corpus.ts';
 import { BackupStorm } from './backup-storm.ts';
+import { importChats } from './copy-imports.ts';
 import { CopyStorm } from './copy-storm.ts';
 import { launchReplicas, longDead } from './copy-world.ts';
 import { HistoryStorm } from './history-storm.ts';
@@ -29,6 +31,9 @@ export const worlds = {
   'backup on MinIO': backupOnMinio,
   'backup on a folder': backupInFolder,
 } as const;
+
+/** Longest that the import of the small corpus may take, in milliseconds. */
+const importMs = 120_000;
 
 /** Longest that a service may hold on to what nobody waits for, in milliseconds. */
 const heldMs = 10_000;
@@ -90,6 +95,7 @@ async function copiesFromMysql(): Promise<World> {
   await migrate(url);
   const mysql = engineVictim('MySQL', engine);
   const owned = made.use(await copiesFrom('copies from MySQL', url, 2, [mysql]));
+  await importChats(owned.storm.life, smallCorpus(), AbortSignal.timeout(importMs));
   return { ...owned, [Symbol.asyncDispose]: keeper(made) };
 }
 
@@ -97,6 +103,7 @@ async function copiesFromSqlite(): Promise<World> {
   await using made = new AsyncDisposableStack();
   const url = `sqlite:${join(await temporaryFolder(made), 'history.db')}`;
   const owned = made.use(await copiesFrom('copies from SQLite', url, 1));
+  await importChats(owned.storm.life, smallCorpus(), AbortSignal.timeout(importMs));
   return { ...owned, [Symbol.asyncDispose]: keeper(made) };
 }
 
