@@ -1,8 +1,9 @@
 import { DELETED_AT_ONCE, READ_ROWS } from '../limits.ts';
 import type { Database, Transaction } from '../store/database.ts';
-import { expiriesOf, type MessageHead, readHeads, readSenders } from '../store/heads.ts';
+import { expiriesOf } from '../store/excluded.ts';
+import { type MessageHead, readHeads, readSenders } from '../store/heads.ts';
 import { clip } from '../store/intervals.ts';
-import type { Conversation } from '../store/model.ts';
+import { ANY_CONTENT, type Conversation } from '../store/model.ts';
 import { type Rewritten, rewrite } from '../store/rewrite.ts';
 import { ROLE } from '../store/standing.ts';
 import { notTheSender } from './edit-message.ts';
@@ -155,6 +156,3 @@ export function tombstoneOf(head: MessageHead, expiresAtMs: bigint, nowMs: numbe
     isQuiet: true,
   };
 }
-
-/** In place of a hash: whatever comes under the message's id is a repeat. */
-const ANY_CONTENT = Buffer.alloc(16);

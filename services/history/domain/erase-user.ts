@@ -11,9 +11,10 @@ import {
   removeMember,
   removeMembership,
 } from '../store/erasure.ts';
-import { expiriesOf, readHeads } from '../store/heads.ts';
+import { expiriesOf } from '../store/excluded.ts';
+import { readHeads } from '../store/heads.ts';
 import { MEMBERSHIPS, readMemberships } from '../store/inbox.ts';
-import { BEFORE_ALL } from '../store/retention.ts';
+import { BEFORE_ALL } from '../store/model.ts';
 import { rewrite } from '../store/rewrite.ts';
 import { lockStanding, ROLE } from '../store/standing.ts';
 import { tombstoneOf } from './delete-messages.ts';

@@ -1,6 +1,8 @@
 import type { Database } from '../store/database.ts';
+import { expiriesOf } from '../store/excluded.ts';
 import { findExpired, markSwept, writeRemains } from '../store/expiry.ts';
-import { expiriesOf, readHeads } from '../store/heads.ts';
+import { readHeads } from '../store/heads.ts';
+import { keyOf } from '../store/model.ts';
 import { lockStanding } from '../store/standing.ts';
 import { tombstoneOf } from './delete-messages.ts';
 
@@ -9,7 +11,7 @@ export async function* expire(database: Database, nowMs: number): AsyncGenerator
   for (;;) {
     const places = await findExpired(database, nowMs);
     if (places.length === 0) return;
-    const byConversation = Map.groupBy(places, (place) => place.conversationId.toString('hex'));
+    const byConversation = Map.groupBy(places, ({ conversationId }) => keyOf(conversationId));
     for (const some of byConversation.values()) {
       const seqs = some.map(({ seq }) => seq);
       await expireIn(database, some[0]!.conversationId, seqs, nowMs);

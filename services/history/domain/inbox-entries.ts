@@ -2,7 +2,7 @@ import { INBOX_MESSAGE_BYTES } from '../limits.ts';
 import type { Database } from '../store/database.ts';
 import type { Membership } from '../store/inbox.ts';
 import { type Listed, readListed, readWanted } from '../store/listed.ts';
-import type { Conversation, StoredMessage } from '../store/model.ts';
+import { type Conversation, keyOf, type StoredMessage } from '../store/model.ts';
 import { newestSeen, unreadCounts } from './unread.ts';
 import { type View, viewFrom } from './view.ts';
 
@@ -83,9 +83,9 @@ async function headsOf(
 ): Promise<Head[]> {
   const ids = memberships.map(({ conversationId }) => conversationId);
   const listed = await database.run((session) => readListed(session, user, ids), signal);
-  const byId = new Map(listed.map((one) => [one.conversation.id.toString('hex'), one]));
+  const byId = new Map(listed.map((one) => [keyOf(one.conversation.id), one]));
   return memberships.flatMap(({ conversationId, revision }, index): Head[] => {
-    const one = byId.get(conversationId.toString('hex'));
+    const one = byId.get(keyOf(conversationId));
     if (one === undefined) return [];
     const { conversation, standing } = one;
     const { title, deletedAtMs } = standing.conversation;

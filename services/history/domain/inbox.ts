@@ -9,6 +9,7 @@ import {
   readRanks,
   readUserRevision,
 } from '../store/inbox.ts';
+import { BEFORE_ALL, keyOf } from '../store/model.ts';
 import { ROLE } from '../store/standing.ts';
 import { entriesOf, type InboxEntry } from './inbox-entries.ts';
 import type { Cursor, Progress } from './inbox-token.ts';
@@ -73,15 +74,12 @@ async function begin(
   const revision = await database.run((session) => readUserRevision(session, user), signal);
   const cursor: Cursor =
     since === undefined
-      ? { part: 'newest', at: LATEST_MS, conversationId: NO_ID }
-      : { part: 'changed', at: BigInt(since), conversationId: NO_ID };
+      ? { part: 'newest', at: LATEST_MS, conversationId: BEFORE_ALL }
+      : { part: 'changed', at: BigInt(since), conversationId: BEFORE_ALL };
   return { revision, beganAtMs: nowMs, cursor };
 }
 
 const LATEST_MS = 2n ** 63n - 1n;
-
-/** Below every id. */
-const NO_ID = Buffer.alloc(16);
 
 interface Found extends Membership {
   /** To go on behind it. */
@@ -100,7 +98,7 @@ async function findChanged(
   );
   return memberships.map((membership) => ({
     ...membership,
-    cursor: { part: 'changed', at: BigInt(membership.revision), conversationId: NO_ID },
+    cursor: { part: 'changed', at: BigInt(membership.revision), conversationId: BEFORE_ALL },
   }));
 }
 
@@ -115,7 +113,7 @@ async function findAll(
   const newest =
     part === 'newest' ? await findNewest(database, user, progress, count + 1, signal) : [];
   if (before === undefined || newest.length > count) return newest;
-  const afterId = part === 'risen' ? conversationId : NO_ID;
+  const afterId = part === 'risen' ? conversationId : BEFORE_ALL;
   const wanted = count + 1 - newest.length;
   return [...newest, ...(await findRisen(database, user, progress, afterId, wanted, signal))];
 }
@@ -128,7 +126,7 @@ async function findNewest(
   signal: AbortSignal,
 ): Promise<Found[]> {
   let best: Found[] = [];
-  for await (const ranked of rankedOf(database, user, NO_ID, signal)) {
+  for await (const ranked of rankedOf(database, user, BEFORE_ALL, signal)) {
     const found = ranked.map(({ rank, ...membership }): Found => {
       const { conversationId } = membership;
       return { ...membership, cursor: { part: 'newest', at: shownAtMs(rank), conversationId } };
@@ -172,7 +170,7 @@ async function findRisen(
 }
 
 /** Time of the newest message in view; where there is none yet, of joining. */
-export function shownAtMs(rank: Rank): bigint {
+function shownAtMs(rank: Rank): bigint {
   const { role, intervals, floorSeq, hiddenUpToSeq, lastSeq } = rank;
   const isFormer = role === ROLE.former;
   const newest = intervals.at(-1);
@@ -209,17 +207,13 @@ async function* rankedOf(
       const some = memberships.slice(first, first + RANKS_AT_ONCE);
       const ids = some.map(({ conversationId }) => conversationId);
       const ranks = await database.run((session) => readRanks(session, user, ids), signal);
-      const revisions = new Map(some.map((one) => [keyOf(one), one.revision]));
+      const revisions = new Map(some.map((one) => [keyOf(one.conversationId), one.revision]));
       yield ranks.map((rank) => {
         const { conversationId } = rank;
-        return { conversationId, revision: revisions.get(keyOf(rank))!, rank };
+        return { conversationId, revision: revisions.get(keyOf(conversationId))!, rank };
       });
     }
     if (memberships.length < MEMBERSHIPS) return;
     last = memberships.at(-1)!.conversationId;
   }
-}
-
-function keyOf({ conversationId }: { readonly conversationId: Buffer }): string {
-  return conversationId.toString('latin1');
 }

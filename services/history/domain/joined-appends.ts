@@ -1,5 +1,5 @@
 import { JOINED_BYTES, JOINED_MESSAGES } from '../limits.ts';
-import type { Batch, Conversation, Outcome, Rules } from '../store/model.ts';
+import { type Batch, type Conversation, keyOf, type Outcome, type Rules } from '../store/model.ts';
 import { bytesOf } from './message.ts';
 
 /** The store's `append` on one database, of messages that are not imported. */
@@ -15,9 +15,9 @@ interface Waiting {
 }
 
 /**
- * Joins appends to the same conversation under the same rules: while one transaction is under way, those that come wait
- * for it, and then go together in the next. In a busy conversation one commit carries many of them,
- * and they don't queue for its lock in the database.
+ * Joins appends to the same conversation under the same rules: while one transaction is under way,
+ * those that come wait for it, and then go together in the next. In a busy conversation one commit
+ * carries many of them, and they don't queue for its lock in the database.
  */
 export class JoinedAppends {
   readonly #append: Append;
@@ -30,7 +30,7 @@ export class JoinedAppends {
 
   /** As the `append` that it was given, of one batch. */
   append(conversation: Conversation, batch: Batch, senders: Rules['senders']): Promise<Outcome> {
-    const key = `${conversation.id.toString('hex')} ${senders}`;
+    const key = `${keyOf(conversation.id)} ${senders}`;
     const settle = Promise.withResolvers<Outcome>();
     const queue = this.#waiting.get(key);
     if (queue) {

@@ -1,12 +1,7 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database } from '../store/database.ts';
-import {
-  type Aged,
-  BEFORE_ALL,
-  readBottoms,
-  readOldest,
-  removeOldest,
-} from '../store/retention.ts';
+import { BEFORE_ALL } from '../store/model.ts';
+import { type Aged, readBottoms, readOldest, removeOldest } from '../store/retention.ts';
 import { lockStanding } from '../store/standing.ts';
 
 /**

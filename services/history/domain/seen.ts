@@ -1,5 +1,5 @@
 import type { Session } from '../store/database.ts';
-import { expiriesOf, hiddenOf } from '../store/heads.ts';
+import { expiriesOf, hiddenOf } from '../store/excluded.ts';
 import { isInView, type View } from './view.ts';
 
 /** Those of `seqs` whose messages the user sees, tombstones among them; in their order. */

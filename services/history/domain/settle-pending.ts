@@ -1,8 +1,8 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database } from '../store/database.ts';
 import { purgeGroup } from '../store/groups.ts';
+import { BEFORE_ALL } from '../store/model.ts';
 import { type Pending, readPending, removePending, settlePending } from '../store/pending.ts';
-import { BEFORE_ALL } from '../store/retention.ts';
 
 /**
  * Does what was noted to follow from changes, and was not done because whoever made them died: raises

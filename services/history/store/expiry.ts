@@ -1,28 +1,14 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
-import type { Database, Table, Transaction } from './database.ts';
+import type { Database, Transaction } from './database.ts';
 import type { MessageHead } from './heads.ts';
-
-/** A message's place. */
-export interface Place {
-  readonly conversationId: Buffer;
-  readonly seq: number;
-}
+import type { Place } from './model.ts';
+import { MESSAGE } from './tables.ts';
 
 /** What is left of a message that has expired. */
 export interface Remains extends MessageHead {
   /** Encoded, without content. */
   readonly body: Buffer;
 }
-
-/** What of a message goes with its content. */
-const EMPTIED: Table = {
-  name: 'message',
-  columns: [
-    ...['conversation_id', 'seq', 'message_id', 'sender', 'sent_at_ms'],
-    ...['content_hash', 'kinds', 'body'],
-  ],
-  key: ['conversation_id', 'seq'],
-};
 
 /** Messages that have expired and still have their content: the first `SWEPT_AT_ONCE`, longest ago first. */
 export async function findExpired(database: Database, nowMs: number): Promise<Place[]> {
@@ -46,14 +32,14 @@ export async function writeRemains(
   remains: readonly Remains[],
 ): Promise<void> {
   // All are there: as an upsert, any number of them is one statement.
-  const rows = remains.map(({ seq, id, sender, sentAtMs, contentHash, kinds, body }) => [
+  const rows = remains.map(({ seq, id, sender, sentAtMs, contentHash, body, kinds }) => [
     ...[conversationId, seq, Buffer.from(id), Buffer.from(sender), sentAtMs],
-    ...[contentHash, kinds, body],
+    ...[contentHash, body, kinds],
   ]);
-  await transaction.insert(EMPTIED, rows, {
+  await transaction.insert(MESSAGE, rows, {
     content_hash: 'replace',
-    kinds: 'replace',
     body: 'replace',
+    kinds: 'replace',
   });
 }
 

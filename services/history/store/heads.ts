@@ -63,33 +63,3 @@ export async function readSenders(
   );
   return rows.map(([seq, sender]) => ({ seq, sender: sender.toString() }));
 }
-
-/** Those of `seqs` that the user hid. */
-export async function hiddenOf(
-  session: Session,
-  conversationId: Buffer,
-  user: string,
-  seqs: readonly number[],
-): Promise<Set<number>> {
-  if (seqs.length === 0) return new Set();
-  const rows = await session.rows<[number]>(
-    'SELECT seq FROM hidden WHERE conversation_id = ? AND user_name = ? AND seq IN (?)',
-    [conversationId, Buffer.from(user), seqs],
-  );
-  return new Set(rows.map(([seq]) => seq));
-}
-
-/** When those of `seqs` expire that do, in milliseconds since 1970. */
-export async function expiriesOf(
-  session: Session,
-  conversationId: Buffer,
-  seqs: readonly number[],
-): Promise<Map<number, bigint>> {
-  if (seqs.length === 0) return new Map();
-  const rows = await session.rows<[number, string]>(
-    `SELECT seq, CAST(expires_at_ms AS CHAR) FROM expiry
-     WHERE conversation_id = ? AND seq IN (?)`,
-    [conversationId, seqs],
-  );
-  return new Map(rows.map(([seq, expiresAtMs]) => [seq, BigInt(expiresAtMs)]));
-}

@@ -1,6 +1,5 @@
 import type { Session } from './database.ts';
-import type { Place } from './expiry.ts';
-import { type Conversation, KIND, type StoredMessage } from './model.ts';
+import { type Conversation, KIND, keyOf, type Place, type StoredMessage } from './model.ts';
 import { countThatFits, MESSAGE_COLUMNS, type MessageRow } from './read.ts';
 import {
   CONVERSATION_COLUMNS,
@@ -154,8 +153,4 @@ async function rowsAt(
 function messageOf(row: MessageRow): StoredMessage | undefined {
   const [seq, editedAtMs, deletedAtMs, revision, , body] = row;
   return body ? { seq, editedAtMs, deletedAtMs, revision, body } : undefined;
-}
-
-function keyOf(id: Buffer): string {
-  return id.toString('hex');
 }

@@ -1,5 +1,6 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database } from './database.ts';
+import { keyOf } from './model.ts';
 import { lockStanding } from './standing.ts';
 
 /** Changes of one conversation that its log has kept for long enough. */
@@ -18,7 +19,7 @@ export async function findOldChanges(database: Database, beforeMs: number): Prom
       [beforeMs],
     ),
   );
-  const byConversation = Map.groupBy(rows, ([id]) => id.toString('hex'));
+  const byConversation = Map.groupBy(rows, ([id]) => keyOf(id));
   return [...byConversation.values()].map((found) => ({
     conversationId: found[0]![0],
     revisions: [...new Set(found.map(([, revision]) => revision))].sort((a, b) => a - b),

@@ -84,11 +84,11 @@ async function sentTimes(
   conversationId: Buffer,
   seqs: readonly number[],
 ): Promise<Map<number, bigint>> {
-  const rows = await session.rows<[number, Buffer]>(
+  const rows = await session.rows<[number, string]>(
     'SELECT seq, CAST(sent_at_ms AS CHAR) FROM message WHERE conversation_id = ? AND seq IN (?)',
     [conversationId, seqs],
   );
-  return new Map(rows.map(([seq, sentAtMs]) => [seq, BigInt(String(sentAtMs))]));
+  return new Map(rows.map(([seq, sentAtMs]) => [seq, BigInt(sentAtMs)]));
 }
 
 /**

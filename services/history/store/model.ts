@@ -7,6 +7,20 @@ export interface Conversation {
   readonly names: readonly string[];
 }
 
+/** Where a message stands. */
+export interface Place {
+  readonly conversationId: Buffer;
+  readonly seq: number;
+}
+
+/** Stands before the id of every conversation. */
+export const BEFORE_ALL: Buffer = Buffer.alloc(16);
+
+/** A conversation's id, as the key of a map. */
+export function keyOf(conversationId: Buffer): string {
+  return conversationId.toString('hex');
+}
+
 /** How `kind` is stored. */
 export const KIND = { pair: 1, group: 2 } as const;
 
@@ -36,6 +50,9 @@ export interface NewMessage {
   /** It is unread for nobody. */
   readonly isQuiet: boolean;
 }
+
+/** The hash of a message that was deleted: whatever comes under its id is a repeat. */
+export const ANY_CONTENT: Buffer = Buffer.alloc(16);
 
 /** On which terms messages are appended. */
 export interface Rules {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Session, Transaction } from './database.ts';
+import { keyOf } from './model.ts';
 import { ACCOUNT, MEMBERSHIP, PENDING } from './tables.ts';
 
 /** Users whose own revision has to rise because of a change in one conversation. */
@@ -80,7 +81,7 @@ export async function readPending(database: Database, from: Buffer): Promise<Pen
       [from],
     ),
   );
-  const byConversation = Map.groupBy(rows, ([conversationId]) => conversationId.toString('hex'));
+  const byConversation = Map.groupBy(rows, ([conversationId]) => keyOf(conversationId));
   return [...byConversation.values()].map((found) => ({
     conversationId: found[0]![0],
     notes: found.map(([, id, user]) => ({ id, user: user.toString() })),
@@ -92,19 +93,28 @@ const AT_ONCE = 4;
 
 const REMOVED_AT_ONCE = 500;
 
-/** A reader who knows a user's revision knows all that it stands for: its row is locked until both are written. */
+/**
+ * A reader who knows a user's revision knows all that it stands for: its row is locked until both are
+ * written. Who has no membership any more was erased, and gets no row again.
+ */
 async function raiseRevision(
   database: Database,
   conversationId: Buffer,
   user: string,
 ): Promise<void> {
   const name = Buffer.from(user);
+  const key = [name, conversationId];
   await database.transaction(async (session) => {
+    const [membership] = await session.rows(
+      'SELECT 1 FROM membership WHERE user_name = ? AND conversation_id = ? FOR UPDATE',
+      key,
+    );
+    if (membership === undefined) return { value: undefined, commit: false };
     await session.insert(ACCOUNT, [[name, 1]], { revision: 'surpass' });
     await session.write(
       `UPDATE membership SET revision = (SELECT revision FROM account WHERE user_name = ?)
        WHERE user_name = ? AND conversation_id = ?`,
-      [name, name, conversationId],
+      [name, ...key],
     );
     return { value: undefined, commit: true };
   });

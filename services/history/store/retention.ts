@@ -1,6 +1,8 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Session } from './database.ts';
+import { expiredWithin } from './excluded.ts';
 import type { Closed } from './intervals.ts';
+import { keyOf } from './model.ts';
 import { BLOCK_SEQS, EXPIRY, HIDDEN, MESSAGE, QUIET, THREAD } from './tables.ts';
 
 /** What decides whether a message stays. */
@@ -15,9 +17,6 @@ export interface Bottom extends Aged {
   /** The conversation's own retention in seconds; 0 for none. */
   readonly retentionS: number;
 }
-
-/** Stands before all conversations. */
-export const BEFORE_ALL: Buffer = Buffer.alloc(0);
 
 /** Some of all conversations. */
 export interface Bottoms {
@@ -67,10 +66,6 @@ export function readBottoms(
   });
 }
 
-function keyOf(conversationId: Buffer): string {
-  return conversationId.toString('hex');
-}
-
 /** The first `SWEPT_AT_ONCE` messages of a conversation, which begin at its floor. */
 export async function readOldest(
   session: Session,
@@ -78,18 +73,13 @@ export async function readOldest(
   floorSeq: number,
   nowMs: number,
 ): Promise<Aged[]> {
-  const range = [conversationId, floorSeq, floorSeq + SWEPT_AT_ONCE - 1];
+  const range = { from: floorSeq, to: floorSeq + SWEPT_AT_ONCE - 1 };
   const rows = await session.rows<[number, string]>(
     `SELECT seq, CAST(sent_at_ms AS CHAR) FROM message
      WHERE conversation_id = ? AND seq BETWEEN ? AND ? ORDER BY seq`,
-    range,
+    [conversationId, range.from, range.to],
   );
-  const expiries = await session.rows<[number]>(
-    `SELECT seq FROM expiry
-     WHERE conversation_id = ? AND seq BETWEEN ? AND ? AND expires_at_ms <= ?`,
-    [...range, nowMs],
-  );
-  const expired = new Set(expiries.flat());
+  const expired = new Set(await expiredWithin(session, conversationId, [range], nowMs));
   return rows.map(([seq, sentAtMs]) => ({ sentAtMs: BigInt(sentAtMs), expired: expired.has(seq) }));
 }
 

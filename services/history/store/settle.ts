@@ -1,4 +1,12 @@
-import type { Batch, Conversation, NewMessage, Outcome, Placed, Refusal } from './model.ts';
+import {
+  ANY_CONTENT,
+  type Batch,
+  type Conversation,
+  type NewMessage,
+  type Outcome,
+  type Placed,
+  type Refusal,
+} from './model.ts';
 import type { ConversationRow, MemberRow } from './standing.ts';
 
 /** What is known of a stored message under its id. */
@@ -99,10 +107,8 @@ function settleBatch(
 
 /** What was deleted has lost its hash: nobody can tell any more what it said. */
 function isRepeat({ contentHash }: NewMessage, before: Known): boolean {
-  return before.contentHash.equals(contentHash) || before.contentHash.equals(NO_HASH);
+  return before.contentHash.equals(contentHash) || before.contentHash.equals(ANY_CONTENT);
 }
-
-const NO_HASH = Buffer.alloc(16);
 
 function knownOf({ seq, message }: Fresh): Known {
   return { seq, sentAtMs: message.sentAtMs, contentHash: message.contentHash };

@@ -82,22 +82,9 @@ export const CONVERSATION_COLUMNS = `conversation.last_seq, conversation.floor_s
 
 /** The values of `CONVERSATION_COLUMNS`. */
 export type ConversationColumns = [
-  number,
-  number,
-  number,
-  number,
-  Buffer,
-  number,
-  Buffer,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
+  ...[number, number, number, number, string, number],
+  ...[Buffer, number, number, number, number, number],
+  ...[number, number, number, number],
 ];
 
 /** Columns of a `MemberRow`, for SELECTs that `memberRow` reads. */
@@ -107,70 +94,45 @@ export const MEMBER_COLUMNS = `member.user_name, member.role, member.intervals, 
 
 /** The values of `MEMBER_COLUMNS`. */
 export type MemberColumns = [
-  Buffer,
-  number,
-  Buffer,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  Buffer,
+  ...[Buffer, number, Buffer, number, number],
+  ...[number, number, number, number, string],
 ];
 
 /** Reads the values of `CONVERSATION_COLUMNS`. */
 export function conversationRow(columns: ConversationColumns): ConversationRow {
-  const [lastSeq, floorSeq, revision, logRevision, lastSentAtMs, appendedAtMs, title] = columns;
-  const [visibility, visibleMessages, retentionS, createdAtMs, deletedAtMs] = columns.slice(
-    7,
-  ) as number[];
-  const [memberCount, expiring, importedFromSeq, incomplete] = columns.slice(12) as number[];
   return {
-    lastSeq,
-    floorSeq,
-    revision,
-    logRevision,
-    lastSentAtMs: BigInt(String(lastSentAtMs)),
-    appendedAtMs,
-    title: title.toString(),
-    visibility: visibility!,
-    visibleMessages: visibleMessages!,
-    retentionS: retentionS!,
-    createdAtMs: createdAtMs!,
-    deletedAtMs: deletedAtMs!,
-    memberCount: memberCount!,
-    expiring: expiring !== 0,
-    importedFromSeq: importedFromSeq!,
-    incomplete: incomplete !== 0,
+    lastSeq: columns[0],
+    floorSeq: columns[1],
+    revision: columns[2],
+    logRevision: columns[3],
+    lastSentAtMs: BigInt(columns[4]),
+    appendedAtMs: columns[5],
+    title: columns[6].toString(),
+    visibility: columns[7],
+    visibleMessages: columns[8],
+    retentionS: columns[9],
+    createdAtMs: columns[10],
+    deletedAtMs: columns[11],
+    memberCount: columns[12],
+    expiring: columns[13] !== 0,
+    importedFromSeq: columns[14],
+    incomplete: columns[15] !== 0,
   };
 }
 
 /** Reads the values of `MEMBER_COLUMNS`. */
 export function memberRow(columns: MemberColumns): MemberRow {
-  const [
-    user,
-    role,
-    intervals,
-    epoch,
-    hiddenUpToSeq,
-    hides,
-    readSeq,
-    deliveredSeq,
-    joinedAtMs,
-    leftSentAtMs,
-  ] = columns;
   return {
-    user: user.toString(),
-    role,
-    intervals: readIntervals(intervals),
-    epoch,
-    hiddenUpToSeq,
-    hides: hides !== 0,
-    readSeq,
-    deliveredSeq,
-    joinedAtMs,
-    leftSentAtMs: BigInt(String(leftSentAtMs)),
+    user: columns[0].toString(),
+    role: columns[1],
+    intervals: readIntervals(columns[2]),
+    epoch: columns[3],
+    hiddenUpToSeq: columns[4],
+    hides: columns[5] !== 0,
+    readSeq: columns[6],
+    deliveredSeq: columns[7],
+    joinedAtMs: columns[8],
+    leftSentAtMs: BigInt(columns[9]),
   };
 }
 
