@@ -79,7 +79,9 @@ function attributeOf(text: string): [string, string] {
 }
 
 function textOf({ user, displayName, avatarUrl, attributes }: Profile): string {
-  const rows = [['name', displayName], ['avatar', avatarUrl], ...Object.entries(attributes)];
+  // In no order of their own.
+  const others = Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1));
+  const rows = [['name', displayName], ['avatar', avatarUrl], ...others];
   const shown = rows.filter(([, value]) => value !== '');
   return [user, ...shown.map(([key, value]) => `  ${key}: ${value}`)].map(printable).join('\n');
 }
