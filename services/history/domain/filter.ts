@@ -39,16 +39,19 @@ export function matchesOf(filter: Filter, conversation: Conversation, user: stri
     const [by] = senders;
     if (by === undefined) return [];
     if (conversation.kind === 'group') return { kinds, by };
-    const byUser = ((kinds & KINDS.byFirst) !== 0) === (conversation.names[0] === user);
+    const byFirst = (kinds & KINDS.byFirst) !== 0;
+    const byUser = (kinds & KINDS.byUnknown) === 0 && byFirst === (conversation.names[0] === user);
     return byUser === (by === 'user') ? { kinds } : [];
   });
 }
 
 function possibleKinds({ kind }: Conversation): number[] {
-  const { text, file, call, missed, byFirst } = KINDS;
+  const { text, file, call, missed, byFirst, byUnknown } = KINDS;
   const contents = [0, text, file, text | file];
   const calls = [0, call, call | missed];
-  if (kind === 'pair') calls.push(call | byFirst, call | missed | byFirst);
+  if (kind === 'pair') {
+    for (const by of [byFirst, byUnknown]) calls.push(call | by, call | missed | by);
+  }
   return calls.flatMap((some) => contents.map((content) => some | content));
 }
 

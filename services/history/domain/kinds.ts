@@ -14,6 +14,8 @@ export const KINDS = {
   missed: 8,
   /** With `call`, in a pair: the first of the pair's names called. */
   byFirst: 16,
+  /** With `call`, in a pair: it is not known who called. */
+  byUnknown: 32,
 } as const;
 
 /** The kinds of a message, for its row. */
@@ -27,10 +29,13 @@ export function kindsOf(conversation: Conversation, sender: string, content: Con
 }
 
 function kindsOfCall(conversation: Conversation, sender: string, { outcome }: Call): number {
-  const byFirst = conversation.kind === 'pair' && sender === conversation.names[0];
-  return (
-    KINDS.call | (outcome === CallOutcome.MISSED ? KINDS.missed : 0) | (byFirst ? KINDS.byFirst : 0)
-  );
+  const missed = outcome === CallOutcome.MISSED ? KINDS.missed : 0;
+  return KINDS.call | missed | (conversation.kind === 'pair' ? callerBit(conversation, sender) : 0);
+}
+
+function callerBit({ names }: Conversation, sender: string): number {
+  if (sender === '') return KINDS.byUnknown;
+  return sender === names[0] ? KINDS.byFirst : 0;
 }
 
 /** Whether a message of these kinds is unread for nobody: a call that was not missed. */

@@ -100,7 +100,7 @@ function isMatch({ sender, content }: Message, { user }: Past, filter: Asked['fi
   const { kinds = [], thread = '' } = (filter ?? {}) as Partial<Filter>;
   if (kinds.length === 0 && thread === '') return true;
   if (!content || (thread !== '' && content.thread !== thread)) return false;
-  const own = sender === user;
+  const own = user !== '' && sender === user;
   const { text, files, call } = content;
   const holds: Record<number, boolean> = {
     [Kind.TEXT]: text !== '',

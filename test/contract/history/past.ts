@@ -40,7 +40,8 @@ export function randomPast(
   user: string,
   size: number,
 ): Past {
-  const senders = conversation.kind === 'pair' ? conversation.names : ['alice', 'bob', 'zoe'];
+  const senders =
+    conversation.kind === 'pair' ? [...conversation.names, ''] : ['alice', 'bob', 'zoe', ''];
   const rarity = random.pick([1, 3, 30]);
   // Some texts are so long that pages are read in several pieces.
   const longest = size <= 40 && random.oneIn(5) ? 150_000 : 5_000;
