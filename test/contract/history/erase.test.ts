@@ -7,6 +7,7 @@ import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { eraseUser as eraseSteps } from '../../../services/history/domain/erase-user.ts';
 import { eraseUser } from '../../../services/history/handlers/erase-user.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
+import { notePending, settlePending } from '../../../services/history/store/pending.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { callBy, methodsOf } from './calls.ts';
 import { actorsIn, profilesOf } from './directory.ts';
@@ -129,6 +130,18 @@ describe.each(engines)('erasing a user: %s', (_name, open) => {
     expect(await erase()).toMatchObject({ messages: 3n, conversations: 1n });
     expect(await tablesWith(ann)).toEqual([]);
     expect(await rooms.get()).toMatchObject({ group: { memberCount: 0 } });
+  });
+
+  it('leaves nothing where a change reaches the erased user behind it', async () => {
+    const { database } = context;
+    await appendAll(database, chat, says('a', 1));
+    const pending = await database.transaction(async (transaction) => ({
+      value: await notePending(transaction, chat.id, [ann]),
+      commit: true,
+    }));
+    await erase();
+    await settlePending(database, pending);
+    expect(await tablesWith(ann)).toEqual(['conversation']);
   });
 
   it('goes through any number of messages, and what others said stays', async () => {
