@@ -21,8 +21,7 @@ import { getProfiles } from './handlers/get-profiles.ts';
 import { importBatches } from './handlers/import.ts';
 import { listConversations } from './handlers/list-conversations.ts';
 import { listMembers } from './handlers/list-members.ts';
-import { markDelivered } from './handlers/mark-delivered.ts';
-import { markRead } from './handlers/mark-read.ts';
+import { markDelivered, markRead } from './handlers/marks.ts';
 import { putProfiles } from './handlers/put-profiles.ts';
 import { removeMembers } from './handlers/remove-members.ts';
 import { setRole } from './handlers/set-role.ts';
@@ -75,7 +74,6 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
 }
 
 function history(context: HistoryContext): Implementation {
-  const { database } = context;
   const handlers: Handlers<typeof HistoryService> = {
     sync: (request, call) => sync(context, request, call),
     append: (request, call) => append(context, request, call),
@@ -83,26 +81,25 @@ function history(context: HistoryContext): Implementation {
     editMessage: (request, call) => editMessage(context, request, call),
     deleteMessages: (request, call) => deleteMessages(context, request, call),
     changes: (request, call) => changes(context, request, call),
-    markRead: (request, call) => markRead(database, request, call),
-    markDelivered: (request, call) => markDelivered(database, request, call),
+    markRead: (request, call) => markRead(context, request, call),
+    markDelivered: (request, call) => markDelivered(context, request, call),
     listConversations: (request, call) => listConversations(context, request, call),
   };
   return implement(HistoryService, handlers, REQUEST_BYTES.history);
 }
 
 function directory(context: HistoryContext): Implementation {
-  const { database } = context;
   const handlers: Handlers<typeof DirectoryService> = {
     createGroup: (request, call) => createGroup(context, request, call),
-    getGroup: (request, call) => getGroup(database, request, call),
-    updateGroup: (request, call) => updateGroup(database, request, call),
+    getGroup: (request, call) => getGroup(context, request, call),
+    updateGroup: (request, call) => updateGroup(context, request, call),
     deleteGroup: (request, call) => deleteGroup(context, request, call),
     addMembers: (request, call) => addMembers(context, request, call),
-    removeMembers: (request, call) => removeMembers(database, request, call),
-    setRole: (request, call) => setRole(database, request, call),
-    listMembers: (request, call) => listMembers(database, request, call),
+    removeMembers: (request, call) => removeMembers(context, request, call),
+    setRole: (request, call) => setRole(context, request, call),
+    listMembers: (request, call) => listMembers(context, request, call),
     putProfiles: (request, call) => putProfiles(context, request, call),
-    getProfiles: (request, call) => getProfiles(database, request, call),
+    getProfiles: (request, call) => getProfiles(context, request, call),
     eraseUser: (request, call) => eraseUser(context, request, call),
   };
   return implement(DirectoryService, handlers, REQUEST_BYTES.directory);

@@ -24,6 +24,13 @@ export function checkAddress(faults: Faults, prefix: string, address: Address): 
   }
 }
 
+/** As `checkAddress`, where the user is required, also with a group. */
+export function checkAddressOfUser(faults: Faults, address: Address): void {
+  const { user, conversation } = address;
+  checkAddress(faults, '', address);
+  if (user === '' && conversation.case !== 'peer') checkName(faults, () => 'user', user);
+}
+
 /** The conversation of a checked address. */
 export function conversationAt({ user, conversation }: Address): Conversation {
   return conversation.case === 'group'

@@ -7,14 +7,12 @@ import {
   type Location,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { CONTENT, MESSAGE_ID_BYTES } from '../limits.ts';
-import { type At, checkBytes, checkKnown, type Faults } from './faults.ts';
+import { type At, checkBytes, checkEnum, checkMost, type Faults } from './faults.ts';
 import { checkName } from './names.ts';
 
 /** Notes what is wrong with a message's content. Texts may hold anything; the message's size bounds them. */
 export function checkContent(faults: Faults, at: At, content: Content): void {
-  if (content.files.length > CONTENT.files) {
-    faults.add('TOO_LARGE', `${at()}.files`, `must be at most ${CONTENT.files}`);
-  }
+  checkMost(faults, () => `${at()}.files`, content.files.length, CONTENT.files);
   for (const [index, file] of content.files.entries()) {
     checkFile(faults, () => `${at()}.files[${index}]`, file);
   }
@@ -48,19 +46,12 @@ function checkCall(faults: Faults, at: At, call: Call): void {
   checkEnum(faults, () => `${at()}.kind`, call.kind, CallKind);
   checkEnum(faults, () => `${at()}.outcome`, call.outcome, CallOutcome);
   checkBytes(faults, () => `${at()}.call_id`, call.callId, CONTENT.callIdBytes);
-  if (call.participants.length > CONTENT.participants) {
-    faults.add('TOO_LARGE', `${at()}.participants`, `must be at most ${CONTENT.participants}`);
-  }
+  checkMost(faults, () => `${at()}.participants`, call.participants.length, CONTENT.participants);
   for (const [index, participant] of call.participants.entries()) {
     const atParticipant = () => `${at()}.participants[${index}]`;
     if (participant === '') faults.add('INVALID_FIELD', atParticipant(), 'must not be empty');
     else checkName(faults, atParticipant, participant);
   }
-}
-
-function checkEnum(faults: Faults, at: At, value: number, names: Record<string, number>): void {
-  if (value === 0) faults.add('MISSING_FIELD', at(), 'is required');
-  else checkKnown(faults, at, value, names);
 }
 
 function checkLocation(faults: Faults, at: At, location: Location): void {

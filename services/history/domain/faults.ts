@@ -45,7 +45,18 @@ export function checkMost(faults: Faults, at: At, value: number | bigint, max: n
   if (value > max) faults.add('TOO_LARGE', at(), `must be at most ${max}`);
 }
 
-/** Notes a value that the enumeration `names` does not have. */
+/** Notes a value that is absent, or that the enumeration `names` does not have. */
+export function checkEnum(
+  faults: Faults,
+  at: At,
+  value: number,
+  names: Readonly<Record<string, string | number>>,
+): void {
+  if (value === 0) faults.add('MISSING_FIELD', at(), 'is required');
+  else checkKnown(faults, at, value, names);
+}
+
+/** Notes a value that the enumeration `names` does not have; where it is absent it has its default. */
 export function checkKnown(
   faults: Faults,
   at: At,

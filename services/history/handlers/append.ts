@@ -6,25 +6,18 @@ import {
   AppendResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext, Caller } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { Faults } from '../domain/faults.ts';
-import type { JoinedAppends } from '../domain/joined-appends.ts';
+import { checkMost, Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
 import type { Conversation, NewMessage, Rules } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 import { refusalError } from './refusal.ts';
 
-/** What appending works with. */
-export interface AppendParts {
-  readonly appends: JoinedAppends;
-  /** The service's clock, in milliseconds since 1970. */
-  readonly nowMs: () => number;
-}
-
 /** Stores messages at the end of one conversation. */
 export async function append(
-  { appends, nowMs }: AppendParts,
+  { appends, nowMs }: Pick<HistoryContext, 'appends' | 'nowMs'>,
   request: AppendRequest,
   { caller }: CallContext,
 ): Promise<AppendResponse> {
@@ -80,10 +73,8 @@ function parseAppend(
 function checkMessages(faults: Faults, request: AppendRequest, nowMs: bigint): void {
   const { user, conversation, messages } = request;
   if (messages.length === 0) faults.add('MISSING_FIELD', 'messages', 'is required');
-  if (messages.length > APPEND_MESSAGES) {
-    faults.add('TOO_LARGE', 'messages', `must be at most ${APPEND_MESSAGES}`);
-    return;
-  }
+  checkMost(faults, () => 'messages', messages.length, APPEND_MESSAGES);
+  if (messages.length > APPEND_MESSAGES) return;
   for (const [index, message] of messages.entries()) {
     const at = () => `messages[${index}]`;
     checkMessage(faults, at, message);

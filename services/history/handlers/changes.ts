@@ -4,24 +4,17 @@ import {
   ChangesResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
 import { changesSince } from '../domain/changes.ts';
 import { Faults } from '../domain/faults.ts';
 import { FrameWriter } from '../domain/frames.ts';
 import { type View, viewOf } from '../domain/view.ts';
-import type { Database } from '../store/database.ts';
 import { checkCaller } from './authorize.ts';
-
-/** What telling of changes works with. */
-export interface ChangesParts {
-  readonly database: Database;
-  /** The service's clock, in milliseconds since 1970. */
-  readonly nowMs: () => number;
-}
 
 /** Streams what changed since a revision, as frames that are already encoded. */
 export async function* changes(
-  { database, nowMs }: ChangesParts,
+  { database, nowMs }: Pick<HistoryContext, 'database' | 'nowMs'>,
   request: ChangesRequest,
   { caller, signal }: CallContext,
 ): AsyncGenerator<Uint8Array> {

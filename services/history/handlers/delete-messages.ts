@@ -6,22 +6,23 @@ import {
   DeleteScope,
 } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { checkAddress, conversationAt } from '../domain/address.ts';
+import type { HistoryContext } from '../context.ts';
+import { checkAddress, checkAddressOfUser, conversationAt } from '../domain/address.ts';
 import {
   type Deleted,
   deleteForEveryone,
   deleteForEveryoneUpTo,
 } from '../domain/delete-messages.ts';
-import { Faults } from '../domain/faults.ts';
+import { checkEnum, checkMost, Faults } from '../domain/faults.ts';
 import { deleteForUser, deleteForUserUpTo } from '../domain/hide-messages.ts';
-import { checkName } from '../domain/names.ts';
 import { DELETE_SEQS } from '../limits.ts';
 import { checkCaller } from './authorize.ts';
-import type { ChangesParts } from './changes.ts';
+
+type Parts = Pick<HistoryContext, 'database' | 'nowMs'>;
 
 /** Deletes messages, for their user or for everyone. */
 export async function deleteMessages(
-  parts: ChangesParts,
+  parts: Parts,
   request: DeleteMessagesRequest,
   { caller, signal }: CallContext,
 ): Promise<DeleteMessagesResponse> {
@@ -35,7 +36,7 @@ export async function deleteMessages(
 }
 
 function carryOut(
-  { database, nowMs }: ChangesParts,
+  { database, nowMs }: Parts,
   request: DeleteMessagesRequest,
   signal: AbortSignal,
 ): Promise<Deleted> {
@@ -56,24 +57,16 @@ function carryOut(
 
 /** @throws ServiceError INVALID_ARGUMENT with all faults */
 function checkRequest(request: DeleteMessagesRequest): void {
-  const { user, conversation, scope, seqs, upToSeq } = request;
+  const { scope, seqs, upToSeq } = request;
   const faults = new Faults();
-  checkAddress(faults, '', request);
-  if (scope === DeleteScope.UNSPECIFIED) {
-    faults.add('MISSING_FIELD', 'scope', 'is required');
-  } else if (!SCOPES.has(scope)) {
-    faults.add('INVALID_FIELD', 'scope', 'is no value that is known here');
-  } else if (scope === DeleteScope.FOR_ME && user === '' && conversation.case !== 'peer') {
-    checkName(faults, () => 'user', user);
-  }
+  if (scope === DeleteScope.FOR_ME) checkAddressOfUser(faults, request);
+  else checkAddress(faults, '', request);
+  checkEnum(faults, () => 'scope', scope, DeleteScope);
   if (seqs.length === 0 && upToSeq === 0n) {
     faults.add('MISSING_FIELD', 'seqs', 'either seqs or up_to_seq is required');
   } else if (seqs.length > 0 && upToSeq > 0n) {
     faults.add('INVALID_FIELD', 'up_to_seq', 'must not stand beside seqs');
-  } else if (seqs.length > DELETE_SEQS) {
-    faults.add('TOO_LARGE', 'seqs', `must be at most ${DELETE_SEQS}`);
   }
+  checkMost(faults, () => 'seqs', seqs.length, DELETE_SEQS);
   faults.throwIfAny();
 }
-
-const SCOPES: ReadonlySet<number> = new Set(Object.values(DeleteScope));

@@ -6,18 +6,17 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { ContentSchema } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { checkAddress, conversationAt } from '../domain/address.ts';
+import type { HistoryContext } from '../context.ts';
+import { checkAddressOfUser, conversationAt } from '../domain/address.ts';
 import { checkContent } from '../domain/content.ts';
 import { type Edit, editMessage as edit } from '../domain/edit-message.ts';
 import { checkBytes, Faults } from '../domain/faults.ts';
-import { checkName } from '../domain/names.ts';
 import { MESSAGE_ID_BYTES } from '../limits.ts';
 import { checkCaller } from './authorize.ts';
-import type { ChangesParts } from './changes.ts';
 
 /** Gives a message new content. */
 export async function editMessage(
-  { database, nowMs }: ChangesParts,
+  { database, nowMs }: Pick<HistoryContext, 'database' | 'nowMs'>,
   request: EditMessageRequest,
   { caller, signal }: CallContext,
 ): Promise<EditMessageResponse> {
@@ -31,8 +30,7 @@ export async function editMessage(
 function parseEdit(request: EditMessageRequest): Edit {
   const { user, message, content = create(ContentSchema), expectedRevision } = request;
   const faults = new Faults();
-  checkAddress(faults, '', request);
-  if (user === '' && request.conversation.case !== 'peer') checkName(faults, () => 'user', user);
+  checkAddressOfUser(faults, request);
   if (message.case === undefined || message.value === '') {
     faults.add('MISSING_FIELD', 'seq', 'either seq or message_id is required');
   } else if (message.case === 'messageId') {

@@ -5,22 +5,15 @@ import {
   EraseUserResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { eraseUser as erase } from '../domain/erase-user.ts';
 import { Faults } from '../domain/faults.ts';
 import { checkName } from '../domain/names.ts';
-import type { Database } from '../store/database.ts';
 import { checkCaller } from './authorize.ts';
-
-/** What erasing works with. */
-export interface EraseUserParts {
-  readonly database: Database;
-  /** The service's clock, in milliseconds since 1970. */
-  readonly nowMs: () => number;
-}
 
 /** Erases a user; where the caller goes away before the end, the sweep goes on. */
 export async function eraseUser(
-  { database, nowMs }: EraseUserParts,
+  { database, nowMs }: Pick<HistoryContext, 'database' | 'nowMs'>,
   { user }: EraseUserRequest,
   { caller, signal }: CallContext,
 ): Promise<EraseUserResponse> {

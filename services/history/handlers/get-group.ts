@@ -6,15 +6,15 @@ import {
   type Role,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { groupMessage } from '../domain/groups.ts';
 import { checkRole } from '../domain/rights.ts';
-import type { Database } from '../store/database.ts';
 import { ROLE, readStanding } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Tells a group's settings, and what the user is in it. */
 export async function getGroup(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: GetGroupRequest,
   { caller, signal }: CallContext,
 ): Promise<GetGroupResponse> {

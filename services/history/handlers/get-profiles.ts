@@ -6,16 +6,16 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
+import type { HistoryContext } from '../context.ts';
 import { checkMost, Faults } from '../domain/faults.ts';
 import { checkName } from '../domain/names.ts';
 import { profileMessage } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
-import type { Database } from '../store/database.ts';
 import { readProfiles, type StoredProfile } from '../store/profiles.ts';
 
 /** Gives the profiles of those named who have one, whoever asks. */
 export async function getProfiles(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: GetProfilesRequest,
   { signal }: CallContext,
 ): Promise<GetProfilesResponse> {

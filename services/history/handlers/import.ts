@@ -6,8 +6,9 @@ import {
   type ImportRun,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { CallContext, Caller } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { Faults } from '../domain/faults.ts';
+import { checkMost, Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
 import { checkMember, viewOf } from '../domain/view.ts';
 import { IMPORT_BYTES, IMPORT_MESSAGES, IMPORT_RUNS } from '../limits.ts';
@@ -23,17 +24,11 @@ interface Run {
 }
 
 /** What importing works with. */
-export interface ImportParts {
-  readonly database: Database;
-  /** The service's clock, in milliseconds since 1970. */
-  readonly nowMs: () => number;
-  /** What is older need not be stored, where its conversation says nothing else; 0 for none. */
-  readonly retentionMs: number;
-}
+type Parts = Pick<HistoryContext, 'database' | 'nowMs' | 'retentionMs'>;
 
 /** Stores old messages batch after batch, and answers each; the next one is decoded while one is stored. */
 export async function* importBatches(
-  parts: ImportParts,
+  parts: Parts,
   requests: AsyncIterable<ImportRequest>,
   { caller, signal }: CallContext,
 ): AsyncGenerator<ImportResponse> {
@@ -82,7 +77,7 @@ function parseBatch({ runs }: ImportRequest): Run[] {
 function checkCounts(faults: Faults, runs: readonly ImportRun[]): void {
   const messages = runs.reduce((sum, run) => sum + run.messages.length, 0);
   if (runs.length === 0) faults.add('MISSING_FIELD', 'runs', 'is required');
-  if (runs.length > IMPORT_RUNS) faults.add('TOO_LARGE', 'runs', `must be at most ${IMPORT_RUNS}`);
+  checkMost(faults, () => 'runs', runs.length, IMPORT_RUNS);
   if (messages > IMPORT_MESSAGES) {
     faults.add('TOO_LARGE', 'runs', `must be at most ${IMPORT_MESSAGES} messages together`);
   }
@@ -123,7 +118,7 @@ async function authorize(
 }
 
 async function storeRuns(
-  { database, nowMs, retentionMs }: ImportParts,
+  { database, nowMs, retentionMs }: Parts,
   runs: readonly Run[],
   caller: Caller,
 ): Promise<Counts> {

@@ -7,6 +7,7 @@ import {
   MemberState,
 } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { Faults } from '../domain/faults.ts';
 import { type InboxQuery, readInbox } from '../domain/inbox.ts';
 import type { InboxEntry, Shown } from '../domain/inbox-entries.ts';
@@ -15,21 +16,13 @@ import { marksTold } from '../domain/marks.ts';
 import { checkName } from '../domain/names.ts';
 import { decodeStored } from '../domain/stored-message.ts';
 import { INBOX_PAGE_DEFAULT, INBOX_PAGE_MAX } from '../limits.ts';
-import type { Database } from '../store/database.ts';
 import type { Conversation } from '../store/model.ts';
 import { ROLE } from '../store/standing.ts';
 import { checkCaller } from './authorize.ts';
 
-/** What listing conversations works with. */
-export interface ListParts {
-  readonly database: Database;
-  /** The service's clock, in milliseconds since 1970. */
-  readonly nowMs: () => number;
-}
-
 /** Answers with a page of a user's inbox. */
 export async function listConversations(
-  { database, nowMs }: ListParts,
+  { database, nowMs }: Pick<HistoryContext, 'database' | 'nowMs'>,
   request: ListConversationsRequest,
   { caller, signal }: CallContext,
 ): Promise<ListConversationsResponse> {

@@ -9,17 +9,17 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
+import type { HistoryContext } from '../context.ts';
 import { readPageToken, writePageToken } from '../domain/page-token.ts';
 import { checkRole } from '../domain/rights.ts';
 import { GROUP } from '../limits.ts';
-import type { Database } from '../store/database.ts';
 import { readMembers } from '../store/members.ts';
 import { type MemberRow, ROLE, readStanding } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Lists a page of a group's members. */
 export async function listMembers(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: ListMembersRequest,
   { caller, signal }: CallContext,
 ): Promise<ListMembersResponse> {

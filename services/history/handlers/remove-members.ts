@@ -5,19 +5,19 @@ import {
   RemoveMembersResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { dismiss } from '../domain/admission.ts';
 import { checkMost } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
 import { GROUP } from '../limits.ts';
-import type { Database } from '../store/database.ts';
 import { isMember, type MemberRow, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Removes members from a group, all or none. */
 export async function removeMembers(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: RemoveMembersRequest,
   { caller }: CallContext,
 ): Promise<RemoveMembersResponse> {

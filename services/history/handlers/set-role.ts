@@ -7,26 +7,25 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
-import { checkKnown } from '../domain/faults.ts';
+import type { HistoryContext } from '../context.ts';
+import { checkEnum } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkName } from '../domain/names.ts';
 import { roleTooLow } from '../domain/rights.ts';
-import type { Database } from '../store/database.ts';
 import { writeMembers } from '../store/members.ts';
 import { isMember, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Gives a member another role. The last owner may step down: a service can always make another. */
 export async function setRole(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: SetRoleRequest,
   { caller }: CallContext,
 ): Promise<SetRoleResponse> {
   const { member: name, role } = request;
   const actor = actorOf(caller, request, (faults) => {
     checkName(faults, () => 'member', name);
-    if (role === 0) faults.add('MISSING_FIELD', 'role', 'is required');
-    checkKnown(faults, () => 'role', role, Role);
+    checkEnum(faults, () => 'role', role, Role);
   });
   await changeGroup(database, actor, ROLE.member, [name], async (locked, own) => {
     const member = locked.members.get(name);

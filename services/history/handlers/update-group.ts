@@ -5,16 +5,16 @@ import {
   UpdateGroupResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import type { HistoryContext } from '../context.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkSettings, groupMessage, settingsOf } from '../domain/groups.ts';
-import type { Database } from '../store/database.ts';
 import { writeGroup } from '../store/groups.ts';
 import { ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';
 
 /** Changes a group's settings, those that the request names. */
 export async function updateGroup(
-  database: Database,
+  { database }: Pick<HistoryContext, 'database'>,
   request: UpdateGroupRequest,
   { caller }: CallContext,
 ): Promise<UpdateGroupResponse> {

@@ -19,7 +19,7 @@ import { append } from '../../../services/history/handlers/append.ts';
 import { changes } from '../../../services/history/handlers/changes.ts';
 import { deleteMessages } from '../../../services/history/handlers/delete-messages.ts';
 import { editMessage } from '../../../services/history/handlers/edit-message.ts';
-import { type ImportParts, importBatches } from '../../../services/history/handlers/import.ts';
+import { importBatches } from '../../../services/history/handlers/import.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
 import { never } from './engines.ts';
 
@@ -70,7 +70,7 @@ export function methodsOf(
 
 /** Imports one batch of runs, by a service where nothing else is said. */
 export async function importRuns(
-  context: ImportParts,
+  context: Pick<HistoryContext, 'database' | 'nowMs' | 'retentionMs'>,
   runs: NonNullable<MessageInitShape<typeof ImportRequestSchema>['runs']>,
   call: CallContext = callBy('service'),
 ): Promise<ImportResponse> {

@@ -33,7 +33,6 @@ type Parts = Pick<HistoryContext, 'database' | 'appends' | 'nowMs'>;
 
 /** The methods about one group, by a service (user: empty) or by a user who calls themself. */
 export function actorsIn(context: Parts, group: string) {
-  const { database } = context;
   return (user = '') => {
     const call = callAs(user);
     const history = methodsOf(context, call);
@@ -41,9 +40,9 @@ export function actorsIn(context: Parts, group: string) {
     return {
       create: (request: MessageInitShape<typeof CreateGroupRequestSchema> = {}) =>
         createGroup(context, create(CreateGroupRequestSchema, { user, group, ...request }), call),
-      get: async () => getGroup(database, create(GetGroupRequestSchema, { user, group }), call),
+      get: async () => getGroup(context, create(GetGroupRequestSchema, { user, group }), call),
       update: (request: MessageInitShape<typeof UpdateGroupRequestSchema>) =>
-        updateGroup(database, create(UpdateGroupRequestSchema, { user, group, ...request }), call),
+        updateGroup(context, create(UpdateGroupRequestSchema, { user, group, ...request }), call),
       delete: () => deleteGroup(context, create(DeleteGroupRequestSchema, { user, group }), call),
       add: (...members: (string | readonly [user: string, role: Role])[]) =>
         addMembers(
@@ -58,11 +57,11 @@ export function actorsIn(context: Parts, group: string) {
           call,
         ),
       remove: (...members: string[]) =>
-        removeMembers(database, create(RemoveMembersRequestSchema, { user, group, members }), call),
+        removeMembers(context, create(RemoveMembersRequestSchema, { user, group, members }), call),
       setRole: (member: string, role: Role) =>
-        setRole(database, create(SetRoleRequestSchema, { user, group, member, role }), call),
+        setRole(context, create(SetRoleRequestSchema, { user, group, member, role }), call),
       list: (request: MessageInitShape<typeof ListMembersRequestSchema> = {}) =>
-        listMembers(database, create(ListMembersRequestSchema, { user, group, ...request }), call),
+        listMembers(context, create(ListMembersRequestSchema, { user, group, ...request }), call),
       /** Appends texts. */
       say: (sender: string, ...texts: string[]) =>
         history.append({
@@ -88,7 +87,7 @@ export function profilesOf(context: Parts, user = '') {
     ) => putProfiles(context, create(PutProfilesRequestSchema, { profiles }), call),
     async get(users: readonly string[], changedSinceMs = 0n) {
       const request = create(GetProfilesRequestSchema, { users: [...users], changedSinceMs });
-      return (await getProfiles(context.database, request, call)).profiles;
+      return (await getProfiles(context, request, call)).profiles;
     },
   };
 }

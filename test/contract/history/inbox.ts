@@ -9,8 +9,7 @@ import {
 import type { CallContext } from '../../../services/common/call.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { listConversations } from '../../../services/history/handlers/list-conversations.ts';
-import { markDelivered } from '../../../services/history/handlers/mark-delivered.ts';
-import { markRead } from '../../../services/history/handlers/mark-read.ts';
+import { markDelivered, markRead } from '../../../services/history/handlers/marks.ts';
 import type { Database, Value } from '../../../services/history/store/database.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { KIND, nameColumns } from '../../../services/history/store/model.ts';
@@ -26,9 +25,9 @@ export function inboxMethods(
   return {
     list,
     markRead: (request: MessageInitShape<typeof MarkReadRequestSchema>) =>
-      markRead(context.database, create(MarkReadRequestSchema, request), call),
+      markRead(context, create(MarkReadRequestSchema, request), call),
     markDelivered: (request: MessageInitShape<typeof MarkDeliveredRequestSchema>) =>
-      markDelivered(context.database, create(MarkDeliveredRequestSchema, request), call),
+      markDelivered(context, create(MarkDeliveredRequestSchema, request), call),
     /** All pages; `between` runs after each that is not the last. */
     async pages(
       request: MessageInitShape<typeof ListConversationsRequestSchema>,
