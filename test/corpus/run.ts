@@ -20,6 +20,7 @@ import { migrate } from '../support/migrate.ts';
 import { startService } from '../support/processes.ts';
 import { Progress } from '../support/progress.ts';
 import { checkChats } from './chats.ts';
+import { checkCopies } from './copies.ts';
 import { checkDatabases } from './databases.ts';
 import { Report } from './report.ts';
 
@@ -46,12 +47,20 @@ const report = new Report();
 
   const database = used.use(await freshDatabase(mysql.url));
   await migrate(database.url);
-  for (const [label, url] of [
-    ['MySQL', database.url],
-    ['SQLite', `sqlite:${join(folder, 'history.db')}`],
-  ] as const) {
-    await using service = await startService('history', { HISTORY_DATABASE_URL: url });
-    await checkChats(report, label, service.address, corpus);
+  for (const { label, url, replicas, operations } of [
+    { label: 'MySQL', url: database.url, replicas: 2, operations: 100_000 },
+    {
+      label: 'SQLite',
+      url: `sqlite:${join(folder, 'history.db')}`,
+      replicas: 1,
+      operations: 20_000,
+    },
+  ]) {
+    {
+      await using service = await startService('history', { HISTORY_DATABASE_URL: url });
+      await checkChats(report, label, service.address, corpus);
+    }
+    await checkCopies(report, label, url, replicas, operations, corpus);
   }
 
   const large = join(folder, 'large.db');

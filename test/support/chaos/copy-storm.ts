@@ -71,13 +71,15 @@ export class CopyStorm implements Storm, Disposable {
   readonly name: string;
   readonly life: Life;
   readonly victims: Storm['victims'];
-  readonly triggers = [{ what: 'operation done', most: 1_200 }] as const;
+  readonly triggers: Storm['triggers'];
   /** Operations that were carried out so far. */
   done = 0;
   readonly #digests = new Map<ModelConversation, Digests>();
 
-  constructor(name: string, addresses: readonly string[], victims: Storm['victims']) {
+  /** `addresses`: of replicas over one database; `most`: operations between two kills. */
+  constructor(name: string, addresses: readonly string[], victims: Storm['victims'], most: number) {
     this.name = name;
+    this.triggers = [{ what: 'operation done', most }];
     this.life = new Life(addresses);
     this.victims = victims;
     const { life } = this;

@@ -32,6 +32,9 @@ export const worlds = {
   'backup on a folder': backupInFolder,
 } as const;
 
+/** Most operations of a storm of copies between two kills. */
+const mostOperations = 1_200;
+
 /** Longest that the import of the small corpus may take, in milliseconds. */
 const importMs = 120_000;
 
@@ -94,7 +97,7 @@ async function copiesFromMysql(): Promise<World> {
   const { url } = await freshDatabase(engine.url);
   await migrate(url);
   const mysql = engineVictim('MySQL', engine);
-  const owned = made.use(await copiesFrom('copies from MySQL', url, 2, [mysql]));
+  const owned = made.use(await copiesFrom('copies from MySQL', url, 2, mostOperations, [mysql]));
   await importChats(owned.storm.life, smallCorpus(), AbortSignal.timeout(importMs));
   return { ...owned, [Symbol.asyncDispose]: keeper(made) };
 }
@@ -102,16 +105,20 @@ async function copiesFromMysql(): Promise<World> {
 async function copiesFromSqlite(): Promise<World> {
   await using made = new AsyncDisposableStack();
   const url = `sqlite:${join(await temporaryFolder(made), 'history.db')}`;
-  const owned = made.use(await copiesFrom('copies from SQLite', url, 1));
+  const owned = made.use(await copiesFrom('copies from SQLite', url, 1, mostOperations));
   await importChats(owned.storm.life, smallCorpus(), AbortSignal.timeout(importMs));
   return { ...owned, [Symbol.asyncDispose]: keeper(made) };
 }
 
-/** Devices that keep copies of a history service, which has `replicas` over the database at `url`. */
+/**
+ * Devices that keep copies of a history service, which has `replicas` over the database at `url`, with
+ * at most `most` operations between two kills.
+ */
 export async function copiesFrom(
   name: string,
   url: string,
   replicas: number,
+  most: number,
   engines: readonly Victim[] = [],
 ): Promise<World<CopyStorm>> {
   await using made = new AsyncDisposableStack();
@@ -120,7 +127,7 @@ export async function copiesFrom(
   const victims = [...dying.map((one) => [one]), ...engines.map((one) => [one])];
   if (replicas > 1) victims.push(dying);
   const addresses = services.map(({ address }) => address);
-  const storm = made.use(new CopyStorm(name, addresses, victims));
+  const storm = made.use(new CopyStorm(name, addresses, victims, most));
   return { storm, services, [Symbol.asyncDispose]: keeper(made) };
 }
 
