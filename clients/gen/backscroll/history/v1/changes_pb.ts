@@ -83,7 +83,8 @@ export type EditMessageRequest = Message<"backscroll.history.v1.EditMessageReque
 
   /**
    * Edit only if the message stands at this revision: `Message.revision` as the editor last saw it, 0
-   * for a message that never changed. Absent: whatever it is.
+   * for a message that never changed. Absent: whatever it is. A message that says so already is no
+   * conflict: a call may be repeated.
    *
    * @generated from field: optional uint64 expected_revision = 7;
    */

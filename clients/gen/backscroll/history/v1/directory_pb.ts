@@ -934,7 +934,8 @@ export const DirectoryService: GenService<{
   /**
    * Creates a group, with members. Messages that stand there already, because a service appended to
    * this name before, stay, and so do the members; where a `user` creates it, they must be one of them.
-   * Repeating the call with the same settings answers with the group as it stands.
+   * Repeating the call with the same settings answers with the group as it stands; whom it names as
+   * members does not count then.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. ALREADY_EXISTS, reason
    * GROUP_EXISTS: there is a group of this name with other settings, or `user` is no member of it, or

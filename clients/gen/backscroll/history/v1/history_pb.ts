@@ -25,7 +25,7 @@ export const file_backscroll_history_v1_history: GenFile = /*@__PURE__*/
  */
 export type SyncRequest = Message<"backscroll.history.v1.SyncRequest"> & {
   /**
-   * Whose view it is. Required with `peer`. With `group` it must be a member; where it is absent, a
+   * Whose view it is. Required with `peer`. With `group` a member or former member; where it is absent, a
    * service caller sees the whole group.
    *
    * @generated from field: string user = 1;
@@ -639,8 +639,9 @@ export const KindSchema: GenEnum<Kind> = /*@__PURE__*/
  * themself), or a group. Names are 1 to 255 bytes of UTF-8 without control characters, and compared
  * as bytes. `user` is whose view it is, in every call: of a group a member sees what their time in it
  * and the group's settings let them see, a former member what they saw, and whoever never was a
- * member gets the same answer whether or not there is such a group. Every error carries a `google.rpc.ErrorInfo` with the domain `backscroll` and a reason;
- * an error about a field carries a `google.rpc.BadRequest` with the field's path as well.
+ * member gets the same answer whether or not there is such a group. Every error carries a
+ * `google.rpc.ErrorInfo` with the domain `backscroll` and a reason; an error about a field carries a
+ * `google.rpc.BadRequest` with the field's path as well.
  *
  * Any call may end in UNAVAILABLE (the database is gone or busy, or the service is stopping: repeat
  * it), RESOURCE_EXHAUSTED (a limit of the service), CANCELLED, DEADLINE_EXCEEDED, UNAUTHENTICATED, or
@@ -750,8 +751,9 @@ export const HistoryService: GenService<{
   },
   /**
    * Streams what a device that holds messages of a conversation must correct: those that were edited
-   * or deleted since a revision, as they now stand, and the seqs that the user hid. In the order in
-   * which they last changed, each once. The last frame carries the result, and a stream without one was cut off.
+   * or deleted since a revision, as they now stand, and the seqs that the user hid. Messages come once
+   * each, in the order in which they last changed. The last frame carries the result, and a stream
+   * without one was cut off.
    *
    * INVALID_ARGUMENT: a field is missing or wrong. FAILED_PRECONDITION, reason RESYNC_REQUIRED: the
    * log of changes does not reach back that far (it is kept for 90 days unless set otherwise), or

@@ -42,7 +42,8 @@ export type Message = Message$1<"backscroll.history.v1.Message"> & {
 
   /**
    * Who sent it: 1 to 255 bytes of UTF-8 without control characters, compared as bytes. In `Append`
-   * empty means the request's `user`; in `Import` empty means unknown.
+   * empty means the request's `user`; in `Import` empty means unknown. Empty as well where the sender
+   * was erased.
    *
    * @generated from field: string sender = 3;
    */
@@ -73,7 +74,7 @@ export type Message = Message$1<"backscroll.history.v1.Message"> & {
 
   /**
    * When the message was deleted for everyone, in milliseconds since 1970-01-01 UTC; 0 for never.
-   * A deleted message keeps its seq, id, sender and time, and has no content. Set by the service;
+   * A deleted message keeps its seq, id, time and (unless erased) sender, and has no content. Set by the service;
    * ignored in requests.
    *
    * @generated from field: sint64 deleted_at_ms = 7;
