@@ -1,9 +1,9 @@
 import type { SyncRequest } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import { notFound } from '../../common/errors.ts';
 import { MESSAGE_ID_BYTES } from '../limits.ts';
 import { type Closed, clip } from '../store/intervals.ts';
 import { blocksBefore, sentSince, seqOfId } from '../store/places.ts';
 import { BLOCK_SEQS } from '../store/tables.ts';
+import { messageNotFound } from './errors.ts';
 import { checkBytes, type Faults } from './faults.ts';
 import type { Spot } from './page.ts';
 import { seenAmong } from './seen.ts';
@@ -54,7 +54,7 @@ async function seenSeqOfId(reading: Reading, messageId: string): Promise<number>
   const { database, view, signal } = reading;
   const seq = await seqOfId(database, view.conversation.id, messageId, signal);
   const [seen] = seq === undefined ? [] : await seenOf(reading, [seq]);
-  if (!seen) throw notFound('MESSAGE_NOT_FOUND', 'The user sees no message with this id.');
+  if (!seen) throw messageNotFound();
   return seen;
 }
 

@@ -1,6 +1,13 @@
 import { hash } from 'node:crypto';
 import type { Conversation } from '../store/model.ts';
 
+/** Who does something in which conversation. */
+export interface Actor {
+  readonly conversation: Conversation;
+  /** Empty for a service. */
+  readonly user: string;
+}
+
 /** The conversation of two users, in either order; also of a user with themself. */
 export function pair(user: string, peer: string): Conversation {
   const names = [Buffer.from(user), Buffer.from(peer)].sort(Buffer.compare);

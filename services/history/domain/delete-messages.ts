@@ -3,20 +3,14 @@ import type { Database, Transaction } from '../store/database.ts';
 import { expiriesOf } from '../store/excluded.ts';
 import { type MessageHead, readHeads, readSenders } from '../store/heads.ts';
 import { clip } from '../store/intervals.ts';
-import { ANY_CONTENT, type Conversation } from '../store/model.ts';
+import { ANY_CONTENT } from '../store/model.ts';
 import { type Rewritten, rewrite } from '../store/rewrite.ts';
 import { ROLE } from '../store/standing.ts';
-import { notTheSender } from './edit-message.ts';
+import type { Actor } from './conversation.ts';
+import { notTheSender } from './errors.ts';
 import { seenAmong } from './seen.ts';
 import { encodeStored } from './stored-message.ts';
 import { lockView, type View, viewOf } from './view.ts';
-
-/** Who deletes, and where. */
-export interface Deleter {
-  readonly conversation: Conversation;
-  /** Empty for a service, which may delete anybody's messages. */
-  readonly user: string;
-}
 
 /** What was deleted. */
 export interface Deleted {
@@ -26,7 +20,7 @@ export interface Deleted {
 }
 
 /**
- * Deletes messages for everyone: those of `seqs` that the user sees. Many are deleted in more than one
+ * Deletes messages for everyone: those of `seqs` that the user sees; a service may delete all. Many are deleted in more than one
  * transaction; when the signal fires, between two of them, a repeat goes on.
  *
  * @throws ServiceError NOT_A_MEMBER, GROUP_NOT_FOUND; NOT_THE_SENDER where the user may not delete
@@ -34,35 +28,35 @@ export interface Deleted {
  */
 export function deleteForEveryone(
   database: Database,
-  deleter: Deleter,
+  actor: Actor,
   seqs: readonly number[],
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Deleted> {
-  return bury(database, deleter, seqs, 'all', nowMs, signal);
+  return bury(database, actor, seqs, 'all', nowMs, signal);
 }
 
 /** As `deleteForEveryone`, all that the user sees and may delete up to a seq; of what they may not nothing is said. */
 export async function deleteForEveryoneUpTo(
   database: Database,
-  deleter: Deleter,
+  actor: Actor,
   upToSeq: number,
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Deleted> {
-  const view = await viewOf(database, deleter.conversation, deleter.user, signal);
+  const view = await viewOf(database, actor.conversation, actor.user, signal);
   let deleted = 0;
   let revision = view.revision;
   let found: number[] = [];
   const buryFound = async () => {
-    const buried = await bury(database, deleter, found, 'own', nowMs, signal);
+    const buried = await bury(database, actor, found, 'own', nowMs, signal);
     deleted += buried.deleted;
     revision = buried.revision;
     found = [];
   };
   for (const range of pieces(view, upToSeq)) {
     const senders = await database.run(
-      (session) => readSenders(session, deleter.conversation.id, range),
+      (session) => readSenders(session, actor.conversation.id, range),
       signal,
     );
     found.push(...senders.filter(({ sender }) => mayDelete(view, sender)).map(({ seq }) => seq));
@@ -88,16 +82,16 @@ function mayDelete({ user, role }: View, sender: string): boolean {
 /** Deletes messages: all, or nothing where one is not the user's to delete; or their own alone. */
 async function bury(
   database: Database,
-  deleter: Deleter,
+  actor: Actor,
   seqs: readonly number[],
   which: 'all' | 'own',
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Deleted> {
-  let { deleted, revision, left } = await buryFirst(database, deleter, seqs, which, nowMs);
+  let { deleted, revision, left } = await buryFirst(database, actor, seqs, which, nowMs);
   while (left.length > 0) {
     signal.throwIfAborted();
-    const more = await buryFirst(database, deleter, left, 'own', nowMs);
+    const more = await buryFirst(database, actor, left, 'own', nowMs);
     deleted += more.deleted;
     ({ revision, left } = more);
   }
@@ -107,7 +101,7 @@ async function bury(
 /** Deletes the first of `seqs`, and tells which are left. */
 function buryFirst(
   database: Database,
-  { conversation, user }: Deleter,
+  { conversation, user }: Actor,
   seqs: readonly number[],
   which: 'all' | 'own',
   nowMs: number,

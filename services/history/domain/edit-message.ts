@@ -1,28 +1,20 @@
 import type { Content, Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import {
-  aborted,
-  failedPrecondition,
-  invalidArgument,
-  notFound,
-  permissionDenied,
-  type ServiceError,
-} from '../../common/errors.ts';
+import { aborted, failedPrecondition, invalidArgument } from '../../common/errors.ts';
 import { MESSAGE_BYTES } from '../limits.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { type MessageHead, readHeads } from '../store/heads.ts';
-import type { Conversation } from '../store/model.ts';
 import { seqOfId } from '../store/places.ts';
 import { readWhole } from '../store/read.ts';
 import { rewrite } from '../store/rewrite.ts';
+import type { Actor } from './conversation.ts';
+import { messageNotFound, notTheSender } from './errors.ts';
 import { isQuiet, kindsOf } from './kinds.ts';
 import { seenAmong } from './seen.ts';
 import { decodeStored, encodeStored, sameContent } from './stored-message.ts';
 import { checkMember, lockView, type View } from './view.ts';
 
 /** New content for a message, checked but for the size of the whole. */
-export interface Edit {
-  readonly conversation: Conversation;
-  readonly user: string;
+export interface Edit extends Actor {
   readonly target: { readonly seq: number } | { readonly id: string };
   readonly content: Content;
   /** Edit only what stands at this revision; absent for any. */
@@ -117,14 +109,4 @@ async function write(
   const edited = { ...head, body, kinds, thread, isQuiet: isQuiet(kinds), editedAtMs: nowMs };
   await rewrite(transaction, conversation.id, revision, [edited], nowMs);
   return decodeStored({ ...edited, revision });
-}
-
-/** The answer where there is no message, or none that the user sees. */
-export function messageNotFound(): ServiceError {
-  return notFound('MESSAGE_NOT_FOUND', 'The user sees no such message.');
-}
-
-/** The user acts on what somebody else sent. */
-export function notTheSender(): ServiceError {
-  return permissionDenied('NOT_THE_SENDER', 'Somebody else sent the message.');
 }

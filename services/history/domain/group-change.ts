@@ -1,15 +1,9 @@
 import type { Database, Transaction } from '../store/database.ts';
 import type { Conversation } from '../store/model.ts';
-import { notePending, type Pending, settlePending } from '../store/pending.ts';
+import { type Changed, changeAndSettle } from '../store/pending.ts';
 import { type ConversationRow, lockStanding, type MemberRow } from '../store/standing.ts';
+import type { Actor } from './conversation.ts';
 import { checkRole } from './rights.ts';
-
-/** Who changes which group. */
-export interface Actor {
-  readonly conversation: Conversation;
-  /** Empty for a service. */
-  readonly user: string;
-}
 
 /** A group that is locked, so that nothing passes the change that is made to it. */
 export interface LockedGroup {
@@ -18,13 +12,6 @@ export interface LockedGroup {
   readonly group: ConversationRow;
   /** Rows of those whom the change is about, as far as they have one. */
   readonly members: ReadonlyMap<string, MemberRow>;
-}
-
-/** What came of a change. */
-export interface Changed<T> {
-  readonly value: T;
-  /** Whose own revision has to rise. Absent where nothing changed. */
-  readonly concerned?: readonly string[];
 }
 
 /**
@@ -40,27 +27,11 @@ export function changeGroup<T>(
   about: readonly string[],
   change: (locked: LockedGroup, role: number) => Promise<Changed<T>>,
 ): Promise<T> {
-  return changeAndSettle(database, conversation, async (transaction) => {
+  return changeAndSettle(database, conversation.id, async (transaction) => {
     const users = [...new Set([user, ...about])];
     const standing = await lockStanding(transaction, conversation.id, users);
     const role = checkRole(conversation, user, standing, atLeast);
     const { conversation: group, members } = standing!;
     return change({ transaction, conversation, group, members }, role);
   });
-}
-
-/** Runs `change` as one transaction, and then what follows from it for those whom it concerns. */
-export async function changeAndSettle<T>(
-  database: Database,
-  { id }: Conversation,
-  change: (transaction: Transaction) => Promise<Changed<T>>,
-): Promise<T> {
-  const { value, pending } = await database.transaction(async (transaction) => {
-    const { value, concerned } = await change(transaction);
-    const pending: Pending | undefined =
-      concerned && (await notePending(transaction, id, concerned));
-    return { value: { value, pending }, commit: pending !== undefined };
-  });
-  if (pending) await settlePending(database, pending);
-  return value;
 }

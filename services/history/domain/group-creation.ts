@@ -1,9 +1,11 @@
 import { alreadyExists, type ServiceError } from '../../common/errors.ts';
 import type { Database } from '../store/database.ts';
 import { writeMembers } from '../store/members.ts';
+import { changeAndSettle } from '../store/pending.ts';
 import { type ConversationRow, isMember, lockOrBegin, type MemberRow } from '../store/standing.ts';
 import { admit } from './admission.ts';
-import { type Actor, changeAndSettle, type LockedGroup } from './group-change.ts';
+import type { Actor } from './conversation.ts';
+import type { LockedGroup } from './group-change.ts';
 import type { Settings } from './groups.ts';
 
 /**
@@ -19,7 +21,7 @@ export function createGroup(
   roles: ReadonlyMap<string, number>,
   nowMs: () => number,
 ): Promise<ConversationRow> {
-  return changeAndSettle(database, conversation, async (transaction) => {
+  return changeAndSettle(database, conversation.id, async (transaction) => {
     const users = [...new Set([user, ...roles.keys()])];
     const standing = await lockOrBegin(transaction, conversation, users);
     const { conversation: group, members } = standing;

@@ -1,7 +1,8 @@
 import type { Database } from '../store/database.ts';
 import { hide, hideUpTo } from '../store/hide.ts';
-import type { Deleted, Deleter } from './delete-messages.ts';
-import { changeAndSettle } from './group-change.ts';
+import { changeAndSettle } from '../store/pending.ts';
+import type { Actor } from './conversation.ts';
+import type { Deleted } from './delete-messages.ts';
 import { seenAmong } from './seen.ts';
 import { lockView } from './view.ts';
 
@@ -12,11 +13,11 @@ import { lockView } from './view.ts';
  */
 export function deleteForUser(
   database: Database,
-  { conversation, user }: Deleter,
+  { conversation, user }: Actor,
   seqs: readonly number[],
   nowMs: number,
 ): Promise<Deleted> {
-  return changeAndSettle(database, conversation, async (transaction) => {
+  return changeAndSettle(database, conversation.id, async (transaction) => {
     const view = await lockView(transaction, conversation, user);
     const seen = await seenAmong(transaction, view, seqs, nowMs);
     if (seen.length === 0) return { value: { deleted: 0, revision: view.revision } };
@@ -29,10 +30,10 @@ export function deleteForUser(
 /** As `deleteForUser`, all up to a seq, and at most up to the last that the user may see. */
 export function deleteForUserUpTo(
   database: Database,
-  { conversation, user }: Deleter,
+  { conversation, user }: Actor,
   upToSeq: number,
 ): Promise<Deleted> {
-  return changeAndSettle(database, conversation, async (transaction) => {
+  return changeAndSettle(database, conversation.id, async (transaction) => {
     const view = await lockView(transaction, conversation, user);
     const value = { deleted: 0, revision: view.revision };
     const seq = Math.min(upToSeq, view.lastSeq);

@@ -11,7 +11,7 @@ export type Append = (
 
 interface Waiting {
   readonly batch: Batch;
-  readonly settle: PromiseWithResolvers<Outcome>;
+  readonly outcome: PromiseWithResolvers<Outcome>;
 }
 
 /**
@@ -31,16 +31,16 @@ export class JoinedAppends {
   /** As the `append` that it was given, of one batch. */
   append(conversation: Conversation, batch: Batch, senders: Rules['senders']): Promise<Outcome> {
     const key = `${keyOf(conversation.id)} ${senders}`;
-    const settle = Promise.withResolvers<Outcome>();
+    const outcome = Promise.withResolvers<Outcome>();
     const queue = this.#waiting.get(key);
     if (queue) {
-      queue.push({ batch, settle });
+      queue.push({ batch, outcome });
     } else {
-      const opened = [{ batch, settle }];
+      const opened = [{ batch, outcome }];
       this.#waiting.set(key, opened);
       void this.#work(key, opened, conversation, senders);
     }
-    return settle.promise;
+    return outcome.promise;
   }
 
   async #work(
@@ -54,9 +54,9 @@ export class JoinedAppends {
       const batches = together.map(({ batch }) => batch);
       try {
         const outcomes = await this.#append(conversation, batches, senders);
-        for (const [index, { settle }] of together.entries()) settle.resolve(outcomes[index]!);
+        for (const [index, { outcome }] of together.entries()) outcome.resolve(outcomes[index]!);
       } catch (error) {
-        for (const { settle } of together) settle.reject(error);
+        for (const { outcome } of together) outcome.reject(error);
       }
     }
     this.#waiting.delete(key);

@@ -1,7 +1,7 @@
-import { permissionDenied, type ServiceError } from '../../common/errors.ts';
 import type { Conversation } from '../store/model.ts';
 import { ROLE, type Standing } from '../store/standing.ts';
-import { notAMember, viewFrom } from './view.ts';
+import { notAMember, roleTooLow } from './errors.ts';
+import { viewFrom } from './view.ts';
 
 /**
  * What `user` may do in a group, as one of `ROLE`; empty for a service, which may do all that an owner
@@ -19,9 +19,4 @@ export function checkRole(
   const role = user === '' ? ROLE.owner : view.role;
   if (role >= atLeast) return role;
   throw role === ROLE.former ? notAMember() : roleTooLow();
-}
-
-/** A member may not do this. */
-export function roleTooLow(): ServiceError {
-  return permissionDenied('ROLE_TOO_LOW', "The user's role in the group does not allow this.");
 }

@@ -1,4 +1,4 @@
-import { notFound, permissionDenied, type ServiceError } from '../../common/errors.ts';
+import { notFound } from '../../common/errors.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { type Closed, clip } from '../store/intervals.ts';
 import type { Marks } from '../store/marks.ts';
@@ -10,6 +10,7 @@ import {
   readStanding,
   type Standing,
 } from '../store/standing.ts';
+import { notAMember } from './errors.ts';
 
 /**
  * What one user may see of a conversation at one moment. It is read once, and bounds everything that
@@ -146,12 +147,4 @@ export function checkMember(view: View): void {
   if (view.user !== '' && view.conversation.kind === 'group' && view.role === ROLE.former) {
     throw notAMember();
   }
-}
-
-/** The one answer for all who were never members, and for groups that are not there. */
-export function notAMember(): ServiceError {
-  return permissionDenied(
-    'NOT_A_MEMBER',
-    'The user is no member of the group, or there is no such group.',
-  );
 }

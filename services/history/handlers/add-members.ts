@@ -7,9 +7,9 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { admit } from '../domain/admission.ts';
+import { roleTooLow } from '../domain/errors.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkMembers, rolesOf } from '../domain/groups.ts';
-import { roleTooLow } from '../domain/rights.ts';
 import { firstSeqOfNewcomers } from '../store/members.ts';
 import { ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';

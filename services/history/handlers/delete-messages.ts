@@ -41,18 +41,18 @@ function carryOut(
   signal: AbortSignal,
 ): Promise<Deleted> {
   const { user, scope } = request;
-  const deleter = { user, conversation: conversationAt(request) };
+  const actor = { user, conversation: conversationAt(request) };
   const forAll = scope === DeleteScope.FOR_EVERYONE;
   if (request.upToSeq > 0n) {
     const upToSeq = Number(request.upToSeq);
     return forAll
-      ? deleteForEveryoneUpTo(database, deleter, upToSeq, nowMs(), signal)
-      : deleteForUserUpTo(database, deleter, upToSeq);
+      ? deleteForEveryoneUpTo(database, actor, upToSeq, nowMs(), signal)
+      : deleteForUserUpTo(database, actor, upToSeq);
   }
   const seqs = [...new Set(request.seqs.map(Number))].sort((a, b) => a - b);
   return forAll
-    ? deleteForEveryone(database, deleter, seqs, nowMs(), signal)
-    : deleteForUser(database, deleter, seqs, nowMs());
+    ? deleteForEveryone(database, actor, seqs, nowMs(), signal)
+    : deleteForUser(database, actor, seqs, nowMs());
 }
 
 /** @throws ServiceError INVALID_ARGUMENT with all faults */

@@ -1,8 +1,7 @@
 import type { Caller } from '../../common/call.ts';
 import { checkAddress } from '../domain/address.ts';
-import { group } from '../domain/conversation.ts';
+import { type Actor, group } from '../domain/conversation.ts';
 import { Faults } from '../domain/faults.ts';
-import type { Actor } from '../domain/group-change.ts';
 import { checkCaller } from './authorize.ts';
 
 /**

@@ -5,7 +5,7 @@ import {
   permissionDenied,
   type ServiceError,
 } from '../../common/errors.ts';
-import { notAMember } from '../domain/view.ts';
+import { notAMember } from '../domain/errors.ts';
 import type { Refusal } from '../store/model.ts';
 
 /** The error of a batch that was refused; its messages stand at `path`, such as `messages`. */

@@ -7,10 +7,10 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { dismiss } from '../domain/admission.ts';
+import { roleTooLow } from '../domain/errors.ts';
 import { checkMost } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkName } from '../domain/names.ts';
-import { roleTooLow } from '../domain/rights.ts';
 import { GROUP } from '../limits.ts';
 import { isMember, type MemberRow, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';

@@ -8,10 +8,10 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import { notFound } from '../../common/errors.ts';
 import type { HistoryContext } from '../context.ts';
+import { roleTooLow } from '../domain/errors.ts';
 import { checkEnum } from '../domain/faults.ts';
 import { changeGroup } from '../domain/group-change.ts';
 import { checkName } from '../domain/names.ts';
-import { roleTooLow } from '../domain/rights.ts';
 import { writeMembers } from '../store/members.ts';
 import { isMember, ROLE } from '../store/standing.ts';
 import { actorOf } from './group-request.ts';

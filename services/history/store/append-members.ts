@@ -1,27 +1,21 @@
+import { type Change, sendersOf } from './append-places.ts';
 import type { Transaction } from './database.ts';
 import { joining, writeMembers } from './members.ts';
-import { noteMemberships, notePending, type Pending } from './pending.ts';
-import { type Change, sendersOf } from './settle.ts';
+import { noteMemberships } from './pending.ts';
 import { isMember, type MemberRow, ROLE } from './standing.ts';
-
-/** Members that an append made. */
-interface Joined {
-  /** How many a group has more. */
-  readonly joined: number;
-  /** To be settled after the commit, where somebody joined. */
-  readonly pending?: Pending;
-}
 
 /**
  * Writes what an append changes for users: whoever joins becomes a member, and messages that are not
  * imported raise the marks of their senders. With `joins` senders join a group that nobody created;
  * the two users of a pair join with its first message, and again where their rows were erased.
+ *
+ * @returns who joined
  */
 export async function writeSenders(
   transaction: Transaction,
   change: Change,
   joins: boolean,
-): Promise<Joined> {
+): Promise<string[]> {
   const { conversation, members, fresh } = change;
   const senders = sendersOf(fresh.map(({ message }) => message));
   const newcomers = newcomersOf(change, joins ? senders : []);
@@ -31,9 +25,7 @@ export async function writeSenders(
   if (unknown.length > 0) await noteMemberships(transaction, conversation.id, unknown);
 
   await writeMembers(transaction, conversation.id, rowsOf(change, users, newcomers));
-  if (newcomers.size === 0) return { joined: 0 };
-  const pending = await notePending(transaction, conversation.id, [...newcomers]);
-  return { joined: conversation.kind === 'group' ? newcomers.size : 0, pending };
+  return [...newcomers];
 }
 
 function newcomersOf({ conversation, before, members }: Change, joining: string[]): Set<string> {

@@ -1,18 +1,18 @@
 import { writeSenders } from './append-members.ts';
-import { type Database, DuplicateKey, type Ending, type Transaction } from './database.ts';
-import type { Batch, Conversation, Outcome, Refusal, Rules } from './model.ts';
-import { type Pending, settlePending } from './pending.ts';
 import {
   type Change,
   type Fresh,
   idsOf,
   type Known,
-  type Settled,
+  type Places,
+  placeBatches,
   sendersOf,
-  settle,
   type Terms,
-} from './settle.ts';
-import { writeSideRows } from './side-rows.ts';
+} from './append-places.ts';
+import { writeSideRows } from './append-side-rows.ts';
+import { type Database, DuplicateKey, type Transaction } from './database.ts';
+import type { Batch, Conversation, Outcome, Refusal, Rules } from './model.ts';
+import { type Changed, changeAndSettle } from './pending.ts';
 import { isMember, lockOrBegin, lockStanding, type Standing } from './standing.ts';
 import { MESSAGE } from './tables.ts';
 
@@ -30,17 +30,15 @@ const expectRepeats = new WeakSet<Database>();
  *
  * A transaction whose outcome was lost is done again: its messages then count as repeated.
  */
-export async function append(
+export function append(
   database: Database,
   conversation: Conversation,
   batches: readonly Batch[],
   rules: Rules,
 ): Promise<Outcome[]> {
-  const { outcomes, pending } = await database.transaction((transaction) =>
+  return changeAndSettle(database, conversation.id, (transaction) =>
     appendIn(transaction, { database, conversation, batches, rules }),
   );
-  if (pending) await settlePending(database, pending);
-  return outcomes;
 }
 
 /** What one call of `append` was given. */
@@ -51,32 +49,30 @@ interface Asked {
   readonly rules: Rules;
 }
 
-interface Appended {
-  readonly outcomes: Outcome[];
-  /** For new members; to be settled once they are there. */
-  readonly pending?: Pending;
-}
-
-async function appendIn(transaction: Transaction, asked: Asked): Promise<Ending<Appended>> {
+async function appendIn(transaction: Transaction, asked: Asked): Promise<Changed<Outcome[]>> {
   const { conversation, batches, rules } = asked;
   const standing = await lock(transaction, asked);
   const nowMs = rules.nowMs();
   if (standing === undefined) return refuseAll(batches, { why: 'notMember', index: 0 });
   const { conversation: before, members } = standing;
   if (before.deletedAtMs > 0) return refuseAll(batches, { why: 'groupDeleted' });
-  const { outcomes, fresh } = await place(transaction, asked, termsOf(asked, standing, nowMs));
-  if (fresh.length === 0) return { value: { outcomes }, commit: false };
+  const { outcomes, fresh } = await insertFresh(
+    transaction,
+    asked,
+    termsOf(asked, standing, nowMs),
+  );
+  if (fresh.length === 0) return { value: outcomes };
 
   const change = { conversation, before, members, fresh, imported: !!rules.imported, nowMs };
   const joins = conversation.kind === 'group' && rules.senders === 'join';
-  const { joined, pending } = await writeSenders(transaction, change, joins);
+  const newcomers = await writeSenders(transaction, change, joins);
   await writeSideRows(transaction, change);
-  await update(transaction, change, joined);
-  return { value: { outcomes, ...(pending && { pending }) }, commit: true };
+  await update(transaction, change, newcomers.length);
+  return { value: outcomes, concerned: newcomers };
 }
 
-function refuseAll(batches: readonly Batch[], refused: Refusal): Ending<Appended> {
-  return { value: { outcomes: batches.map(() => ({ refused })) }, commit: false };
+function refuseAll(batches: readonly Batch[], refused: Refusal): Changed<Outcome[]> {
+  return { value: batches.map(() => ({ refused })) };
 }
 
 /** Locks the conversation until the transaction ends, and makes it where it is not there and may be made. */
@@ -113,16 +109,16 @@ function termsOf(
  * Inserts what is new. Mostly all is: so ids are looked up only where the unique key refused one,
  * or where repeats are expected.
  */
-async function place(
+async function insertFresh(
   transaction: Transaction,
   { database, conversation, batches }: Asked,
   terms: Terms,
-): Promise<Settled> {
+): Promise<Places> {
   if (terms.lastSeq === 0 || !expectRepeats.has(database)) {
-    const settled = settle(batches, new Map(), terms);
+    const places = placeBatches(batches, new Map(), terms);
     try {
-      await insert(transaction, conversation, settled.fresh);
-      return settled;
+      await insert(transaction, conversation, places.fresh);
+      return places;
     } catch (error) {
       if (!(error instanceof DuplicateKey)) throw error;
     }
@@ -130,9 +126,9 @@ async function place(
   const known = await findKnown(transaction, conversation, batches);
   if (known.size > 0) expectRepeats.add(database);
   else expectRepeats.delete(database);
-  const settled = settle(batches, known, terms);
-  await insert(transaction, conversation, settled.fresh);
-  return settled;
+  const places = placeBatches(batches, known, terms);
+  await insert(transaction, conversation, places.fresh);
+  return places;
 }
 
 /** What is stored under the ids of `batches`. */
@@ -169,10 +165,11 @@ async function insert(
 async function update(
   transaction: Transaction,
   { conversation, before, fresh, imported, nowMs }: Change,
-  joined: number,
+  newcomers: number,
 ): Promise<void> {
   const last = fresh.at(-1)!;
   const run = before.importedFromSeq || fresh[0]!.seq;
+  const joined = conversation.kind === 'group' ? newcomers : 0;
   const expires = before.expiring || fresh.some(({ message }) => message.expiresAtMs > 0n);
   await transaction.write(
     `UPDATE conversation SET last_seq = ?, last_sent_at_ms = ?, appended_at_ms = ?,

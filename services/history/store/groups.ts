@@ -1,5 +1,5 @@
 import type { Database, Session, Table, Value } from './database.ts';
-import { notePending, settlePending } from './pending.ts';
+import { changeAndSettle } from './pending.ts';
 import type { ConversationRow } from './standing.ts';
 import {
   CHANGE_LOG,
@@ -54,26 +54,18 @@ export async function purgeGroup(
 const CONTENTS = [THREAD, EXPIRY, HIDDEN, QUIET, IMPORTED, TIME_BLOCK, CHANGE_LOG, MESSAGE];
 
 /** @returns how many there were */
-async function purgeMembers(
-  database: Database,
-  conversationId: Buffer,
-  limit: number,
-): Promise<number> {
-  const pending = await database.transaction(async (transaction) => {
+function purgeMembers(database: Database, conversationId: Buffer, limit: number): Promise<number> {
+  return changeAndSettle(database, conversationId, async (transaction) => {
     const names = await transaction.rows<[Buffer]>(
       `SELECT user_name FROM member WHERE conversation_id = ? ORDER BY user_name LIMIT ${limit}`,
       [conversationId],
     );
-    const users = names.map(([name]) => name.toString());
-    const pending = await notePending(transaction, conversationId, users);
+    if (names.length === 0) return { value: 0 };
     await transaction.write('DELETE FROM member WHERE conversation_id = ? AND user_name IN (?)', [
-      conversationId,
-      names.flat(),
+      ...[conversationId, names.flat()],
     ]);
-    return { value: pending, commit: names.length > 0 };
+    return { value: names.length, concerned: names.map(([name]) => name.toString()) };
   });
-  await settlePending(database, pending);
-  return pending.notes.length;
 }
 
 /**

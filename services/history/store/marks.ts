@@ -1,5 +1,5 @@
-import type { Database, Ending, Session } from './database.ts';
-import { notePending, type Pending, settlePending } from './pending.ts';
+import type { Database } from './database.ts';
+import { changeAndSettle } from './pending.ts';
 
 /** How far a user is in a conversation. */
 export interface Marks {
@@ -13,45 +13,32 @@ export interface Marks {
  * raise them does not matter. Where nothing rises nothing is written. A read mark that rises is a
  * change for the user alone: it reaches their own revision.
  */
-export async function raiseMarks(
+export function raiseMarks(
   database: Database,
   conversationId: Buffer,
   user: string,
   atLeast: Marks,
 ): Promise<Marks> {
-  const { marks, pending } = await database.transaction((session) =>
-    raiseIn(session, conversationId, user, atLeast),
-  );
-  if (pending) await settlePending(database, pending);
-  return marks;
-}
-
-async function raiseIn(
-  session: Session,
-  conversationId: Buffer,
-  user: string,
-  atLeast: Marks,
-): Promise<Ending<{ marks: Marks; pending?: Pending }>> {
   const key = [conversationId, Buffer.from(user)];
-  const [row] = await session.rows<[number, number]>(
-    `SELECT read_seq, delivered_seq FROM member
-     WHERE conversation_id = ? AND user_name = ? FOR UPDATE`,
-    key,
-  );
-  if (row === undefined) return { value: { marks: NONE }, commit: false };
-  const [read, delivered] = row;
-  const readSeq = Math.max(read, atLeast.readSeq);
-  const deliveredSeq = Math.max(delivered, atLeast.deliveredSeq);
-  const marks = { readSeq, deliveredSeq };
-  if (readSeq === read && deliveredSeq === delivered) return { value: { marks }, commit: false };
-  await session.write(
-    `UPDATE member SET read_seq = ?, delivered_seq = ?
-     WHERE conversation_id = ? AND user_name = ?`,
-    [readSeq, deliveredSeq, ...key],
-  );
-  if (readSeq === read) return { value: { marks }, commit: true };
-  const pending = await notePending(session, conversationId, [user]);
-  return { value: { marks, pending }, commit: true };
+  return changeAndSettle(database, conversationId, async (transaction) => {
+    const [row] = await transaction.rows<[number, number]>(
+      `SELECT read_seq, delivered_seq FROM member
+       WHERE conversation_id = ? AND user_name = ? FOR UPDATE`,
+      key,
+    );
+    if (row === undefined) return { value: NONE };
+    const [read, delivered] = row;
+    const readSeq = Math.max(read, atLeast.readSeq);
+    const deliveredSeq = Math.max(delivered, atLeast.deliveredSeq);
+    const value = { readSeq, deliveredSeq };
+    if (readSeq === read && deliveredSeq === delivered) return { value };
+    await transaction.write(
+      `UPDATE member SET read_seq = ?, delivered_seq = ?
+       WHERE conversation_id = ? AND user_name = ?`,
+      [readSeq, deliveredSeq, ...key],
+    );
+    return { value, concerned: readSeq > read ? [user] : [] };
+  });
 }
 
 const NONE: Marks = { readSeq: 0, deliveredSeq: 0 };

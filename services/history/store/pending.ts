@@ -10,6 +10,33 @@ export interface Pending {
   readonly notes: readonly { readonly id: Buffer; readonly user: string }[];
 }
 
+/** What came of a change. */
+export interface Changed<T> {
+  readonly value: T;
+  /** Whose own revision has to rise; absent where nothing changed, and nothing is to be committed. */
+  readonly concerned?: readonly string[];
+}
+
+/**
+ * Runs `change` of a conversation as one transaction, and then what follows from it for those whom it
+ * concerns.
+ */
+export async function changeAndSettle<T>(
+  database: Database,
+  conversationId: Buffer,
+  change: (transaction: Transaction) => Promise<Changed<T>>,
+): Promise<T> {
+  const { value, pending } = await database.transaction(async (transaction) => {
+    const { value, concerned } = await change(transaction);
+    const pending = concerned?.length
+      ? await notePending(transaction, conversationId, concerned)
+      : undefined;
+    return { value: { value, pending }, commit: concerned !== undefined };
+  });
+  if (pending) await settlePending(database, pending);
+  return value;
+}
+
 /**
  * Notes, in the transaction of a change, that it has to reach these users' own revisions. What follows
  * is `settlePending`, after the commit: by whoever made the change, or by the sweep where they died.
@@ -58,15 +85,13 @@ export async function removePending(
   database: Database,
   { conversationId, notes }: Pending,
 ): Promise<void> {
-  for (let first = 0; first < notes.length; first += REMOVED_AT_ONCE) {
-    const ids = notes.slice(first, first + REMOVED_AT_ONCE).map(({ id }) => id);
-    await database.run((session) =>
-      session.write('DELETE FROM pending WHERE conversation_id = ? AND pending_id IN (?)', [
-        conversationId,
-        ids,
-      ]),
-    );
-  }
+  if (notes.length === 0) return;
+  const ids = notes.map(({ id }) => id);
+  await database.run((session) =>
+    session.write('DELETE FROM pending WHERE conversation_id = ? AND pending_id IN (?)', [
+      ...[conversationId, ids],
+    ]),
+  );
 }
 
 /**
@@ -90,8 +115,6 @@ export async function readPending(database: Database, from: Buffer): Promise<Pen
 
 /** Transactions of settling that run side by side. */
 const AT_ONCE = 4;
-
-const REMOVED_AT_ONCE = 500;
 
 /**
  * A reader who knows a user's revision knows all that it stands for: its row is locked until both are

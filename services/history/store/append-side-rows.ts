@@ -1,5 +1,5 @@
+import type { Change, Fresh } from './append-places.ts';
 import type { Transaction, Value } from './database.ts';
-import type { Change, Fresh } from './settle.ts';
 import { BLOCK_SEQS, EXPIRY, IMPORTED, QUIET, THREAD, TIME_BLOCK } from './tables.ts';
 
 /** Writes the rows of the side tables that come with messages: for most messages none. */

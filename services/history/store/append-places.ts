@@ -35,8 +35,8 @@ export interface Change {
   readonly nowMs: number;
 }
 
-/** What `settle` decided; `fresh` is to be inserted. */
-export interface Settled {
+/** Where messages are to stand; `fresh` is to be inserted. */
+export interface Places {
   readonly outcomes: Outcome[];
   readonly fresh: Fresh[];
 }
@@ -55,32 +55,32 @@ export interface Terms {
  * Gives every message of `batches` its place behind the last one, or finds it among `known`. Batches
  * build on each other; one that is refused leaves no trace.
  */
-export function settle(
+export function placeBatches(
   batches: readonly Batch[],
   known: Map<string, Known>,
   terms: Terms,
-): Settled {
+): Places {
   const fresh: Fresh[] = [];
   const outcomes = batches.map((batch): Outcome => {
-    const settled = settleBatch(batch, known, terms, terms.lastSeq + fresh.length + 1);
-    if (settled.refused) return { refused: settled.refused };
-    for (const entry of settled.fresh) {
+    const own = placeBatch(batch, known, terms, terms.lastSeq + fresh.length + 1);
+    if (own.refused) return { refused: own.refused };
+    for (const entry of own.fresh) {
       known.set(entry.message.id, knownOf(entry));
       fresh.push(entry);
     }
-    return { placed: settled.placed };
+    return { placed: own.placed };
   });
   return { outcomes, fresh };
 }
 
-type SettledBatch = { placed: Placed[]; fresh: Fresh[]; refused?: never } | { refused: Refusal };
+type PlacedBatch = { placed: Placed[]; fresh: Fresh[]; refused?: never } | { refused: Refusal };
 
-function settleBatch(
+function placeBatch(
   batch: Batch,
   known: ReadonlyMap<string, Known>,
   { mayWrite, skips }: Terms,
   firstSeq: number,
-): SettledBatch {
+): PlacedBatch {
   // Before all else: whoever may not write learns nothing of what is stored.
   const stranger = batch.findIndex(({ sender }) => !mayWrite(sender));
   if (stranger >= 0) return { refused: { why: 'notMember', index: stranger } };
