@@ -4,9 +4,12 @@ import { readFile } from 'node:fs/promises';
 import {
   BackscrollError,
   BackupClient,
+  DirectoryClient,
   HistoryClient,
+  HistoryVisibility,
   type ImportBatch,
   type Message,
+  Role,
   restore,
   snapshot,
 } from '@backscroll/clients';
@@ -37,7 +40,19 @@ strictEqual((await page.result).reachedOldest, true);
 strictEqual(MessageSchema.typeName, 'backscroll.history.v1.Message');
 // @ts-expect-error A pair is named by both.
 await rejects(history.sync({ peer: 'bob' }).collect(), BackscrollError);
+const { revision } = await history.edit({ user: user!, peer: 'bob', seq: 1, content: {} });
+const changes = await history.changes({ user: 'bob', peer: user!, sinceRevision: 0 }).collect();
+strictEqual(changes.messages[0]?.revision, revision);
+const { conversations } = await history.inbox({ user: user! }).collect();
+strictEqual(conversations[0]?.lastMessage?.seq, 2n);
 history.close();
+
+const directory = new DirectoryClient(HISTORY!);
+const club = { user: user!, group: `club of ${user}` };
+const settings = { historyVisibility: HistoryVisibility.LAST, visibleMessages: 5n };
+strictEqual((await directory.createGroup({ ...club, ...settings })).memberCount, 1);
+for await (const { role } of directory.members(club)) strictEqual(role, Role.OWNER);
+directory.close();
 
 const backups = new BackupClient(BACKUP!);
 strictEqual((await backups.age({ user: user! })).ageSeconds, -1);
