@@ -19,6 +19,7 @@ import {
 } from './gen/backscroll/backup/v1/backup_pb.ts';
 import { IncrementalUploader } from './incremental-uploader.ts';
 import { refuseTaken, writeNewFile } from './new-file.ts';
+import { pagesOf } from './pages.ts';
 import { ServiceClient } from './service-client.ts';
 import {
   type OpenUpload,
@@ -176,13 +177,11 @@ export class BackupClient extends ServiceClient {
 
   /** All backups of a database, newest first, asked for page by page as they are read. */
   async *list(options: Database & CallOptions): AsyncGenerator<Backup, void, undefined> {
-    let pageToken = '';
-    do {
+    const pages = pagesOf((pageToken) => {
       const request = create(ListBackupsRequestSchema, { ...databaseFields(options), pageToken });
-      const page = await callUnary(this.channel, methods.listBackups, request, options);
-      yield* page.backups;
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+      return callUnary(this.channel, methods.listBackups, request, options);
+    });
+    for await (const { backups } of pages) yield* backups;
   }
 
   /** How old the newest backup of a database is; `ageSeconds` is -1 where there was never one. */

@@ -22,6 +22,7 @@ import {
   SetRoleRequestSchema,
   UpdateGroupRequestSchema,
 } from './gen/backscroll/history/v1/directory_pb.ts';
+import { pagesOf } from './pages.ts';
 import { ServiceClient } from './service-client.ts';
 
 /** A group, and who acts; without `user` it is the calling service. */
@@ -120,18 +121,12 @@ export class DirectoryClient extends ServiceClient {
     request: GroupOf & { readonly pageSize?: number },
     options?: CallOptions,
   ): AsyncGenerator<Member, void, undefined> {
-    const { pageSize = 0 } = request;
-    let pageToken = '';
-    do {
-      const message = create(ListMembersRequestSchema, {
-        ...addressed(request),
-        pageSize,
-        pageToken,
-      });
-      const page = await callUnary(this.channel, methods.listMembers, message, options);
-      yield* page.members;
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+    const fields = { ...addressed(request), pageSize: request.pageSize ?? 0 };
+    const pages = pagesOf((pageToken) => {
+      const message = create(ListMembersRequestSchema, { ...fields, pageToken });
+      return callUnary(this.channel, methods.listMembers, message, options);
+    });
+    for await (const { members } of pages) yield* members;
   }
 
   /** Stores up to 500 profiles, each whole. */

@@ -2,6 +2,7 @@ import type {
   Conversation,
   ListConversationsResponse,
 } from './gen/backscroll/history/v1/inbox_pb.ts';
+import { pagesOf } from './pages.ts';
 
 /**
  * A user's conversations, those with the newest messages first, as they are read: page after page
@@ -18,20 +19,18 @@ export class Inbox implements AsyncIterable<Conversation> {
   }
 
   /** The answers of the service, one a page. */
-  async *pages(): AsyncGenerator<ListConversationsResponse, void, undefined> {
-    let pageToken = '';
-    do {
-      const page = await this.#fetch(pageToken);
-      yield page;
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+  pages(): AsyncGenerator<ListConversationsResponse, void, undefined> {
+    return pagesOf(this.#fetch);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Conversation, void, undefined> {
     for await (const { conversations } of this.pages()) yield* conversations;
   }
 
-  /** All conversations, each once, and the user revision from when they were first asked for. */
+  /**
+   * All conversations, each once and as it was given last, and the user revision from when they were
+   * first asked for: the next `sinceUserRevision`.
+   */
   async collect(): Promise<{ conversations: Conversation[]; userRevision: bigint }> {
     const byName = new Map<string, Conversation>();
     let userRevision = 0n;
