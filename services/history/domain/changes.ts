@@ -1,6 +1,6 @@
 import { failedPrecondition, type ServiceError } from '../../common/errors.ts';
 import { READ_BYTES, READ_ROWS } from '../limits.ts';
-import { type LoggedChange, readLog } from '../store/changes.ts';
+import { type LoggedChange, readLog } from '../store/change-log.ts';
 import type { Database, Session } from '../store/database.ts';
 import type { StoredMessage } from '../store/model.ts';
 import { type MessageRow, readFitting } from '../store/read.ts';

@@ -3,7 +3,7 @@ import type { StoredMessage } from '../store/model.ts';
 
 /** Tags of the protobuf fields that are written here: number × 8 + wire type. */
 const TAG = {
-  /** `SyncResponse.messages`. */
+  /** `SyncResponse.messages`, and `ChangesResponse.messages`. */
   messages: (1 << 3) | 2,
   /** `Message.seq`, and so on. */
   seq: 1 << 3,
@@ -13,8 +13,9 @@ const TAG = {
 } as const;
 
 /**
- * Copies stored messages into frames: encoded `SyncResponse`s. A message's body is not looked into;
- * what may have changed since it was stored is set behind it, as scalar fields.
+ * Copies stored messages into frames: encoded `SyncResponse`s, or `ChangesResponse`s, whose messages
+ * have the same field. A message's body is not looked into; what may have changed since it was stored
+ * is set behind it, as scalar fields.
  */
 export class FrameWriter {
   #messages: StoredMessage[] = [];

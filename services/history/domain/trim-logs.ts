@@ -1,5 +1,5 @@
+import { findOldChanges, forgetChanges } from '../store/change-log.ts';
 import type { Database } from '../store/database.ts';
-import { findOldChanges, forgetChanges } from '../store/log-trim.ts';
 
 /** Removes changes from before `beforeMs` from all logs; yields how many revisions after each transaction. */
 export async function* trimLogs(database: Database, beforeMs: number): AsyncGenerator<number> {

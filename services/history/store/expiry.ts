@@ -2,6 +2,7 @@ import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Transaction } from './database.ts';
 import type { MessageHead } from './heads.ts';
 import type { Place } from './model.ts';
+import { leaveThreads } from './rewrite.ts';
 import { MESSAGE } from './tables.ts';
 
 /** What is left of a message that has expired. */
@@ -49,9 +50,7 @@ export async function markSwept(
   conversationId: Buffer,
   seqs: readonly number[],
 ): Promise<void> {
-  await transaction.write('DELETE FROM thread WHERE conversation_id = ? AND seq IN (?)', [
-    ...[conversationId, seqs],
-  ]);
+  await leaveThreads(transaction, conversationId, seqs);
   await transaction.write('UPDATE expiry SET swept = 1 WHERE conversation_id = ? AND seq IN (?)', [
     ...[conversationId, seqs],
   ]);

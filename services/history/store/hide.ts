@@ -1,5 +1,5 @@
+import { logChange } from './change-log.ts';
 import type { Transaction } from './database.ts';
-import { log } from './rewrite.ts';
 import { HIDDEN } from './tables.ts';
 
 /**
@@ -21,7 +21,7 @@ export async function hide(
     'UPDATE member SET hides = 1 WHERE conversation_id = ? AND user_name = ?',
     [conversationId, name],
   );
-  await log(transaction, conversationId, revision, seqs, user, atMs);
+  await logChange(transaction, conversationId, revision, seqs, user, atMs);
 }
 
 /** Hides everything up to a seq from a user, for whom less was hidden so. */

@@ -1,6 +1,7 @@
+import { forgetFormer, logChange } from './change-log.ts';
 import type { Table, Transaction } from './database.ts';
 import type { MessageHead } from './heads.ts';
-import { CHANGE_LOG, QUIET, THREAD } from './tables.ts';
+import { QUIET, THREAD } from './tables.ts';
 
 /** What a message becomes, also what stays as it was; its `revision` is that of its former change. */
 export interface Rewritten extends MessageHead {
@@ -48,9 +49,9 @@ export async function rewrite(
     body: 'replace',
   });
   await rewriteSideRows(transaction, conversationId, messages);
-  await forget(transaction, conversationId, messages);
+  await forgetFormer(transaction, conversationId, messages);
   const seqs = messages.map(({ seq }) => seq);
-  await log(transaction, conversationId, revision, seqs, '', atMs);
+  await logChange(transaction, conversationId, revision, seqs, '', atMs);
 }
 
 async function rewriteSideRows(
@@ -59,10 +60,7 @@ async function rewriteSideRows(
   messages: readonly Rewritten[],
 ): Promise<void> {
   const seqs = messages.map(({ seq }) => seq);
-  await transaction.write('DELETE FROM thread WHERE conversation_id = ? AND seq IN (?)', [
-    conversationId,
-    seqs,
-  ]);
+  await leaveThreads(transaction, conversationId, seqs);
   const threads = messages
     .filter(({ thread }) => thread !== '')
     .map(({ thread, kinds, seq }) => [conversationId, Buffer.from(thread), kinds, seq]);
@@ -79,38 +77,13 @@ async function rewriteSideRows(
   await transaction.insert(QUIET, quiet, 'keep');
 }
 
-/** Removes former changes of messages from the log: it holds the latest of each alone. */
-async function forget(
+/** Takes messages out of their threads. */
+export async function leaveThreads(
   transaction: Transaction,
   conversationId: Buffer,
-  messages: readonly Rewritten[],
-): Promise<void> {
-  const byRevision = Map.groupBy(messages, ({ revision }) => revision);
-  byRevision.delete(0);
-  for (const [revision, changed] of byRevision) {
-    await transaction.write(
-      'DELETE FROM change_log WHERE conversation_id = ? AND revision = ? AND seq IN (?)',
-      [conversationId, revision, changed.map(({ seq }) => seq)],
-    );
-  }
-}
-
-/**
- * Logs a change of messages as `revision`, which becomes the conversation's. `user`: empty, or who
- * alone notices.
- */
-export async function log(
-  transaction: Transaction,
-  conversationId: Buffer,
-  revision: number,
   seqs: readonly number[],
-  user: string,
-  atMs: number,
 ): Promise<void> {
-  const rows = seqs.map((seq) => [conversationId, revision, seq, Buffer.from(user), atMs]);
-  await transaction.insert(CHANGE_LOG, rows, 'refuse');
-  await transaction.write('UPDATE conversation SET revision = ? WHERE conversation_id = ?', [
-    revision,
-    conversationId,
+  await transaction.write('DELETE FROM thread WHERE conversation_id = ? AND seq IN (?)', [
+    ...[conversationId, seqs],
   ]);
 }

@@ -3,7 +3,7 @@ import { Order } from '../../../clients/gen/backscroll/history/v1/history_pb.ts'
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { pair } from '../../../services/history/domain/conversation.ts';
 import { MESSAGE_BYTES } from '../../../services/history/limits.ts';
-import { callBy, importRuns, methodsOf } from './calls.ts';
+import { callAs, importRuns, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { encoded, readAll } from './messages.ts';
 
@@ -18,7 +18,7 @@ describe.each(engines)('what a message may be: %s', (_name, open) => {
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
     context = await open(stack);
-    alone = methodsOf(context, callBy({ user: self }));
+    alone = methodsOf(context, callAs(self));
   });
   afterEach(() => stack.disposeAsync());
 

@@ -3,7 +3,7 @@ import { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { append } from '../../../services/history/store/append.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { callBy, importRuns } from './calls.ts';
+import { callAs, importRuns } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
 import { actorsIn } from './directory.ts';
 import { databases, engines, migrated, never } from './engines.ts';
@@ -93,7 +93,7 @@ describe.each(engines)('whose messages are taken: %s', (_name, open) => {
     await expect(as('alice').say('alice', 'hi')).rejects.toMatchObject(notAMember);
     const runs = [{ conversation: toRoom, messages: [{ id: '1' }] }];
     await expect(importRuns(context, runs)).rejects.toMatchObject({ reason: 'GROUP_DELETED' });
-    const alice = callBy({ user: 'alice' });
+    const alice = callAs('alice');
     await expect(importRuns(context, runs, alice)).rejects.toMatchObject(notAMember);
   });
 

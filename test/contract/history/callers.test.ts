@@ -1,17 +1,7 @@
-import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  AppendRequestSchema,
-  SyncRequestSchema,
-  SyncResponseSchema,
-} from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import type { CallContext, Caller } from '../../../services/common/call.ts';
-import { createLogger } from '../../../services/common/logger.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
-import { append } from '../../../services/history/handlers/append.ts';
-import { sync } from '../../../services/history/handlers/sync.ts';
-import { importRuns } from './calls.ts';
-import { engines, never } from './engines.ts';
+import { callAs, importRuns, methodsOf } from './calls.ts';
+import { engines } from './engines.ts';
 
 describe.each(engines)('what a user may do: %s', (_name, open) => {
   const peer = { case: 'peer', value: 'bob' } as const;
@@ -24,25 +14,19 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
     context = await open(stack);
-    await as('service').append({ conversation: room, messages: [{ sender: 'alice' }] });
+    await as().append({ conversation: room, messages: [{ sender: 'alice' }] });
   });
   afterEach(() => stack.disposeAsync());
 
-  function as(who: string) {
-    const caller: Caller = who === 'service' ? { kind: who } : { kind: 'user', user: who };
-    const log = createLogger('test', 'silent');
-    const call: CallContext = { caller, signal: never, requestId: 'test', log };
+  /** A service (user: empty), or a user who calls themself. */
+  function as(user = '') {
+    const call = callAs(user);
+    const { append, sync } = methodsOf(context, call);
     return {
-      append: (request: MessageInitShape<typeof AppendRequestSchema>) =>
-        append(context, create(AppendRequestSchema, request), call),
+      append,
       import: (...runs: Parameters<typeof importRuns>[1]) => importRuns(context, runs, call),
-      async seqs(request: MessageInitShape<typeof SyncRequestSchema>) {
-        const frames = await Array.fromAsync(
-          sync(context, create(SyncRequestSchema, request), call),
-        );
-        return frames.flatMap((frame) =>
-          fromBinary(SyncResponseSchema, frame).messages.map(({ seq }) => Number(seq)),
-        );
+      async seqs(request: Parameters<typeof sync>[0]) {
+        return (await sync(request)).messages.map(({ seq }) => Number(seq));
       },
     };
   }
@@ -89,7 +73,7 @@ describe.each(engines)('what a user may do: %s', (_name, open) => {
       { conversation: room, messages },
     );
     expect(answer).toMatchObject({ batch: 1n, added: 4, repeated: 0 });
-    expect(await as('service').seqs({ conversation: room })).toEqual([3, 2, 1]);
+    expect(await as().seqs({ conversation: room })).toEqual([3, 2, 1]);
     await expect(as('bob').seqs({ user: 'bob', conversation: room })).rejects.toMatchObject(
       notAMember,
     );

@@ -25,19 +25,16 @@ import { never } from './engines.ts';
 
 const log = createLogger('test', 'silent');
 
-/** What a handler is told of a call that a service makes, or a user. */
-export function callBy(
-  who: 'service' | { user: string },
-  signal: AbortSignal = never,
-): CallContext {
-  const caller: Caller = who === 'service' ? { kind: who } : { kind: 'user', user: who.user };
+/** What a handler is told of a call that a user makes, or where nobody is named a service. */
+export function callAs(user = '', signal: AbortSignal = never): CallContext {
+  const caller: Caller = user === '' ? { kind: 'service' } : { kind: 'user', user };
   return { caller, signal, requestId: 'test', log };
 }
 
 /** The methods of the history service, called as over the wire, by a service where nothing else is said. */
 export function methodsOf(
   context: Pick<HistoryContext, 'database' | 'appends' | 'nowMs'>,
-  call: CallContext = callBy('service'),
+  call: CallContext = callAs(),
 ) {
   return {
     append: (request: MessageInitShape<typeof AppendRequestSchema>) =>
@@ -72,7 +69,7 @@ export function methodsOf(
 export async function importRuns(
   context: Pick<HistoryContext, 'database' | 'nowMs' | 'retentionMs'>,
   runs: NonNullable<MessageInitShape<typeof ImportRequestSchema>['runs']>,
-  call: CallContext = callBy('service'),
+  call: CallContext = callAs(),
 ): Promise<ImportResponse> {
   async function* requests() {
     yield create(ImportRequestSchema, { runs });

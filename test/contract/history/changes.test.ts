@@ -9,8 +9,8 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { changes } from '../../../services/history/handlers/changes.ts';
 import { FRAME_BYTES, FRAME_MESSAGES, READ_ROWS } from '../../../services/history/limits.ts';
-import { forgetChanges } from '../../../services/history/store/log-trim.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { forgetChanges } from '../../../services/history/store/change-log.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { appendAll, numbered } from './messages.ts';
 import { setMember } from './raw-rows.ts';
@@ -146,7 +146,7 @@ describe.each(engines)('telling what changed: %s', (_name, open) => {
   it('says when the log was shortened while it was read', async () => {
     await say(FRAME_MESSAGES + 5);
     await service.delete({ ...byAlice, ...forEveryone, upToSeq: BigInt(FRAME_MESSAGES + 5) });
-    const stream = changes(context, create(ChangesRequestSchema, byBob), callBy('service'));
+    const stream = changes(context, create(ChangesRequestSchema, byBob), callAs());
     expect(fromBinary(ChangesResponseSchema, (await stream.next()).value).messages).toHaveLength(
       FRAME_MESSAGES,
     );
@@ -159,7 +159,7 @@ describe.each(engines)('telling what changed: %s', (_name, open) => {
     await service.delete({ ...byAlice, ...forEveryone, upToSeq: BigInt(FRAME_MESSAGES) });
     await edit(FRAME_MESSAGES + 1, 'x');
     await edit(FRAME_MESSAGES + 2, 'x');
-    const stream = changes(context, create(ChangesRequestSchema, byBob), callBy('service'));
+    const stream = changes(context, create(ChangesRequestSchema, byBob), callAs());
     const frames = [];
     for await (const bytes of stream) {
       await edit(FRAME_MESSAGES + 2, 'y');
@@ -183,7 +183,7 @@ describe.each(engines)('telling what changed: %s', (_name, open) => {
     }
     const nowhere = { conversation: { ...room, value: 'nowhere' } };
     await expect(service.changes(nowhere)).rejects.toMatchObject({ reason: 'GROUP_NOT_FOUND' });
-    const eve = methodsOf(context, callBy({ user: 'eve' }));
+    const eve = methodsOf(context, callAs('eve'));
     for (const request of [byAlice, { conversation: room }]) {
       await expect(eve.changes(request)).rejects.toMatchObject({ reason: 'NOT_THE_CALLER' });
     }

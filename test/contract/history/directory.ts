@@ -14,7 +14,6 @@ import {
   UpdateGroupRequestSchema,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { Order } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import type { CallContext } from '../../../services/common/call.ts';
 import { Code } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { addMembers } from '../../../services/history/handlers/add-members.ts';
@@ -27,7 +26,7 @@ import { putProfiles } from '../../../services/history/handlers/put-profiles.ts'
 import { removeMembers } from '../../../services/history/handlers/remove-members.ts';
 import { setRole } from '../../../services/history/handlers/set-role.ts';
 import { updateGroup } from '../../../services/history/handlers/update-group.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 
 type Parts = Pick<HistoryContext, 'database' | 'appends' | 'nowMs'>;
 
@@ -90,11 +89,6 @@ export function profilesOf(context: Parts, user = '') {
       return (await getProfiles(context, request, call)).profiles;
     },
   };
-}
-
-/** A call by a service, or by the user who is named. */
-export function callAs(user: string): CallContext {
-  return callBy(user === '' ? 'service' : { user });
 }
 
 /** An error that names these fields. */

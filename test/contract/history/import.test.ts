@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { callBy, importRuns, methodsOf } from './calls.ts';
+import { callAs, importRuns, methodsOf } from './calls.ts';
 import { actorsIn } from './directory.ts';
 import { engines, never } from './engines.ts';
 
@@ -106,7 +106,7 @@ describe.each(engines)('importing: %s', (_name, open) => {
     await actorsIn(context, 'room')().create({ members: [{ user: 'alice' }] });
     const messages = [{ id: '1', sender: 'carol' }, { id: '2' }];
     const run = { ...toRoom, messages };
-    const alice = callBy({ user: 'alice' });
+    const alice = callAs('alice');
     expect(await importRuns(context, [run], alice)).toMatchObject({ added: 2 });
     await actorsIn(context, 'room')().remove('alice');
     await expect(importRuns(context, [run], alice)).rejects.toMatchObject({

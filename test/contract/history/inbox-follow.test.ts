@@ -7,7 +7,8 @@ import type { Database } from '../../../services/history/store/database.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { interrupted } from './counting.ts';
 import { engines } from './engines.ts';
-import { addConversations, addMember, inboxMethods, nameOf } from './inbox.ts';
+import { inboxMethods, nameOf } from './inbox.ts';
+import { addConversations, addMember } from './raw-rows.ts';
 
 const ROOMS = 4;
 

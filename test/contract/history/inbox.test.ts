@@ -11,10 +11,11 @@ import { INBOX_SLACK_MS } from '../../../services/history/limits.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
 import { engines } from './engines.ts';
-import { addConversations, addMember, addRows, inboxMethods, nameOf, type Row } from './inbox.ts';
+import { inboxMethods, nameOf } from './inbox.ts';
+import { addConversations, addMember, addRows, type Row } from './raw-rows.ts';
 
 const NOW_MS = 10_000_000;
 
@@ -309,7 +310,7 @@ describe.each(engines)('the inbox: %s', (_name, open) => {
   });
 
   it("is the caller's own, and somebody's", async () => {
-    const alice = inboxMethods(context, callBy({ user: 'alice' }));
+    const alice = inboxMethods(context, callAs('alice'));
     await expect(alice.list({ user: 'bob' })).rejects.toMatchObject({ reason: 'NOT_THE_CALLER' });
     await expect(inbox().list({})).rejects.toMatchObject({ reason: 'MISSING_FIELD' });
   });

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
 import { engines } from './engines.ts';
-import { addConversations, addMember, inboxMethods } from './inbox.ts';
-import { rowsOf } from './raw-rows.ts';
+import { inboxMethods } from './inbox.ts';
+import { addConversations, addMember, rowsOf } from './raw-rows.ts';
 
 describe.each(engines)('marking: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
@@ -165,7 +165,7 @@ describe.each(engines)('marking: %s', (_name, open) => {
 
   it('marks for users themselves alone, and needs one', async () => {
     await speak(10);
-    const alice = inboxMethods(context, callBy({ user: 'alice' }));
+    const alice = inboxMethods(context, callAs('alice'));
     await expect(alice.markRead({ ...ofBob, seq: 1n })).rejects.toMatchObject({
       reason: 'NOT_THE_CALLER',
     });

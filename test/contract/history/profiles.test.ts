@@ -7,7 +7,7 @@ import {
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { putProfiles } from '../../../services/history/handlers/put-profiles.ts';
 import { PROFILE } from '../../../services/history/limits.ts';
-import { callBy } from './calls.ts';
+import { callAs } from './calls.ts';
 import { invalid, profilesOf } from './directory.ts';
 import { engines } from './engines.ts';
 
@@ -50,7 +50,7 @@ describe.each(engines)('profiles: %s', (_name, open) => {
       putProfiles(
         { database: context.database, nowMs: () => nowMs },
         create(PutProfilesRequestSchema, { profiles: users.map((user) => ({ user })) }),
-        callBy('service'),
+        callAs(),
       );
     const times = async (sinceMs: bigint) =>
       Object.fromEntries(

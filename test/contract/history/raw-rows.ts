@@ -1,5 +1,6 @@
-import type { Database } from '../../../services/history/store/database.ts';
-import { TABLES } from '../../../services/history/store/tables.ts';
+import type { Database, Value } from '../../../services/history/store/database.ts';
+import { type Conversation, KIND, nameColumns } from '../../../services/history/store/model.ts';
+import { LEASE, TABLES } from '../../../services/history/store/tables.ts';
 
 /** Rows of a table that belong to a conversation, all columns. */
 export function rowsOf(
@@ -12,16 +13,23 @@ export function rowsOf(
   );
 }
 
-/** Every text and blob that stands anywhere in a database. */
-export async function allValues(database: Database): Promise<Uint8Array[]> {
-  const values: Uint8Array[] = [];
-  for (const { name } of TABLES) {
-    const rows = await database.run((session) =>
-      session.rows<unknown[]>(`SELECT * FROM ${name}`, []),
+/** All rows of all tables, in the order of their keys; but for who sweeps. */
+export async function allRows(database: Database): Promise<Record<string, unknown[][]>> {
+  const tables: Record<string, unknown[][]> = {};
+  for (const { name, key } of TABLES.filter((table) => table !== LEASE)) {
+    tables[name] = await database.run((session) =>
+      session.rows<unknown[]>(`SELECT * FROM ${name} ORDER BY ${key.join(', ')}`, []),
     );
-    values.push(...rows.flat().filter((value) => value instanceof Uint8Array));
   }
-  return values;
+  return tables;
+}
+
+/** Names of the tables in which a text stands, wherever in a value. */
+export async function tablesWith(database: Database, text: string): Promise<string[]> {
+  const holds = (rows: unknown[][]) =>
+    rows.flat().some((value) => value instanceof Uint8Array && Buffer.from(value).includes(text));
+  const tables = Object.entries(await allRows(database));
+  return tables.filter(([, rows]) => holds(rows)).map(([name]) => name);
 }
 
 /** Sets columns of a member row, such as `role = 0`. */
@@ -37,4 +45,50 @@ export function setMember(
       Buffer.from(user),
     ]),
   );
+}
+
+/** Columns of a row, the others as the schema has them. */
+export type Row = Readonly<Record<string, Value>>;
+
+/** Inserts rows as they are, all with the columns of the first. */
+export function addRows(database: Database, name: string, rows: readonly Row[]): Promise<void> {
+  const columns = Object.keys(rows[0] ?? {});
+  const values = rows.map((row) => columns.map((column) => row[column]!));
+  return database.run((session) =>
+    session.insert({ name, columns, key: columns }, values, 'refuse'),
+  );
+}
+
+/** Conversations that have `lastSeq` messages by their rows alone: none of them is stored. */
+export function addConversations(
+  database: Database,
+  conversations: readonly Conversation[],
+  lastSeq: number,
+  others: Row = {},
+): Promise<void> {
+  const rows = conversations.map((conversation): Row => {
+    const [name_a, name_b] = nameColumns(conversation);
+    return {
+      ...{ conversation_id: conversation.id, kind: KIND[conversation.kind], name_a, name_b },
+      ...{ last_seq: lastSeq, floor_seq: 1, revision: 0, last_sent_at_ms: lastSeq },
+      ...others,
+    };
+  });
+  return addRows(database, 'conversation', rows);
+}
+
+/** A user in conversations, by both rows of each. */
+export async function addMember(
+  database: Database,
+  conversations: readonly Conversation[],
+  user: string,
+  others: Row = {},
+): Promise<void> {
+  const keys = conversations.map(({ id }) => ({
+    user_name: Buffer.from(user),
+    conversation_id: id,
+  }));
+  await addRows(database, 'membership', keys);
+  const rows = keys.map((key) => ({ ...key, ...others }));
+  await addRows(database, 'member', rows);
 }

@@ -12,7 +12,7 @@ import { sync } from '../../../services/history/handlers/sync.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { KIND, nameColumns } from '../../../services/history/store/model.ts';
 import { CONVERSATION } from '../../../services/history/store/tables.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, importAll, numbered } from './messages.ts';
 import { rowsOf } from './raw-rows.ts';
@@ -175,7 +175,7 @@ describe.each(engines)('retention: %s', (_name, open) => {
     const count = 5_000;
     await importAll(context.database, chat, numbered('a', count));
     const request = create(SyncRequestSchema, { ...ofChat, count });
-    const stream = sync(context, request, callBy('service'));
+    const stream = sync(context, request, callAs());
     const first = fromBinary(SyncResponseSchema, (await stream.next()).value);
     await retainAt(1e6);
     const rest = (await Array.fromAsync(stream)).map((bytes) =>

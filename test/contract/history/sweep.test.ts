@@ -12,8 +12,8 @@ import { methodsOf } from './calls.ts';
 import { actorsIn } from './directory.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
-import { rowsOf } from './raw-rows.ts';
-import { allRows, sweepAt } from './sweeps.ts';
+import { allRows, rowsOf } from './raw-rows.ts';
+import { sweepAt } from './sweeps.ts';
 
 /** When the world below was made. */
 const thenMs = 1_000_000;
@@ -66,7 +66,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
   it('does all jobs, and what it leaves is right', async () => {
     await fill(context);
     await sweepAt(context, nowMs, rules);
-    const rows = await allRows(context);
+    const rows = await allRows(context.database);
     const names = JSON.stringify(rows.member).concat(JSON.stringify(rows.membership));
     expect(names).not.toContain(JSON.stringify(Buffer.from('alice')));
     expect(rows.erasure).toEqual([]);
@@ -91,7 +91,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     const smooth = await open(stack);
     await fill(smooth);
     await sweepAt(smooth, nowMs, rules);
-    const expected = await allRows(smooth);
+    const expected = await allRows(smooth.database);
 
     await fill(context);
     let deaths = 0;
@@ -107,7 +107,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     }
     expect(deaths).toBeGreaterThan(20);
     await sweepAt(context, nowMs, rules);
-    expect(await allRows(context)).toEqual(expected);
+    expect(await allRows(context.database)).toEqual(expected);
   });
 
   it('ends alike when several sweep at once', async () => {
@@ -116,7 +116,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     await sweepAt(alone, nowMs, rules);
     await fill(context);
     await Promise.all([1, 2, 3].map(() => sweepAt(context, nowMs, rules)));
-    expect(await allRows(context)).toEqual(await allRows(alone));
+    expect(await allRows(context.database)).toEqual(await allRows(alone.database));
   });
 
   it('raises the revisions that a change was to raise whose maker died', async () => {
@@ -124,12 +124,12 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     const parts = { database: dying, appends: context.appends, nowMs: Date.now };
     const rooms = actorsIn(context, 'room')();
     await rooms.create({ members: [{ user: 'alice' }, { user: 'bob' }] });
-    const before = await allRows(context);
+    const before = await allRows(context.database);
     await expect(actorsIn(parts, 'room')().add('carol')).rejects.toThrow(Died);
     await expect(actorsIn(parts, 'room')().remove('bob')).rejects.toThrow(Died);
-    expect((await allRows(context)).pending).toHaveLength(2);
+    expect((await allRows(context.database)).pending).toHaveLength(2);
     await sweepAt(context, nowMs);
-    const after = await allRows(context);
+    const after = await allRows(context.database);
     expect(after.pending).toEqual([]);
     const revisions = new Map(after.account!.map(([user, revision]) => [String(user), revision]));
     expect(revisions.get('carol')).toBe(1);
@@ -140,7 +140,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     await fill(context);
     await actorsIn(context, 'room')().delete();
     await sweepAt(context, nowMs, { changesMs: 1e9 });
-    const rows = await allRows(context);
+    const rows = await allRows(context.database);
     const holding = Object.entries(rows).filter(([, rows]) =>
       rows.some((row) => row.some((value) => Buffer.isBuffer(value) && value.equals(room.id))),
     );
@@ -154,7 +154,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     const fails = (sql: string) => sql.includes('FROM change_log');
     const database = new BreakingDatabase(context.database, fails);
     await expect(sweepAt({ database }, nowMs, rules)).rejects.toThrow('some of a sweep failed');
-    const rows = await allRows(context);
+    const rows = await allRows(context.database);
     expect(rows.erasure).toHaveLength(1);
     expect(rows.expiry!.some(([, , , swept]) => swept === 1)).toBe(true);
   });

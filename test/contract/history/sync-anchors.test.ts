@@ -12,7 +12,7 @@ import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { writeIntervals } from '../../../services/history/store/intervals.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { BLOCK_SEQS, HIDDEN } from '../../../services/history/store/tables.ts';
-import { callBy, methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { engines } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 import { setMember } from './raw-rows.ts';
@@ -187,7 +187,7 @@ describe.each(engines)('anchors of pages: %s', (_name, open) => {
       const conversation = { case: 'group', value: name } as const;
       const anchor = { case: 'aroundMessageId', value: 'a3' } as const;
       for (const request of [{ conversation }, { conversation, anchor }]) {
-        const stranger = methodsOf(context, callBy({ user: 'eve' })).sync({
+        const stranger = methodsOf(context, callAs('eve')).sync({
           user: 'eve',
           ...request,
         });

@@ -6,7 +6,8 @@ import type { Closed } from '../../../services/history/store/intervals.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
 import { engines } from './engines.ts';
-import { addConversations, addMember, inboxMethods, nameOf } from './inbox.ts';
+import { inboxMethods, nameOf } from './inbox.ts';
+import { addConversations, addMember } from './raw-rows.ts';
 
 const NOW_MS = 1_000_000;
 

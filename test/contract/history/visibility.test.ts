@@ -8,8 +8,8 @@ import {
 import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { ServiceError } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
-import { methodsOf } from './calls.ts';
-import { actorsIn, callAs, notAMember } from './directory.ts';
+import { callAs, methodsOf } from './calls.ts';
+import { actorsIn, notAMember } from './directory.ts';
 import { engines } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 
