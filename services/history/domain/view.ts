@@ -114,7 +114,8 @@ function seen(
   const lastSeq = former ? (open.at(-1)?.to ?? 0) : end;
   return {
     intervals: clip(open, firstSeq, lastSeq),
-    floorSeq: firstSeq,
+    // How far retention got after their time is nothing for former members.
+    floorSeq: Math.min(firstSeq, lastSeq + 1),
     lastSeq,
     revision,
     logRevision,

@@ -8,6 +8,7 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { GROUP } from '../../../services/history/limits.ts';
 import { purgeGroup } from '../../../services/history/store/groups.ts';
+import { removeOldest } from '../../../services/history/store/retention.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
@@ -224,6 +225,16 @@ describe.each(engines)('members: %s', (_name, open) => {
         expect(seen.texts).toEqual(all.texts.slice(0, intervals?.at(-1)?.to ?? 0));
       }
     });
+  });
+
+  it('learns no more of what comes, who left, when retention has removed it', async () => {
+    await as().say('owner', 'one', 'two');
+    await as('mod').remove('bob');
+    await as().say('owner', ...Array.from({ length: 8 }, (_, n) => `later ${n}`));
+    await context.database.run((session) => removeOldest(session, id, { from: 1, to: 9 }));
+    const { texts, result } = await as('bob').read();
+    expect(texts).toEqual([]);
+    expect(result).toMatchObject({ ...{ fromSeq: 3n, toSeq: 2n }, lastSeq: 2n, floorSeq: 3n });
   });
 
   it('sees both parts again, who comes back often', async () => {
