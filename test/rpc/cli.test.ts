@@ -113,7 +113,16 @@ describe('import and export', () => {
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toBe('messages added: 6, there already: 1\n');
     const second = await withInput(ndjson, 'import', '-', '--json');
-    expect(jsonOf(second.stdout)).toEqual([{ batches: 1, added: 0, repeated: 7 }]);
+    expect(jsonOf(second.stdout)).toEqual([{ batches: 1, added: 0, repeated: 7, skipped: 0 }]);
+  });
+
+  it('tells what has expired, and was left out', async () => {
+    const line = { group: 'gone', id: '1', sender: 'ann', expiresAtMs: '1000' };
+    const { code, stdout } = await withInput(JSON.stringify(line), 'import', '-');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: 'messages added: 0, there already: 0, expired or too old: 1\n',
+    });
   });
 
   it('exports what import takes back', async () => {

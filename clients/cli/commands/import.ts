@@ -42,7 +42,7 @@ async function importFiles(
   const bytes = await totalBytes(files);
   const onRead = (readBytes: number) => progress.update(readBytes, bytes);
   const unanswered: Batch[] = [];
-  const done = { batches: 0, added: 0, repeated: 0 };
+  const done = { batches: 0, added: 0, repeated: 0, skipped: 0 };
   let fault: { error: unknown } | undefined;
   const lines = untilFault(readFiles(files, context.signal, onRead), (error) => {
     fault = { error };
@@ -55,6 +55,7 @@ async function importFiles(
       done.batches += 1;
       done.added += answer.added;
       done.repeated += answer.repeated;
+      done.skipped += answer.skipped;
       progress.note(summaryOf(done));
     }
     if (fault) throw fault.error;
@@ -68,8 +69,15 @@ async function importFiles(
   await context.output.line(options.json ? JSON.stringify(done) : summaryOf(done));
 }
 
-function summaryOf({ added, repeated }: { added: number; repeated: number }): string {
-  return `messages added: ${added}, there already: ${repeated}`;
+interface Counts {
+  readonly added: number;
+  readonly repeated: number;
+  readonly skipped: number;
+}
+
+function summaryOf({ added, repeated, skipped }: Counts): string {
+  const left = skipped > 0 ? `, expired or too old: ${skipped}` : '';
+  return `messages added: ${added}, there already: ${repeated}${left}`;
 }
 
 /** Bytes of the files; 0, which shows no progress, where that can't be known. */
