@@ -1,7 +1,6 @@
 import type { Conversation } from '../store/model.ts';
 import { group, pair } from './conversation.ts';
-import type { Faults } from './faults.ts';
-import { checkName } from './names.ts';
+import { checkName, type Faults } from './faults.ts';
 
 /** How requests name a conversation, and for whom they are made. */
 export interface Address {

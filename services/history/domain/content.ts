@@ -7,8 +7,7 @@ import {
   type Location,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { CONTENT, MESSAGE_ID_BYTES } from '../limits.ts';
-import { type At, checkBytes, checkEnum, checkMost, type Faults } from './faults.ts';
-import { checkName } from './names.ts';
+import { type At, checkBytes, checkEnum, checkMost, checkName, type Faults } from './faults.ts';
 
 /** Notes what is wrong with a message's content. Texts may hold anything; the message's size bounds them. */
 export function checkContent(faults: Faults, at: At, content: Content): void {

@@ -1,4 +1,5 @@
 import { Code, type FieldFault, type Reason, ServiceError } from '../../common/errors.ts';
+import { nameFault } from '../../common/names.ts';
 
 /** Collects all that is wrong with a request, so that it can be mended in one go. */
 export class Faults {
@@ -66,4 +67,10 @@ export function checkKnown(
   if (!Object.values(names).includes(value)) {
     faults.add('INVALID_FIELD', at(), 'is no value that is known here');
   }
+}
+
+/** Notes what is wrong with the name of a user or group; an empty one is missing. */
+export function checkName(faults: Faults, at: At, name: string): void {
+  const fault = nameFault(name);
+  if (fault) faults.add(fault.reason, at(), fault.description);
 }

@@ -9,8 +9,7 @@ import {
 import { GROUP } from '../limits.ts';
 import type { Conversation } from '../store/model.ts';
 import { type ConversationRow, ROLE, VISIBILITY } from '../store/standing.ts';
-import { type At, checkBytes, checkKnown, checkMost, type Faults } from './faults.ts';
-import { checkName } from './names.ts';
+import { type At, checkBytes, checkKnown, checkMost, checkName, type Faults } from './faults.ts';
 
 /** Settings of a group as requests give them. */
 export interface GivenSettings {

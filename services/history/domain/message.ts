@@ -10,9 +10,8 @@ import {
 import { MESSAGE_BYTES, MESSAGE_ID_BYTES } from '../limits.ts';
 import type { Conversation, NewMessage } from '../store/model.ts';
 import { checkContent } from './content.ts';
-import { type At, checkBytes, type Faults } from './faults.ts';
+import { type At, checkBytes, checkName, type Faults } from './faults.ts';
 import { isQuiet, kindsOf } from './kinds.ts';
-import { checkName } from './names.ts';
 
 /** Notes what is wrong with a message that a sender gave, its size apart. */
 export function checkMessage(faults: Faults, at: At, message: Message): void {

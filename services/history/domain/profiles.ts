@@ -5,8 +5,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { PROFILE } from '../limits.ts';
 import type { StoredProfile } from '../store/profiles.ts';
-import { type At, checkBytes, checkMost, type Faults } from './faults.ts';
-import { checkName } from './names.ts';
+import { type At, checkBytes, checkMost, checkName, type Faults } from './faults.ts';
 
 /** Notes what is wrong with a profile. */
 export function checkProfile(faults: Faults, at: At, profile: Profile): void {

@@ -7,8 +7,7 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { eraseUser as erase } from '../domain/erase-user.ts';
-import { Faults } from '../domain/faults.ts';
-import { checkName } from '../domain/names.ts';
+import { checkName, Faults } from '../domain/faults.ts';
 import { checkCaller } from './authorize.ts';
 
 /** Erases a user; where the caller goes away before the end, the sweep goes on. */

@@ -7,8 +7,7 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
 import type { HistoryContext } from '../context.ts';
-import { checkMost, Faults } from '../domain/faults.ts';
-import { checkName } from '../domain/names.ts';
+import { checkMost, checkName, Faults } from '../domain/faults.ts';
 import { profileMessage } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
 import { readProfiles, type StoredProfile } from '../store/profiles.ts';

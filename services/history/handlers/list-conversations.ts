@@ -8,12 +8,11 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
-import { Faults } from '../domain/faults.ts';
+import { checkName, Faults } from '../domain/faults.ts';
 import { type InboxQuery, readInbox } from '../domain/inbox.ts';
 import type { InboxEntry, Shown } from '../domain/inbox-entries.ts';
 import { readProgress, writeProgress } from '../domain/inbox-token.ts';
 import { marksTold } from '../domain/marks.ts';
-import { checkName } from '../domain/names.ts';
 import { decodeStored } from '../domain/stored-message.ts';
 import { INBOX_PAGE_DEFAULT, INBOX_PAGE_MAX } from '../limits.ts';
 import type { Conversation } from '../store/model.ts';

@@ -59,6 +59,12 @@ export async function clearSenders(
   );
 }
 
+/** Tables that tell what a user hid, and by what. */
+const HIDDEN_BY_USER = [
+  ['hidden', 'seq'],
+  ['change_log', 'revision'],
+] as const;
+
 /** Removes some of what tells that a user hid messages. @returns whether there was any */
 export async function removeHidden(
   session: Session,
@@ -66,25 +72,20 @@ export async function removeHidden(
   user: string,
 ): Promise<boolean> {
   const key = [conversationId, Buffer.from(user)];
-  const hidden = await session.rows<[number]>(
-    `SELECT seq FROM hidden WHERE conversation_id = ? AND user_name = ?
-     ORDER BY seq LIMIT ${SWEPT_AT_ONCE}`,
-    key,
-  );
-  await session.write(
-    'DELETE FROM hidden WHERE conversation_id = ? AND user_name = ? AND seq IN (?)',
-    [...key, hidden.flat()],
-  );
-  const logged = await session.rows<[number]>(
-    `SELECT revision FROM change_log WHERE conversation_id = ? AND user_name = ?
-     ORDER BY revision LIMIT ${SWEPT_AT_ONCE}`,
-    key,
-  );
-  await session.write(
-    'DELETE FROM change_log WHERE conversation_id = ? AND user_name = ? AND revision IN (?)',
-    [...key, [...new Set(logged.flat())]],
-  );
-  return hidden.length + logged.length > 0;
+  let found = 0;
+  for (const [table, column] of HIDDEN_BY_USER) {
+    const rows = await session.rows<[number]>(
+      `SELECT ${column} FROM ${table} WHERE conversation_id = ? AND user_name = ?
+       ORDER BY ${column} LIMIT ${SWEPT_AT_ONCE}`,
+      key,
+    );
+    await session.write(
+      `DELETE FROM ${table} WHERE conversation_id = ? AND user_name = ? AND ${column} IN (?)`,
+      [...key, [...new Set(rows.flat())]],
+    );
+    found += rows.length;
+  }
+  return found > 0;
 }
 
 /**

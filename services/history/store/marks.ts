@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import type { Database, Session } from './database.ts';
 import { changeAndSettle } from './pending.ts';
 
 /** How far a user is in a conversation. */
@@ -32,13 +32,23 @@ export function raiseMarks(
     const deliveredSeq = Math.max(delivered, atLeast.deliveredSeq);
     const value = { readSeq, deliveredSeq };
     if (readSeq === read && deliveredSeq === delivered) return { value };
-    await transaction.write(
-      `UPDATE member SET read_seq = ?, delivered_seq = ?
-       WHERE conversation_id = ? AND user_name = ?`,
-      [readSeq, deliveredSeq, ...key],
-    );
+    await writeMarks(transaction, conversationId, user, value);
     return { value, concerned: readSeq > read ? [user] : [] };
   });
+}
+
+/** Sets the marks of a member whose row is locked. */
+export function writeMarks(
+  session: Session,
+  conversationId: Buffer,
+  user: string,
+  { readSeq, deliveredSeq }: Marks,
+): Promise<void> {
+  return session.write(
+    `UPDATE member SET read_seq = ?, delivered_seq = ?
+     WHERE conversation_id = ? AND user_name = ?`,
+    [readSeq, deliveredSeq, conversationId, Buffer.from(user)],
+  );
 }
 
 const NONE: Marks = { readSeq: 0, deliveredSeq: 0 };

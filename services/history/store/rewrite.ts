@@ -1,7 +1,7 @@
 import { forgetFormer, logChange } from './change-log.ts';
 import type { Table, Transaction } from './database.ts';
 import type { MessageHead } from './heads.ts';
-import { QUIET, THREAD } from './tables.ts';
+import { MESSAGE, QUIET, THREAD } from './tables.ts';
 
 /** What a message becomes, also what stays as it was; its `revision` is that of its former change. */
 export interface Rewritten extends MessageHead {
@@ -12,14 +12,10 @@ export interface Rewritten extends MessageHead {
   readonly isQuiet: boolean;
 }
 
-/** A message row with what may change later. */
+/** A message row with what changes later. */
 const WHOLE_MESSAGE: Table = {
-  name: 'message',
-  columns: [
-    ...['conversation_id', 'seq', 'message_id', 'sender', 'sent_at_ms'],
-    ...['content_hash', 'kinds', 'edited_at_ms', 'deleted_at_ms', 'revision', 'body'],
-  ],
-  key: ['conversation_id', 'seq'],
+  ...MESSAGE,
+  columns: [...MESSAGE.columns, 'edited_at_ms', 'deleted_at_ms', 'revision'],
 };
 
 /**
@@ -36,17 +32,17 @@ export async function rewrite(
   // All are there: as an upsert, any number of them is one statement.
   const rows = messages.map((message) => [
     ...[conversationId, message.seq, Buffer.from(message.id), Buffer.from(message.sender)],
-    ...[message.sentAtMs, message.contentHash, message.kinds, message.editedAtMs],
-    ...[message.deletedAtMs, revision, message.body],
+    ...[message.sentAtMs, message.contentHash, message.body, message.kinds],
+    ...[message.editedAtMs, message.deletedAtMs, revision],
   ]);
   await transaction.insert(WHOLE_MESSAGE, rows, {
     sender: 'replace',
     content_hash: 'replace',
+    body: 'replace',
     kinds: 'replace',
     edited_at_ms: 'replace',
     deleted_at_ms: 'replace',
     revision: 'replace',
-    body: 'replace',
   });
   await rewriteSideRows(transaction, conversationId, messages);
   await forgetFormer(transaction, conversationId, messages);

@@ -19,25 +19,30 @@ export function inboxMethods(
 ) {
   const list = (request: MessageInitShape<typeof ListConversationsRequestSchema>) =>
     listConversations(context, create(ListConversationsRequestSchema, request), call);
+  /** All pages; `between` runs after each that is not the last. */
+  async function pages(
+    request: MessageInitShape<typeof ListConversationsRequestSchema>,
+    between: (page: ListConversationsResponse) => Promise<void> = async () => {},
+  ): Promise<ListConversationsResponse[]> {
+    const all = [await list(request)];
+    for (let page = all[0]!; page.nextPageToken !== ''; ) {
+      await between(page);
+      page = await list({ ...request, pageToken: page.nextPageToken });
+      all.push(page);
+    }
+    return all;
+  }
   return {
     list,
+    pages,
+    /** The names of all conversations, page by page. */
+    async names(request: MessageInitShape<typeof ListConversationsRequestSchema>) {
+      return (await pages(request)).map(({ conversations }) => conversations.map(nameOf));
+    },
     markRead: (request: MessageInitShape<typeof MarkReadRequestSchema>) =>
       markRead(context, create(MarkReadRequestSchema, request), call),
     markDelivered: (request: MessageInitShape<typeof MarkDeliveredRequestSchema>) =>
       markDelivered(context, create(MarkDeliveredRequestSchema, request), call),
-    /** All pages; `between` runs after each that is not the last. */
-    async pages(
-      request: MessageInitShape<typeof ListConversationsRequestSchema>,
-      between: (page: ListConversationsResponse) => Promise<void> = async () => {},
-    ): Promise<ListConversationsResponse[]> {
-      const pages = [await list(request)];
-      for (let page = pages[0]!; page.nextPageToken !== ''; ) {
-        await between(page);
-        page = await list({ ...request, pageToken: page.nextPageToken });
-        pages.push(page);
-      }
-      return pages;
-    },
   };
 }
 

@@ -1,3 +1,4 @@
+import { group } from '../../../services/history/domain/conversation.ts';
 import type { Database, Value } from '../../../services/history/store/database.ts';
 import { type Conversation, KIND, nameColumns } from '../../../services/history/store/model.ts';
 import { LEASE, TABLES } from '../../../services/history/store/tables.ts';
@@ -91,4 +92,16 @@ export async function addMember(
   await addRows(database, 'membership', keys);
   const rows = keys.map((key) => ({ ...key, ...others }));
   await addRows(database, 'member', rows);
+}
+
+/** A group that a user is in, with `lastSeq` messages, by its rows alone. */
+export async function addRoom(
+  database: Database,
+  user: string,
+  name: string,
+  lastSeq: number,
+  others: { readonly conversation?: Row; readonly member?: Row } = {},
+): Promise<void> {
+  await addConversations(database, [group(name)], lastSeq, others.conversation);
+  await addMember(database, [group(name)], user, others.member);
 }
