@@ -4,6 +4,7 @@ import { createReadStream, statSync } from 'node:fs';
 import type { Client } from 'minio';
 import { type Connection, createConnection, type FieldPacket } from 'mysql2/promise';
 import { group } from '../../services/history/domain/conversation.ts';
+import { CONVERSATION_COLUMNS, MEMBER_COLUMNS } from '../../services/history/store/standing.ts';
 import { minioClient } from '../support/minio.ts';
 import { seconds } from './measure.ts';
 import { serveJobs } from './worker.ts';
@@ -160,7 +161,7 @@ async function readFilePage(conversation: Buffer, before: number): Promise<unkno
   return rows as unknown[][];
 }
 
-/** One transaction: the conversation's lock, the message, its sender's marks, the conversation's end. */
+/** The statements of one `Append`: the lock, the message, its sender's marks, the conversation's end. */
 async function appendOne(
   session: Connection,
   id: Buffer,
@@ -169,12 +170,13 @@ async function appendOne(
 ): Promise<void> {
   const sender = Buffer.from(`writer ${writer}`);
   const [rows] = await session.execute(
-    `SELECT last_seq, read_seq FROM conversation
-     LEFT JOIN member ON member.conversation_id = conversation.conversation_id AND user_name = ?
+    `SELECT ${CONVERSATION_COLUMNS}, ${MEMBER_COLUMNS} FROM conversation
+     LEFT JOIN member ON member.conversation_id = conversation.conversation_id
+       AND member.user_name IN (?, ?)
      WHERE conversation.conversation_id = ? FOR UPDATE`,
-    [sender, id],
+    [sender, sender, id],
   );
-  const seq = (rows as [number, number][])[0]![0] + 1;
+  const seq = (rows as [number][])[0]![0] + 1;
   const text = Buffer.from(`message ${n}, singly, as long as it is when it is encoded`);
   await session.execute(
     `INSERT INTO message
@@ -183,14 +185,15 @@ async function appendOne(
     [id, seq, Buffer.from(randomUUID()), sender, Date.now(), randomBytes(16), text],
   );
   await session.execute(
-    `INSERT INTO member (conversation_id, user_name, read_seq, delivered_seq) VALUES (?, ?, ?, ?)
-     ON DUPLICATE KEY UPDATE read_seq = VALUES(read_seq), delivered_seq = VALUES(delivered_seq)`,
-    [id, sender, seq, seq],
+    `UPDATE member SET read_seq = ?, delivered_seq = ?
+     WHERE conversation_id = ? AND user_name = ?`,
+    [seq, seq, id, sender],
   );
   await session.execute(
-    `UPDATE conversation SET last_seq = ?, last_sent_at_ms = ?, appended_at_ms = ?
+    `UPDATE conversation SET last_seq = ?, last_sent_at_ms = ?, appended_at_ms = ?,
+       imported_from_seq = ?, expiring = ?, member_count = ?, incomplete = 0
      WHERE conversation_id = ?`,
-    [seq, Date.now(), Date.now(), id],
+    [seq, Date.now(), Date.now(), 0, 0, 1, id],
   );
   await session.query('COMMIT');
 }
