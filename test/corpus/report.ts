@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { Progress } from '../support/progress.ts';
 
 /** Counts what passed and what failed, and prints it as it comes. */
@@ -42,5 +43,5 @@ export class Report {
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return error instanceof Error ? inspect(error) : String(error);
 }

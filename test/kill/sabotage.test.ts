@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BackupStorm } from '../support/chaos/backup-storm.ts';
+import { CopyStorm } from '../support/chaos/copy-storm.ts';
 import { HistoryStorm } from '../support/chaos/history-storm.ts';
 import { rageRound, type Victim } from '../support/chaos/storm.ts';
 import { ServiceVictim } from '../support/chaos/victims.ts';
@@ -43,6 +44,26 @@ describe('a storm notices', () => {
     });
     using storm = new HistoryStorm(name, service.address, [[victim]]);
     await expect(rageRound(storm, new Random(1), 1)).rejects.toThrow(fault);
+  });
+
+  test.each([
+    ['members let in to all', `UPDATE member SET intervals = CAST('[[1]]' AS BLOB), role = 1`],
+    ['inboxes that were emptied', 'DELETE FROM membership'],
+    ['marks that fell', 'UPDATE member SET read_seq = 0, delivered_seq = 0'],
+    ['changes that nobody is told', 'DELETE FROM change_log'],
+  ])('%s', async (name, statements) => {
+    const path = join(folder, `${name}.db`);
+    const env = { HISTORY_DATABASE_URL: `sqlite:${path}` };
+    await using service = await ServiceVictim.launch('history', env);
+    let deaths = 0;
+    const victim = sabotaged(service, () => {
+      // Before the first there may be little to damage.
+      if (++deaths < 2) return;
+      using database = new DatabaseSync(path);
+      database.exec(statements);
+    });
+    using storm = new CopyStorm(name, [service.address], [[victim]], 600);
+    await expect(rageRound(storm, new Random(1), 2)).rejects.toThrow(/broken|failed/);
   });
 
   test.each([

@@ -21,7 +21,7 @@ export interface Asking {
 /** Runs `check` of each item, some side by side, and collects what failed. */
 export async function faultsOf<T>(
   items: Iterable<T>,
-  check: (item: T) => Promise<void>,
+  check: (item: T) => Promise<unknown>,
 ): Promise<string[]> {
   const faults: string[] = [];
   const rest = items[Symbol.iterator]();

@@ -32,7 +32,6 @@ export function adoptChats(life: Life, conversations: readonly ChatConversation[
     const known: ModelName = kind === 'group' ? { group: name } : { pair: [a, b] };
     const conversation = life.open(known, life.imported);
     conversation.add(messages.map(adopted), true);
-    life.dirty.add(conversation);
   }
   for (let n = 0; n < devices; n++) {
     const users = [...life.random.pick(life.imported).members.keys()];

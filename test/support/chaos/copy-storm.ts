@@ -1,21 +1,11 @@
 import type { Random } from '../random.ts';
 import {
-  type Asking,
-  checkConversation,
-  checkInbox,
-  checkStranger,
-  checkSwept,
-  type Digests,
-  faultsOf,
-} from './copy-checks.ts';
-import {
   deleteForEveryone,
   deleteForEveryoneUpTo,
   deleteForMe,
   deleteForMeUpTo,
   mark,
 } from './copy-deletes.ts';
-import { checkDevice } from './copy-devices.ts';
 import {
   addMembers,
   adopt,
@@ -30,6 +20,7 @@ import { Life } from './copy-life.ts';
 import type { ModelConversation } from './copy-model.ts';
 import { erase, profile, refresh } from './copy-people.ts';
 import { readPage } from './copy-reads.ts';
+import { type Read, survey } from './copy-survey.ts';
 import { append, appendFleeting, edit, importRun, type Operation } from './copy-writes.ts';
 import type { Check, Storm } from './storm.ts';
 
@@ -74,7 +65,7 @@ export class CopyStorm implements Storm, Disposable {
   readonly triggers: Storm['triggers'];
   /** Operations that were carried out so far. */
   done = 0;
-  readonly #digests = new Map<ModelConversation, Digests>();
+  readonly #read: Read = new Map();
 
   /** `addresses`: of replicas over one database; `most`: operations between two kills. */
   constructor(name: string, addresses: readonly string[], victims: Storm['victims'], most: number) {
@@ -140,65 +131,17 @@ export class CopyStorm implements Storm, Disposable {
   ): Promise<Check> {
     const { life } = this;
     users.delete('');
-    const asking: Asking = { life, random: this.#random, signal };
-    const all = [...life.conversations.values()];
-    const byUser = Map.groupBy(
-      all.flatMap((conversation) =>
-        [...conversation.members.keys()].map((user) => ({ user, conversation })),
-      ),
-      ({ user }) => user,
-    );
-    const ofUser = (user: string) =>
-      (byUser.get(user) ?? []).map(({ conversation }) => conversation);
-    const strangers = conversations
-      .filter(({ name }) => name.group !== undefined)
-      .flatMap((conversation) =>
-        somePeople(life, conversation)
-          .filter((user) => conversation.deleted || !conversation.members.has(user))
-          .map((user) => ({ conversation, user })),
-      );
-    const devices = [...life.readers.values()].flat();
-    const faults = [
-      ...(await faultsOf(conversations, async (conversation) => {
-        this.#digests.set(conversation, await checkConversation(asking, conversation));
-      })),
-      ...(await faultsOf(conversations, (conversation) => checkSwept(asking, conversation))),
-      ...(await faultsOf(users, (user) => checkInbox(asking, user, ofUser(user)))),
-      ...(await faultsOf(strangers, ({ conversation, user }) =>
-        checkStranger(asking, conversation, user),
-      )),
-      ...(await faultsOf(devices, (device) =>
-        checkDevice(asking, device, ofUser(device.user), (conversation) =>
-          this.#digestsOf(asking, conversation),
-        ),
-      )),
-    ];
+    const asking = { life, random: life.random, signal };
+    const faults = await survey(asking, conversations, users, this.#read);
     life.dirty.clear();
     life.touchedUsers.clear();
     const checked =
-      `${conversations.length} conversations, ${users.size} users and ${devices.length} devices ` +
-      `after ${this.done} operations`;
+      `${conversations.length} conversations, ${users.size} users and ` +
+      `${[...life.readers.values()].flat().length} devices after ${this.done} operations`;
     return { faults, checked };
-  }
-
-  async #digestsOf(asking: Asking, conversation: ModelConversation): Promise<Digests> {
-    const digests =
-      this.#digests.get(conversation) ?? (await checkConversation(asking, conversation));
-    this.#digests.set(conversation, digests);
-    return digests;
-  }
-
-  get #random(): Random {
-    return this.life.random;
   }
 
   [Symbol.dispose](): void {
     this.life[Symbol.dispose]();
   }
-}
-
-/** Everybody, or of an imported conversation a few: it has many. */
-function somePeople({ people, imported, random }: Life, conversation: ModelConversation): string[] {
-  if (!imported.includes(conversation)) return people;
-  return [random.pick(people), random.pick(people)];
 }

@@ -45,7 +45,7 @@ export interface Kill {
   readonly inFlight: Partial<Record<CallKind, number>>;
 }
 
-/** Longest that a round may take, in milliseconds: what takes longer hangs. */
+/** Longest that the work of a round, or its check, may take, in milliseconds: what takes longer hangs. */
 const roundLimitMs = 240_000;
 
 /**
@@ -81,6 +81,7 @@ export async function rageRound(
       over = true;
     }
     await work;
+    timer.refresh();
     const { faults, checked } = await storm.check(limit.signal);
     if (faults.length > 0) throw new Error(`${storm.name}: ${describe(faults, done)}`);
     return checked;
