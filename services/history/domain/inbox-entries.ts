@@ -43,11 +43,37 @@ export async function entriesOf(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Entries> {
-  if (memberships.length === 0) return { entries: [], covered: 0 };
+  const entries: InboxEntry[] = [];
+  let covered = 0;
+  let bytes = 0;
+  while (covered < memberships.length && bytes < INBOX_MESSAGE_BYTES) {
+    const some = memberships.slice(covered, covered + ENTRIES_AT_ONCE);
+    const room = INBOX_MESSAGE_BYTES - bytes;
+    const found = await firstEntries(database, user, some, room, nowMs, signal);
+    entries.push(...found.entries);
+    covered += found.covered;
+    if (found.covered < some.length) break;
+    for (const { shown } of found.entries) bytes += shown?.lastMessage?.body.length ?? 0;
+  }
+  return { entries, covered };
+}
+
+/** Conversations that are looked at together: where their messages are large, few of them fit in a page. */
+const ENTRIES_AT_ONCE = 100;
+
+/** As `entriesOf`, of as many of the first, but at least one, as have last messages of `maxBytes` together. */
+async function firstEntries(
+  database: Database,
+  user: string,
+  memberships: readonly Membership[],
+  maxBytes: number,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Entries> {
   const heads = await headsOf(database, user, memberships, signal);
   const seen = heads.filter((head): head is SeenHead => head.view !== undefined);
   const [messages, unread] = await Promise.all([
-    lastMessages(database, seen, nowMs, signal),
+    lastMessages(database, seen, maxBytes, nowMs, signal),
     unreadCounts(database, seen, nowMs, signal),
   ]);
   const details = new Map<Head, Shown>(
@@ -96,10 +122,11 @@ async function headsOf(
   });
 }
 
-/** The newest message that is seen in each view, for as many of the first as fit in a page. */
+/** The newest message that is seen in each view, for as many of the first as fit in `maxBytes`. */
 async function lastMessages(
   database: Database,
   heads: readonly SeenHead[],
+  maxBytes: number,
   nowMs: number,
   signal: AbortSignal,
 ): Promise<(StoredMessage | undefined)[]> {
@@ -110,5 +137,5 @@ async function lastMessages(
     seq: seqs[n]!,
     last,
   }));
-  return database.run((session) => readWanted(session, wanted, INBOX_MESSAGE_BYTES), signal);
+  return database.run((session) => readWanted(session, wanted, maxBytes), signal);
 }
