@@ -1,7 +1,7 @@
 import type { SyncRequest } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { MESSAGE_ID_BYTES } from '../limits.ts';
+import { blocksBefore, sentSince, seqOfId } from '../store/anchors.ts';
 import { type Closed, clip } from '../store/intervals.ts';
-import { blocksBefore, sentSince, seqOfId } from '../store/places.ts';
 import { BLOCK_SEQS } from '../store/tables.ts';
 import { messageNotFound } from './errors.ts';
 import { checkBytes, type Faults } from './faults.ts';

@@ -1,9 +1,9 @@
 import type { Content, Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { aborted, failedPrecondition, invalidArgument } from '../../common/errors.ts';
 import { MESSAGE_BYTES } from '../limits.ts';
+import { seqOfId } from '../store/anchors.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { type MessageHead, readHeads } from '../store/heads.ts';
-import { seqOfId } from '../store/places.ts';
 import { readWhole } from '../store/read.ts';
 import { rewrite } from '../store/rewrite.ts';
 import type { Actor } from './conversation.ts';

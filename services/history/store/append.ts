@@ -56,11 +56,8 @@ async function appendIn(transaction: Transaction, asked: Asked): Promise<Changed
   if (standing === undefined) return refuseAll(batches, { why: 'notMember', index: 0 });
   const { conversation: before, members } = standing;
   if (before.deletedAtMs > 0) return refuseAll(batches, { why: 'groupDeleted' });
-  const { outcomes, fresh } = await insertFresh(
-    transaction,
-    asked,
-    termsOf(asked, standing, nowMs),
-  );
+  const terms = termsOf(asked, standing, nowMs);
+  const { outcomes, fresh } = await insertFresh(transaction, asked, terms);
   if (fresh.length === 0) return { value: outcomes };
 
   const change = { conversation, before, members, fresh, imported: !!rules.imported, nowMs };

@@ -106,10 +106,3 @@ export interface StoredMessage {
   readonly deletedAtMs: number;
   readonly revision: number;
 }
-
-/** Which messages to read: seqs from `fromSeq` to `toSeq`, both inclusive. */
-export interface Range {
-  readonly fromSeq: number;
-  readonly toSeq: number;
-  readonly newestFirst: boolean;
-}

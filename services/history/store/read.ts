@@ -1,8 +1,15 @@
 import type { Database, Session } from './database.ts';
-import type { Range, StoredMessage } from './model.ts';
+import type { StoredMessage } from './model.ts';
 
 /** Bodies up to this size come with their row; a whole read of larger ones could not be held. */
 const SMALL_BODY_BYTES = 4 * 1024;
+
+/** Which messages to read: seqs from `fromSeq` to `toSeq`, both inclusive. */
+export interface Range {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  readonly newestFirst: boolean;
+}
 
 /**
  * The first messages of `range` in its order: all of them, or as many as fit in `maxBytes` of
