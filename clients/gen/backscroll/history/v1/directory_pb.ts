@@ -47,8 +47,9 @@ export type Group = Message<"backscroll.history.v1.Group"> & {
   visibleMessages: bigint;
 
   /**
-   * Messages older than this many seconds are removed; 0: as the service is configured. At most
-   * 3,155,760,000 (100 years).
+   * Messages older than this many seconds, by their own time, are removed: from the first one on, up to
+   * the first that is younger, or claims to be. 0: as the service is configured. At most 3,155,760,000
+   * (100 years).
    *
    * @generated from field: uint64 retention_s = 5;
    */
