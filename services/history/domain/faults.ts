@@ -41,6 +41,11 @@ export function checkBytes(
   if (bytes > maxBytes) faults.add('TOO_LARGE', at(), `must be at most ${maxBytes} bytes`);
 }
 
+/** Notes parts of a request that are more than `maxBytes` together. */
+export function checkTogether(faults: Faults, at: At, bytes: number, maxBytes: number): void {
+  if (bytes > maxBytes) faults.add('TOO_LARGE', at(), `must be at most ${maxBytes} bytes together`);
+}
+
 /** Notes a number, or a count of something, above `max`. */
 export function checkMost(faults: Faults, at: At, value: number | bigint, max: number): void {
   if (value > max) faults.add('TOO_LARGE', at(), `must be at most ${max}`);

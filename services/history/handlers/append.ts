@@ -8,7 +8,7 @@ import {
 import type { CallContext, Caller } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { checkMost, Faults } from '../domain/faults.ts';
+import { checkMost, checkTogether, Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages, sentAt } from '../domain/message.ts';
 import { APPEND_BYTES, APPEND_MESSAGES } from '../limits.ts';
 import type { Conversation, NewMessage, Rules } from '../store/model.ts';
@@ -63,9 +63,7 @@ function parseAppend(
     message.sentAtMs === 0n ? sentAt(message, nowMs) : message,
   );
   checkSizes(faults, (index) => `messages[${index}]`, messages);
-  if (bytesOf(messages) > APPEND_BYTES) {
-    faults.add('TOO_LARGE', 'messages', `must be at most ${APPEND_BYTES} bytes together`);
-  }
+  checkTogether(faults, () => 'messages', bytesOf(messages), APPEND_BYTES);
   faults.throwIfAny();
   return { conversation, messages };
 }

@@ -8,7 +8,7 @@ import {
 import type { CallContext, Caller } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { checkMost, Faults } from '../domain/faults.ts';
+import { checkMost, checkTogether, Faults } from '../domain/faults.ts';
 import { bytesOf, checkMessage, checkSizes, encodeMessages } from '../domain/message.ts';
 import { checkMember, viewOf } from '../domain/view.ts';
 import { IMPORT_BYTES, IMPORT_MESSAGES, IMPORT_RUNS } from '../limits.ts';
@@ -67,9 +67,7 @@ function parseBatch({ runs }: ImportRequest): Run[] {
     return { conversation, messages };
   });
   const bytes = parsed.reduce((sum, { messages }) => sum + bytesOf(messages), 0);
-  if (bytes > IMPORT_BYTES) {
-    faults.add('TOO_LARGE', 'runs', `must be at most ${IMPORT_BYTES} bytes together`);
-  }
+  checkTogether(faults, () => 'runs', bytes, IMPORT_BYTES);
   faults.throwIfAny();
   return parsed;
 }

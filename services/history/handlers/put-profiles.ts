@@ -6,7 +6,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
-import { checkMost, Faults } from '../domain/faults.ts';
+import { checkMost, checkTogether, Faults } from '../domain/faults.ts';
 import { checkProfile, encodeProfile } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
 import { type StoredProfile, writeProfiles } from '../store/profiles.ts';
@@ -41,9 +41,8 @@ function parse({ profiles }: PutProfilesRequest, updatedAtMs: number): StoredPro
   const encoded = profiles.map((profile) => {
     return { user: profile.user, updatedAtMs, body: encodeProfile(profile) };
   });
-  if (encoded.reduce((bytes, { body }) => bytes + body.length, 0) > PROFILE.putBytes) {
-    faults.add('TOO_LARGE', 'profiles', `must be at most ${PROFILE.putBytes} bytes together`);
-  }
+  const bytes = encoded.reduce((sum, { body }) => sum + body.length, 0);
+  checkTogether(faults, () => 'profiles', bytes, PROFILE.putBytes);
   faults.throwIfAny();
   return encoded;
 }
