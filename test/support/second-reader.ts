@@ -84,7 +84,9 @@ export class SecondReader {
     const { conversations, userRevision } = await inbox.collect();
     if (this.#userRevision === undefined) for (const entry of conversations) this.#learn(entry);
     this.#userRevision ??= userRevision;
-    const listed = new Map(conversations.map((entry) => [entryKey(entry), entry]));
+    // A group may be deleted while it is being listed.
+    const standing = conversations.filter(({ state }) => state !== MemberState.GONE);
+    const listed = new Map(standing.map((entry) => [entryKey(entry), entry]));
     for (const key of this.copies.keys()) if (!listed.has(key)) this.copies.delete(key);
     for (const [key, entry] of listed) {
       const copy = this.copies.get(key) ?? this.#begin(key, entry);

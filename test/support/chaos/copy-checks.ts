@@ -96,7 +96,13 @@ async function readWhole(
   const { messages, result } = outcome.value;
   const view = viewOf(conversation, user);
   const floor = Number(result.floorSeq);
-  checkFloor(conversation, user === '' ? conversation.floor : (view?.floor ?? 1), floor, endedMs);
+  checkFloor(
+    conversation,
+    user === '' ? conversation.floor : (view?.floor ?? 1),
+    floor,
+    endedMs,
+    user,
+  );
   const lastSeq = user === '' ? conversation.lastSeq : view?.lastSeq;
   if (Number(result.lastSeq) !== lastSeq) {
     throw new Error(
@@ -199,7 +205,7 @@ export async function checkInbox(
     const view = conversation && viewOf(conversation, user);
     if (!conversation || !view) continue;
     const floor = Number(entry.floorSeq);
-    checkFloor(conversation, view.floor, floor, endedMs);
+    checkFloor(conversation, view.floor, floor, endedMs, user);
     const isGroup = conversation.name.group !== undefined;
     const isMember = conversation.isMember(user);
     const state = isMember ? MemberState.MEMBER : MemberState.FORMER;

@@ -35,7 +35,7 @@ export const readPage: Operation = async (life, random, signal) => {
   if (!outcome.value && target && conversation.mayBeGone(target, endedMs)) return;
   const messages = outcome.value?.messages.toSorted((a, b) => (a.seq < b.seq ? -1 : 1)) ?? [];
   const floor = Number(outcome.value?.result.floorSeq ?? view.floor);
-  checkFloor(conversation, view.floor, floor, endedMs);
+  checkFloor(conversation, view.floor, floor, endedMs, user);
   // What vanishes while the page is read may be in it or not.
   const due = [beganMs, endedMs].map((nowMs) => {
     const seen = seenBy(conversation, user, floor, nowMs);
@@ -142,13 +142,14 @@ export function checkFloor(
   before: number,
   floor: number,
   nowMs: number,
+  user: string,
 ): void {
   const removed = conversation.messages.slice(before - 1, floor - 1);
   const early = removed.find((message) => !conversation.mayBeGone(message, nowMs));
   if (floor < before || early) {
     const what = early ? `${early.seq} went before its time` : 'it fell';
     throw new Error(
-      `${keyOf(conversation.name)}: the floor went from ${before} to ${floor}: ${what}`,
+      `${keyOf(conversation.name)}: the floor for ${user || 'a service'} went from ${before} to ${floor}: ${what}`,
     );
   }
 }

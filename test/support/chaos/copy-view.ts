@@ -20,7 +20,10 @@ export function viewOf(conversation: ModelConversation, user: string): ModelView
   const lastSeq = lastSeqOf(conversation, member);
   return {
     lastSeq,
-    floor: Math.max(conversation.floor, (member?.hiddenUpTo ?? 0) + 1, firstOf(member)),
+    floor: Math.min(
+      Math.max(conversation.floor, (member?.hiddenUpTo ?? 0) + 1, firstOf(member)),
+      lastSeq + 1,
+    ),
     epoch: isGroup ? (member?.epoch ?? 0) : 0,
     read: Math.min(member?.read ?? 0, lastSeq),
     delivered: Math.min(member?.delivered ?? 0, lastSeq),
