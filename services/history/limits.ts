@@ -95,7 +95,7 @@ export const WALK_SEQS = 16_384;
 export const READ_ROWS = 1_000;
 
 /** Bytes asked of the store at a time; a stream holds two such pieces at most. */
-export const READ_BYTES = 1024 * 1024;
+export const READ_BYTES = 512 * 1024;
 
 /** Messages that appends to the same conversation join into one transaction. */
 export const JOINED_MESSAGES = 2_000;
