@@ -5,7 +5,7 @@ import { Random } from '../support/random.ts';
 import type { Report } from './report.ts';
 
 /** Kills of one round, after which all that was touched is looked at. */
-const killsOfRound = 4;
+const killsOfRound = 8;
 
 /** Most operations between two kills. */
 const mostBetweenKills = 4_000;

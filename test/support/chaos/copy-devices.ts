@@ -1,13 +1,10 @@
 import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import type { Copy, SecondReader } from '../second-reader.ts';
-import { type Asking, type Digests, listedAs } from './copy-checks.ts';
+import { type Asking, type Digests, listedAs, sweptMs } from './copy-checks.ts';
 import { keyOf, type ModelConversation } from './copy-model.ts';
 import { refreshed } from './copy-people.ts';
 import { seenBy, viewOf } from './copy-view.ts';
 import { pause } from './patience.ts';
-
-/** Longest until a sweep has settled what a crash left, in milliseconds. */
-const settledMs = 30_000;
 
 /** Brings a device up to date, and holds all that it claims to know to what there is. */
 export async function checkDevice(
@@ -65,7 +62,7 @@ async function untilNews(
   device: SecondReader,
   conversations: readonly ModelConversation[],
 ): Promise<void> {
-  const endMs = Date.now() + settledMs;
+  const endMs = Date.now() + sweptMs;
   for (;;) {
     const missing = conversations.filter((conversation) => !isTold(device, conversation));
     if (missing.length === 0) return;

@@ -46,7 +46,7 @@ export interface Kill {
 }
 
 /** Longest that the work of a round, or its check, may take, in milliseconds: what takes longer hangs. */
-const roundLimitMs = 240_000;
+const roundLimitMs = 480_000;
 
 /**
  * One round: work, `kills` kills in the middle of it, an end, and a check of everything that was
