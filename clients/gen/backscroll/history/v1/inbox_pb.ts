@@ -409,7 +409,8 @@ export const MemberState = {
   FORMER: 2,
 
   /**
-   * The group was deleted: devices remove what they hold of it. Listed only since a user revision.
+   * The group was deleted: devices remove what they hold of it. Listed since a user revision; else only
+   * where it was deleted while the list was read.
    *
    * @generated from enum value: MEMBER_STATE_GONE = 3;
    */
