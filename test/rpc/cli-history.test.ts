@@ -128,6 +128,9 @@ describe('inbox', () => {
       [undefined, undefined],
     ]);
     const { userRevision } = all.at(-1);
+    expect(await backscroll('inbox', '--user', 'reader')).toMatchObject({
+      stderr: `user revision ${userRevision}: --since ${userRevision} next time\n`,
+    });
     await printed('read', '--user', 'reader', '--peer', 'early', '2');
     const changed = await json('inbox', '--user', 'reader', '--since', userRevision);
     expect(changed).toMatchObject([

@@ -74,7 +74,7 @@ describe('append and sync', () => {
       expect.stringMatching(/^2 \S+Z alice: one$/),
       expect.stringMatching(/^1 \S+Z alice: Hello, Bob$/),
     ]);
-    expect(read.stderr).toBe('messages: 1 to 3 of 3\n');
+    expect(read.stderr).toBe('messages: 1 to 3 of 3; revision 0\n');
   });
 
   it('reads a page as JSON, with its result last', async () => {
@@ -87,7 +87,7 @@ describe('append and sync', () => {
 
   it('tells how to go on', async () => {
     const { stderr } = await backscroll('sync', ...pair, '--count', '1');
-    expect(stderr).toBe('messages: 3 to 3 of 3; older ones: --before 3\n');
+    expect(stderr).toBe('messages: 3 to 3 of 3; older ones: --before 3; revision 0\n');
     const nothing = await backscroll('sync', '--user', 'x', '--peer', 'y');
     expect(nothing).toMatchObject({ code: 0, stdout: '', stderr: 'no messages yet\n' });
   });

@@ -30,8 +30,8 @@ export function addAppend(program: Command, context: Context): void {
   withConversation(program.command('append'))
     .summary('store messages at the end of a conversation')
     .description(
-      'Stores a message at the end of a conversation, or each line of standard input as one, and\n' +
-        'prints their seqs.',
+      'Stores a message at the end of a conversation, or as one each line of standard input that ' +
+        'is not empty, and prints their seqs.',
     )
     .argument('<text>', 'what is said; - for the lines of standard input')
     .option('-s, --sender <name>', 'who says it (--user)')

@@ -18,7 +18,7 @@ export function addRestore(group: Command, context: Context): void {
   databaseCommand(group, 'restore')
     .summary('put a backup in the place of a database')
     .description(
-      'Puts a backup in the place of a database, once it is downloaded and was checked.\n' +
+      'Puts a backup in the place of a database, once it is downloaded and was checked. ' +
         'What was there is kept beside it; a database that another program has open is refused.',
     )
     .argument('<file>', 'the database, which need not exist')

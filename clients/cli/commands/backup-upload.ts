@@ -20,7 +20,7 @@ export function addUpload(group: Command, context: Context): void {
   databaseCommand(group, 'upload')
     .summary('upload a database')
     .description(
-      'Uploads a SQLite database as its newest backup; what did not change is not stored again.\n' +
+      'Uploads a SQLite database as its newest backup; what did not change is not stored again. ' +
         'Programs may be writing to it: a snapshot is made beside it first, uploaded, and removed.',
     )
     .argument('<file>', 'the database')

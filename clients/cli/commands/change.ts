@@ -141,7 +141,7 @@ function addChanges(program: Command, context: Context): void {
     .summary('read what changed in a conversation')
     .description(
       'Reads the messages that were edited or deleted since a revision, as they now stand.\n' +
-        'With --json, one message a line, a line {"hiddenSeq": …} for each message that the user\n' +
+        'With --json, one message a line, a line {"hiddenSeq": …} for each message that the user ' +
         'deleted for themself, then a line {"result": …}.',
     )
     .requiredOption('--since <revision>', 'the revision that is known', wholeNumber)

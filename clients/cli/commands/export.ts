@@ -26,7 +26,7 @@ export function addExport(program: Command, context: Context): void {
   withConversation(program.command('export'))
     .summary('write a whole conversation, one message a line')
     .description(
-      'Writes all messages of a conversation, oldest first: one JSON message a line, as `import`\n' +
+      'Writes all messages of a conversation, oldest first: one JSON message a line, as `import` ' +
         'takes them back.',
     )
     .option('-o, --output <file>', 'write to a file, which appears once it is complete')

@@ -78,6 +78,7 @@ Examples:
 function addRole(group: Command, context: Context): void {
   groupCommand(group, 'role')
     .summary('give a member another role')
+    .description('Gives a member another role, in place of the one they have.')
     .argument('<member>', 'whom')
     .addOption(roleOption().makeOptionMandatory())
     .addHelpText(

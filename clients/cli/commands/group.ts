@@ -34,7 +34,10 @@ export function addGroup(program: Command, context: Context): void {
 function addCreate(group: Command, context: Context): void {
   withSettings(groupCommand(group, 'create'))
     .summary('create a group')
-    .description('Creates a group, with the members named; --user becomes its owner.')
+    .description(
+      'Creates a group, with the members named; --user becomes its owner. Newcomers see all unless ' +
+        'told otherwise.',
+    )
     .argument('[members...]', 'who is a member from the beginning')
     .addHelpText(
       'after',

@@ -14,7 +14,7 @@ export function addImport(program: Command, context: Context): void {
     .command('import')
     .summary('store old messages with their own times and ids')
     .description(
-      'Stores the messages of files, one a line, in the order in which they stand. Importing a file\n' +
+      'Stores the messages of files, one a line, in the order in which they stand. Importing a file ' +
         'again adds nothing: after an interruption, repeat the command.\n\n' +
         'A line is a message as `export` writes it, or one of a chat archive:\n' +
         '  {"conversation", "kind": "group" or "direct", "sender", "sent_at_ms", "text", "id"}\n' +

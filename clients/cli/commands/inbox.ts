@@ -17,8 +17,8 @@ export function addInbox(program: Command, context: Context): void {
     .command('inbox')
     .summary("list a user's conversations")
     .description(
-      'Lists the conversations of a user, those with the newest messages first: how many messages are\n' +
-        'unread, the name, and the last message. With --json, one conversation a line, then a line\n' +
+      'Lists the conversations of a user, those with the newest messages first: how many messages are ' +
+        'unread, the name, and the last message.\nWith --json, one conversation a line, then a line ' +
         '{"userRevision": …} for the next --since.',
     )
     .requiredOption('-u, --user <name>', 'whose conversations')
@@ -55,6 +55,7 @@ async function list(context: Context, options: Options): Promise<void> {
   }
   if (json) await output.line(JSON.stringify({ userRevision: String(userRevision) }));
   else if (conversations.length === 0) output.note('no conversations');
+  else output.note(`user revision ${userRevision}: --since ${userRevision} next time`);
 }
 
 /** The service counts to 1,000: 1,001 means more. */

@@ -130,10 +130,10 @@ function readableLine(output: Output) {
 }
 
 function summaryOf(result: SyncResult): string {
-  const { count, fromSeq, toSeq, lastSeq } = result;
+  const { count, fromSeq, toSeq, lastSeq, revision } = result;
   if (lastSeq === 0n) return 'no messages yet';
   const which = count === 0n ? 'none' : `${fromSeq} to ${toSeq}`;
   const older = result.reachedOldest ? '' : `; older ones: --before ${fromSeq}`;
   const newer = result.reachedNewest ? '' : `; newer ones: --after ${toSeq}`;
-  return `messages: ${which} of ${lastSeq}${older}${newer}`;
+  return `messages: ${which} of ${lastSeq}${older}${newer}; revision ${revision}`;
 }

@@ -40,7 +40,7 @@ Examples:
     .command('erase')
     .summary('remove a person with all that they said')
     .description(
-      'Removes the messages, profile, memberships and marks of a user, for good. May be repeated until\n' +
+      'Removes the messages, profile, memberships and marks of a user, for good. May be repeated until ' +
         'it succeeds.',
     )
     .argument('<user>', 'whom')
