@@ -3,9 +3,9 @@ import type { Database, Transaction } from '../store/database.ts';
 import {
   clearSenders,
   endErasure,
+  isNoted,
   nextErasure,
   noteErasure,
-  readReach,
   readSent,
   removeHidden,
   removeMember,
@@ -16,7 +16,7 @@ import { readHeads } from '../store/heads.ts';
 import { MEMBERSHIPS, readMemberships } from '../store/inbox.ts';
 import { BEFORE_ALL } from '../store/model.ts';
 import { rewrite } from '../store/rewrite.ts';
-import { lockStanding, ROLE } from '../store/standing.ts';
+import { lockStanding, type MemberRow, ROLE, readStanding } from '../store/standing.ts';
 import { tombstoneOf } from './delete-messages.ts';
 
 /** What one step of an erasure removed. */
@@ -38,11 +38,20 @@ export async function* eraseUser(
   nowMs: number,
 ): AsyncGenerator<Erased> {
   await noteErasure(database, user, nowMs);
+  yield* eraseNoted(database, user, nowMs);
+}
+
+/** Does what the note asks for; ends as soon as somebody else who does so has ended, and the name is free. */
+async function* eraseNoted(
+  database: Database,
+  user: string,
+  nowMs: number,
+): AsyncGenerator<Erased> {
   let behind: Buffer = BEFORE_ALL;
   for (;;) {
     const memberships = await database.run((session) => readMemberships(session, user, behind));
     for (const { conversationId } of memberships) {
-      yield* eraseIn(database, conversationId, user, nowMs);
+      if (!(yield* eraseIn(database, conversationId, user, nowMs))) return;
       behind = conversationId;
     }
     if (memberships.length < MEMBERSHIPS) break;
@@ -56,18 +65,26 @@ export async function* eraseLeftOver(database: Database, nowMs: number): AsyncGe
   for (;;) {
     user = await nextErasure(database, user);
     if (user === undefined) return;
-    for await (const { messages } of eraseUser(database, user, nowMs)) yield messages;
+    for await (const { messages } of eraseNoted(database, user, nowMs)) yield messages;
   }
 }
 
+/** Erases a user in one conversation; false where the erasure has ended meanwhile. */
 async function* eraseIn(
   database: Database,
   conversationId: Buffer,
   user: string,
   nowMs: number,
-): AsyncGenerator<Erased> {
-  const reach = await database.run((session) => readReach(session, conversationId));
-  if (reach === undefined) return removeMembership(database, conversationId, user);
+): AsyncGenerator<Erased, boolean> {
+  // Read before the note is looked at: who joined under the name after the end is not in it.
+  const before = await readStanding(database, conversationId, [user]);
+  if (!(await database.run((session) => isNoted(session, user)))) return false;
+  if (before === undefined) {
+    await removeMembership(database, conversationId, user);
+    return true;
+  }
+  const { conversation, members } = before;
+  const reach = { from: conversation.floorSeq, to: conversation.lastSeq };
   for (let from = reach.from; from <= reach.to; from += SWEPT_AT_ONCE) {
     const range = { from, to: from + SWEPT_AT_ONCE - 1 };
     const theirs = await database.run((session) => readSent(session, conversationId, user, range));
@@ -78,11 +95,13 @@ async function* eraseIn(
   }
   // Most often once: what was added since is little.
   for (let from = reach.to + 1, left = false; !left; from += SWEPT_AT_ONCE) {
-    const step = await leave(database, conversationId, user, from, nowMs);
+    const step = await leave(database, conversationId, members.get(user), user, from, nowMs);
+    if (step === undefined) return yield* eraseIn(database, conversationId, user, nowMs);
     ({ left } = step);
     yield step;
   }
   await removeMembership(database, conversationId, user);
+  return true;
 }
 
 async function eraseMessages(
@@ -109,19 +128,24 @@ interface Leaving extends Erased {
 
 /**
  * Erases the user's messages among the first `SWEPT_AT_ONCE` from a seq on, and takes the user out of
- * the conversation where it ends there: nobody adds to it meanwhile.
+ * the conversation where it ends there: nobody adds to it meanwhile. Undefined where they are another
+ * member than `before`: somebody joined under the name, and may be somebody else.
  */
 function leave(
   database: Database,
   conversationId: Buffer,
+  before: MemberRow | undefined,
   user: string,
   fromSeq: number,
   nowMs: number,
-): Promise<Leaving> {
-  return database.transaction<Leaving>(async (transaction) => {
+): Promise<Leaving | undefined> {
+  return database.transaction<Leaving | undefined>(async (transaction) => {
     const standing = await lockStanding(transaction, conversationId, [user]);
     const { lastSeq, revision } = standing!.conversation;
     const member = standing!.members.get(user);
+    if (member?.epoch !== before?.epoch || member?.joinedAtMs !== before?.joinedAtMs) {
+      return { value: undefined, commit: false };
+    }
     const range = { from: fromSeq, to: fromSeq + SWEPT_AT_ONCE - 1 };
     const theirs = await readSent(transaction, conversationId, user, range);
     const erasing = { conversationId, user, revision: revision + 1, nowMs };

@@ -10,6 +10,12 @@ export function noteErasure(database: Database, user: string, nowMs: number): Pr
   return database.run((session) => session.insert(ERASURE, [[Buffer.from(user), nowMs]], 'keep'));
 }
 
+/** Whether a user is to be erased still. */
+export async function isNoted(session: Session, user: string): Promise<boolean> {
+  const rows = await session.rows('SELECT 1 FROM erasure WHERE user_name = ?', [Buffer.from(user)]);
+  return rows.length > 0;
+}
+
 /** The first of those behind `behind` whose erasure is under way, in the order of their names' bytes. */
 export async function nextErasure(database: Database, behind: string): Promise<string | undefined> {
   const [row] = await database.run((session) =>
@@ -19,18 +25,6 @@ export async function nextErasure(database: Database, behind: string): Promise<s
     ),
   );
   return row?.[0].toString();
-}
-
-/** The seqs that a conversation has messages of; undefined where it never began. */
-export async function readReach(
-  session: Session,
-  conversationId: Buffer,
-): Promise<Closed | undefined> {
-  const [row] = await session.rows<[number, number]>(
-    'SELECT floor_seq, last_seq FROM conversation WHERE conversation_id = ?',
-    [conversationId],
-  );
-  return row && { from: row[0], to: row[1] };
 }
 
 /** Which messages of a range a user sent, deleted ones too. The caller keeps the range short. */
@@ -131,10 +125,17 @@ export function removeMembership(
   });
 }
 
-/** Removes what stands under a user's name alone, and with it the note that they are to be erased. */
+/**
+ * Removes what stands under a user's name alone, and with it the note that they are to be erased; nothing
+ * where there is no note any more.
+ */
 export function endErasure(database: Database, user: string): Promise<void> {
   const name = Buffer.from(user);
   return database.transaction(async (transaction) => {
+    const [noted] = await transaction.rows('SELECT 1 FROM erasure WHERE user_name = ? FOR UPDATE', [
+      name,
+    ]);
+    if (!noted) return { value: undefined, commit: false };
     await transaction.write('DELETE FROM profile WHERE user_name = ?', [name]);
     // Memberships that are there are those of somebody who took the name meanwhile.
     const [taken] = await transaction.rows(

@@ -141,7 +141,7 @@ export function readStanding(
   database: Database,
   conversationId: Buffer,
   users: readonly string[],
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Standing | undefined> {
   return database.run((session) => standingIn(session, conversationId, users), signal);
 }
