@@ -62,7 +62,8 @@ const locked: DatabaseSync[] = [];
 // Whoever started this process decides when it ends, also where a terminal interrupts both.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.once('disconnect', () => {
-  rmSync(folder, { recursive: true, force: true });
+  // A copy under way may still make files in it.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
   // A database that is held is not closed: by now another one may have its name, and to close it
   // would be to clear up beside that.
   process.kill(process.pid, 'SIGKILL');
@@ -77,7 +78,8 @@ void report(async (): Promise<undefined> => {
 });
 
 function tell(told: Told): void {
-  process.send?.(told);
+  // Nobody may be there to hear it any more: what is to be done then waits for 'disconnect'.
+  process.send?.(told, undefined, undefined, () => {});
 }
 
 async function report(work: () => Promise<Faults>): Promise<void> {
