@@ -9,7 +9,7 @@ import type { SentStatement, SentValue } from '../support/record-statements.ts';
 import { BUSY, fill, LARGE } from './large-database.ts';
 
 /** The tests' own looks at whole tables, their own table, and the list of migrations. */
-const NOT_THE_SERVICE = /^SELECT \* FROM |\b(schema_migration|thing)\b/;
+const NOT_THE_SERVICE = /^\/\* a test \*\/|^SELECT \* FROM |\b(schema_migration|thing)\b/;
 
 /** What the service sent to MySQL while the suites before this one ran. */
 const statements = sentStatements().filter(({ sql }) => !NOT_THE_SERVICE.test(sql));

@@ -89,7 +89,7 @@ describe.each(engines)('what is written along with messages: %s', (name, open) =
   const rows = (table: string, columns: string, { id }: Conversation) =>
     context.database.run((session) =>
       session.rows<unknown[]>(
-        `SELECT ${columns} FROM ${table} WHERE conversation_id = ? ORDER BY ${columns}`,
+        `/* a test */ SELECT ${columns} FROM ${table} WHERE conversation_id = ? ORDER BY ${columns}`,
         [id],
       ),
     );
