@@ -34,7 +34,7 @@ export async function measureAppends({ ours, bare }: Bench): Promise<Result[]> {
       );
       results.push(
         rate(
-          `Append, ${writers} writers to ${place}`,
+          `Append, ${writers} ${writers === 1 ? 'writer' : 'writers'} to ${place}`,
           'messages/s',
           turns.ours.rate,
           turns.bare.rate,
