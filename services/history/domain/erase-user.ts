@@ -1,7 +1,6 @@
 import { SWEPT_AT_ONCE } from '../limits.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import {
-  clearSenders,
   endErasure,
   isNoted,
   nextErasure,
@@ -183,7 +182,5 @@ async function bury(
     deletedAtMs: head.deletedAtMs || nowMs,
   }));
   await rewrite(transaction, conversationId, revision, tombstones, nowMs);
-  const buried = theirs.map(({ seq }) => seq);
-  await clearSenders(transaction, conversationId, buried);
-  return buried.length;
+  return theirs.length;
 }

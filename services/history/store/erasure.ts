@@ -41,18 +41,6 @@ export async function readSent(
   return rows.flat();
 }
 
-/** Forgets who sent messages; their bodies must not tell either. */
-export async function clearSenders(
-  transaction: Transaction,
-  conversationId: Buffer,
-  seqs: readonly number[],
-): Promise<void> {
-  await transaction.write(
-    'UPDATE message SET sender = ? WHERE conversation_id = ? AND seq IN (?)',
-    [Buffer.alloc(0), conversationId, seqs],
-  );
-}
-
 /** Tables that tell what a user hid, and by what. */
 const HIDDEN_BY_USER = [
   ['hidden', 'seq'],
