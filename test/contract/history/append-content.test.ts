@@ -1,26 +1,23 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Order } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { pair } from '../../../services/history/domain/conversation.ts';
 import { MESSAGE_BYTES } from '../../../services/history/limits.ts';
 import { callAs, importRuns, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { encoded, readAll } from './messages.ts';
 
 describe.each(engines)('what a message may be: %s', (_name, open) => {
   const self = 'a \u{1f600}\u2028\u202e';
   const toSelf = { user: self, conversation: { case: 'peer', value: self } } as const;
   const invalid = (field: string) => ({ code: 3, fields: [expect.objectContaining({ field })] });
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let alone: ReturnType<typeof methodsOf>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     alone = methodsOf(context, callAs(self));
   });
-  afterEach(() => stack.disposeAsync());
 
   const read = async () => (await alone.sync({ ...toSelf, order: Order.OLDEST_FIRST })).messages;
 

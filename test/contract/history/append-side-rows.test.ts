@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   CallKind,
   CallOutcome,
@@ -13,7 +13,7 @@ import { pair } from '../../../services/history/domain/conversation.ts';
 import { append } from '../../../services/history/store/append.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { encodedFor, rulesOf } from './messages.ts';
 
 type Content = MessageInitShape<typeof ContentSchema>;
@@ -77,14 +77,11 @@ const calls = fc.array(
 );
 
 describe.each(engines)('what is written along with messages: %s', (name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   const rows = (table: string, columns: string, { id }: Conversation) =>
     context.database.run((session) =>

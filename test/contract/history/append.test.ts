@@ -1,21 +1,18 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { append } from '../../../services/history/store/append.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { appendAll, encoded, numbered, readAll, rulesOf, textOf } from './messages.ts';
 
 describe.each(engines)('appending: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
-  let stack: AsyncDisposableStack;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    database = (await open(stack)).database;
+    database = (await opened(open)).database;
   });
-  afterEach(() => stack.disposeAsync());
 
   it('numbers messages 1, 2, 3, … in the order given', async () => {
     const placed = await appendAll(database, chat, numbered('a', 3));

@@ -1,22 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { callAs, importRuns, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 
 describe.each(engines)('what a user may do: %s', (_name, open) => {
   const peer = { case: 'peer', value: 'bob' } as const;
   const room = { case: 'group', value: 'room' } as const;
   const notTheCaller = { reason: 'NOT_THE_CALLER' };
   const notAMember = { reason: 'NOT_A_MEMBER' };
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     await as().append({ conversation: room, messages: [{ sender: 'alice' }] });
   });
-  afterEach(() => stack.disposeAsync());
 
   /** A service (user: empty), or a user who calls themself. */
   function as(user = '') {

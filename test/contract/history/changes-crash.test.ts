@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { CallKind, CallOutcome } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
@@ -6,7 +6,7 @@ import { group } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { rowsOf } from './raw-rows.ts';
 
 /** Tables that a change of a message writes to. */
@@ -33,16 +33,13 @@ describe.each(engines)('a change during which the service dies: %s', (_name, ope
         ...{ user: 'alice', conversation, scope: DeleteScope.FOR_ME, seqs: [1n, 2n] },
       }),
   };
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let methods: Methods;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     methods = methodsOn(context.database);
   });
-  afterEach(() => stack.disposeAsync());
 
   async function begin(value: string): Promise<Conversation> {
     const conversation = { case: 'group', value } as const;

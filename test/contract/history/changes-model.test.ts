@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import type { Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { methodsOf } from './calls.ts';
 import { Device } from './device.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { setMember } from './raw-rows.ts';
 
 const USERS = ['alice', 'bob', 'carol'] as const;
@@ -87,14 +87,11 @@ class Model {
 }
 
 describe.each(engines)('a device that follows the changes: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('holds what a list would', async () => {
     let made = 0;

@@ -1,5 +1,5 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   ChangesRequestSchema,
   ChangesResponseSchema,
@@ -11,7 +11,7 @@ import { changes } from '../../../services/history/handlers/changes.ts';
 import { FRAME_BYTES, FRAME_MESSAGES, READ_ROWS } from '../../../services/history/limits.ts';
 import { forgetChanges } from '../../../services/history/store/change-log.ts';
 import { callAs, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { appendAll, numbered } from './messages.ts';
 import { setMember } from './raw-rows.ts';
 
@@ -22,16 +22,13 @@ describe.each(engines)('telling what changed: %s', (_name, open) => {
   const byBob = { user: 'bob', conversation: room };
   const forEveryone = { scope: DeleteScope.FOR_EVERYONE };
   const forMe = { scope: DeleteScope.FOR_ME };
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let service: ReturnType<typeof methodsOf>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     service = methodsOf(context);
   });
-  afterEach(() => stack.disposeAsync());
 
   /** `count` messages of Alice, and one of Bob. */
   async function say(count: number) {

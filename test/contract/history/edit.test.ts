@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   CallKind,
   CallOutcome,
@@ -9,7 +9,7 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { MESSAGE_BYTES } from '../../../services/history/limits.ts';
 import { callAs, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { rowsOf, setMember, tablesWith } from './raw-rows.ts';
 
 describe.each(engines)('editing: %s', (_name, open) => {
@@ -17,14 +17,11 @@ describe.each(engines)('editing: %s', (_name, open) => {
   const room = { case: 'group', value: 'room' } as const;
   const byAlice = { user: 'alice', conversation: peer };
   const chat = pair('alice', 'bob');
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   async function say(...texts: string[]) {
     const messages = texts.map((text) => ({ id: text, sentAtMs: 5n, content: { text } }));

@@ -1,7 +1,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inject } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 import { HistoryContext } from '../../../services/history/context.ts';
 import { freshDatabase } from '../../support/databases.ts';
 
@@ -34,6 +34,13 @@ export async function migrated(stack: AsyncDisposableStack, url: string): Promis
   const context = stack.use(new HistoryContext(url, Date.now));
   await context.migrate();
   return context;
+}
+
+/** A context over an empty database of the running test's own, closed when the test has ended. */
+export async function opened(open: OpenContext): Promise<HistoryContext> {
+  const stack = new AsyncDisposableStack();
+  onTestFinished(() => stack.disposeAsync());
+  return open(stack);
 }
 
 /** A signal that never fires. */

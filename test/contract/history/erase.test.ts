@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { EraseUserRequestSchema } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
@@ -11,7 +11,7 @@ import { notePending, settlePending } from '../../../services/history/store/pend
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { callAs, methodsOf } from './calls.ts';
 import { actorsIn, profilesOf } from './directory.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { appendAll, decoded, encoded, importAll, numbered, readAll, textOf } from './messages.ts';
 import { allRows, rowsOf, tablesWith } from './raw-rows.ts';
 import { sweepAt } from './sweeps.ts';
@@ -24,16 +24,13 @@ describe.each(engines)('erasing a user: %s', (_name, open) => {
   const room = group('room');
   const toBob = { user: ann, conversation: { case: 'peer', value: 'bob' } } as const;
   const ofBob = { user: 'bob', conversation: { case: 'peer', value: ann } } as const;
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let service: ReturnType<typeof methodsOf>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     service = methodsOf(context);
   });
-  afterEach(() => stack.disposeAsync());
 
   const erase = (user = ann, call = callAs()) =>
     eraseUser(context, create(EraseUserRequestSchema, { user }), call);

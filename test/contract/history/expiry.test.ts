@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
@@ -6,7 +6,7 @@ import { expire } from '../../../services/history/domain/expire.ts';
 import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { methodsOf } from './calls.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { appendAll, decoded, encoded, importAll, readAll, textOf } from './messages.ts';
 import { rowsOf, tablesWith } from './raw-rows.ts';
 import { sweepAt } from './sweeps.ts';
@@ -17,14 +17,11 @@ describe.each(engines)('expiry: %s', (_name, open) => {
   /** Later than any clock of this test's. */
   const soonMs = Date.now() + 1e9;
   const secret = 'what nobody shall know';
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   const expireAt = (nowMs: number) => Array.fromAsync(expire(context.database, nowMs));
 

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   type CreateGroupRequestSchema,
   HistoryVisibility,
@@ -12,7 +12,7 @@ import { group } from '../../../services/history/domain/conversation.ts';
 import { purgeGroup } from '../../../services/history/store/groups.ts';
 import { TABLES } from '../../../services/history/store/tables.ts';
 import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
@@ -40,16 +40,13 @@ const refused: readonly [MessageInitShape<typeof CreateGroupRequestSchema>, obje
 ];
 
 describe.each(engines)('groups: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let as: ReturnType<typeof actorsIn>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     as = actorsIn(context, 'room');
   });
-  afterEach(() => stack.disposeAsync());
 
   const rolesOf = async () =>
     Object.fromEntries((await as().list()).members.map(({ user, role }) => [user, role]));

@@ -1,27 +1,24 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { callAs, importRuns, methodsOf } from './calls.ts';
 import { actorsIn } from './directory.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 
 describe.each(engines)('importing: %s', (_name, open) => {
   const nowMs = 1_000_000_000n;
   const retentionMs = 1_000_000;
   const toRoom = { conversation: { case: 'group', value: 'room' } } as const;
   const toBob = { user: 'alice', conversation: { case: 'peer', value: 'bob' } } as const;
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let parts: Pick<HistoryContext, 'database' | 'appends' | 'nowMs' | 'retentionMs'>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     const { database, appends } = context;
     parts = { database, appends, nowMs: () => Number(nowMs), retentionMs };
   });
-  afterEach(() => stack.disposeAsync());
 
   /** Messages by their ids: the seconds of their ages, and of what they have left. */
   const aged = (ages: Record<string, readonly [ageS: number, leftS?: number]>) =>

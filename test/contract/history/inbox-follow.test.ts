@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Conversation as ConversationTold } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { settleLeftOver } from '../../../services/history/domain/settle-pending.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { interrupted } from './counting.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 import { addConversations, addMember } from './raw-rows.ts';
 
@@ -28,14 +28,11 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
 );
 
 describe.each(engines)("following a user's revision: %s", (_name, open) => {
-  let stack: AsyncDisposableStack;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    ({ database } = await open(stack));
+    ({ database } = await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   const methods = (over: Database) => inboxMethods({ database: over, nowMs: Date.now });
 

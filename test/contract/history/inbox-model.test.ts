@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { CallKind, CallOutcome } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { JoinedAppends } from '../../../services/history/domain/joined-appends.ts';
 import { append } from '../../../services/history/store/append.ts';
 import { importRuns, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods } from './inbox.ts';
 
 const BEGAN_MS = 1_000_000;
@@ -43,14 +43,11 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 );
 
 describe.each(engines)('an inbox over random pasts: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('counts and shows what somebody with paper and pencil would', async () => {
     let made = 0;

@@ -1,25 +1,22 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { INBOX_SLACK_MS } from '../../../services/history/limits.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 import { addConversations, addMember, addRoom, addRows } from './raw-rows.ts';
 
 const NOW_MS = 10_000_000;
 
 describe.each(engines)("the inbox's pages: %s", (_name, open) => {
-  let stack: AsyncDisposableStack;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    database = (await open(stack)).database;
+    database = (await opened(open)).database;
   });
-  afterEach(() => stack.disposeAsync());
 
   const inbox = () => inboxMethods({ database, nowMs: () => NOW_MS });
 

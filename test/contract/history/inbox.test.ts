@@ -1,5 +1,5 @@
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   ListConversationsResponseSchema,
   MemberState,
@@ -11,7 +11,7 @@ import type { Conversation } from '../../../services/history/store/model.ts';
 import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
 import { callAs, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 import {
   addConversations,
@@ -24,16 +24,13 @@ import {
 const NOW_MS = 10_000_000;
 
 describe.each(engines)('the inbox: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: Awaited<ReturnType<typeof open>>;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     database = context.database;
   });
-  afterEach(() => stack.disposeAsync());
 
   const inbox = (over = database) => inboxMethods({ database: over, nowMs: () => NOW_MS });
 

@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import { callAs, methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods } from './inbox.ts';
 import { addConversations, addMember, rowsOf } from './raw-rows.ts';
 
@@ -11,16 +11,13 @@ describe.each(engines)('marking: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
   const ofBob = { user: 'bob', conversation: { case: 'peer', value: 'alice' } } as const;
   const inRoom = { user: 'bob', conversation: { case: 'group', value: 'room' } } as const;
-  let stack: AsyncDisposableStack;
   let context: Awaited<ReturnType<typeof open>>;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     database = context.database;
   });
-  afterEach(() => stack.disposeAsync());
 
   const methods = () => inboxMethods(context);
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   HistoryVisibility,
   Role,
@@ -12,24 +12,21 @@ import { removeOldest } from '../../../services/history/store/retention.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { rowsOf } from './raw-rows.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
 describe.each(engines)('members: %s', (_name, open) => {
   const { id } = group('room');
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let as: ReturnType<typeof actorsIn>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     as = actorsIn(context, 'room');
     const members = [{ user: 'mod', role: MODERATOR }, { user: 'bob' }];
     await as('owner').create({ members });
   });
-  afterEach(() => stack.disposeAsync());
 
   /** Everybody, page by page. */
   async function listed(user = '', pageSize = 0) {

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   ProfileSchema,
   PutProfilesRequestSchema,
@@ -9,19 +9,16 @@ import { putProfiles } from '../../../services/history/handlers/put-profiles.ts'
 import { PROFILE } from '../../../services/history/limits.ts';
 import { callAs } from './calls.ts';
 import { invalid, profilesOf } from './directory.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 
 describe.each(engines)('profiles: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let service: ReturnType<typeof profilesOf>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     service = profilesOf(context);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('come back as they were put, whole, in the order asked for, each once', async () => {
     const odd = {

@@ -1,22 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { StoredMessage } from '../../../services/history/store/model.ts';
 import { read } from '../../../services/history/store/read.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 
 describe.each(engines)('reading: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
-  let stack: AsyncDisposableStack;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    database = (await open(stack)).database;
+    database = (await opened(open)).database;
   });
-  afterEach(() => stack.disposeAsync());
 
   const readSeqs = async (fromSeq: number, toSeq: number, newestFirst = false, maxBytes = 1e6) =>
     seqs(await read(database, chat.id, { fromSeq, toSeq, newestFirst }, maxBytes, never));

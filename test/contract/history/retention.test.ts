@@ -1,5 +1,5 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import {
   SyncRequestSchema,
@@ -13,7 +13,7 @@ import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { KIND, nameColumns } from '../../../services/history/store/model.ts';
 import { CONVERSATION } from '../../../services/history/store/tables.ts';
 import { callAs, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { appendAll, encoded, importAll, numbered } from './messages.ts';
 import { rowsOf } from './raw-rows.ts';
 
@@ -21,16 +21,13 @@ describe.each(engines)('retention: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
   const room = group('room');
   const ofChat = { user: 'bob', conversation: { case: 'peer', value: 'alice' } } as const;
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let service: ReturnType<typeof methodsOf>;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     service = methodsOf(context);
   });
-  afterEach(() => stack.disposeAsync());
 
   /** Sweeps at a time; `numbered` messages were sent at 0, 1, 2, … ms. @returns how many went in each step */
   const retainAt = (nowMs: number, retentionMs = 1_000) =>

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
@@ -10,7 +10,7 @@ import { Sweeper } from '../../../services/history/sweeper.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { methodsOf } from './calls.ts';
 import { actorsIn } from './directory.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 import { allRows, rowsOf } from './raw-rows.ts';
 import { sweepAt } from './sweeps.ts';
@@ -24,14 +24,11 @@ const rules = { retentionMs: 1_100_000, changesMs: 500_000 };
 describe.each(engines)('sweeping: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
   const room = group('room');
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   /** Conversations with what each job of a sweep has to remove, and with what it must leave. */
   async function fill({ database, appends }: HistoryContext): Promise<void> {
@@ -88,7 +85,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
   });
 
   it('ends alike when it dies after any number of steps, again and again', async () => {
-    const smooth = await open(stack);
+    const smooth = await opened(open);
     await fill(smooth);
     await sweepAt(smooth, nowMs, rules);
     const expected = await allRows(smooth.database);
@@ -111,7 +108,7 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
   });
 
   it('ends alike when several sweep at once', async () => {
-    const alone = await open(stack);
+    const alone = await opened(open);
     await fill(alone);
     await sweepAt(alone, nowMs, rules);
     await fill(context);

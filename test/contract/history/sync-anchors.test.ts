@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import {
   Kind,
@@ -13,7 +13,7 @@ import { writeIntervals } from '../../../services/history/store/intervals.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { BLOCK_SEQS, HIDDEN } from '../../../services/history/store/tables.ts';
 import { callAs, methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 import { setMember } from './raw-rows.ts';
 
@@ -22,14 +22,11 @@ type Anchor = SyncRequest['anchor'];
 describe.each(engines)('anchors of pages: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
   const ofChat = { user: 'bob', conversation: { case: 'peer', value: 'alice' } } as const;
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   const sync = (request: MessageInitShape<typeof SyncRequestSchema>) =>
     methodsOf(context).sync(request);

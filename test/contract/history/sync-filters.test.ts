@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   Kind,
   Order,
@@ -16,7 +16,7 @@ import { writeIntervals } from '../../../services/history/store/intervals.ts';
 import { HIDDEN } from '../../../services/history/store/tables.ts';
 import { methodsOf } from './calls.ts';
 import { type Counts, counting } from './counting.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { appendAll, encoded, encodedFor, numbered } from './messages.ts';
 import { setMember } from './raw-rows.ts';
 
@@ -26,16 +26,13 @@ const LONG = 20_000;
 describe.each(engines)('filters and costs of pages: %s', (_name, open) => {
   const room = group('room');
   const ofRoom = { user: 'alice', conversation: { case: 'group', value: 'room' } } as const;
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
   let counts: Counts;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
     counts = { statements: 0, transactions: 0, inTransactions: 0 };
   });
-  afterEach(() => stack.disposeAsync());
 
   /** A page, and how many statements it took. */
   async function sync(request: MessageInitShape<typeof SyncRequestSchema>) {

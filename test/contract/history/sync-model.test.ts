@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { Random } from '../../support/random.ts';
 import { methodsOf } from './calls.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { expectTrue, naivePage, randomRequest } from './naive-page.ts';
 import { NOW_MS, randomPast, writePast } from './past.ts';
 
@@ -12,14 +12,11 @@ import { NOW_MS, randomPast, writePast } from './past.ts';
 const REQUESTS = 25;
 
 describe.each(engines)('pages of any past: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('agree with looking at every message', async () => {
     const { database, appends } = context;

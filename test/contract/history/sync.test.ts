@@ -1,6 +1,6 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   ImportRequestSchema,
   Order,
@@ -19,7 +19,7 @@ import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { importBatches } from '../../../services/history/handlers/import.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
 import { FRAME_BYTES, FRAME_MESSAGES } from '../../../services/history/limits.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 
 const call: CallContext = {
@@ -31,14 +31,11 @@ const call: CallContext = {
 
 describe.each(engines)('syncing: %s', (_name, open) => {
   const chat = pair('alice', 'bob');
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   async function frames(request: MessageInitShape<typeof SyncRequestSchema>) {
     const all: SyncResponse[] = [];

@@ -1,25 +1,22 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { group } from '../../../services/history/domain/conversation.ts';
 import type { Database } from '../../../services/history/store/database.ts';
 import type { Closed } from '../../../services/history/store/intervals.ts';
 import type { Conversation } from '../../../services/history/store/model.ts';
 import { EXPIRY, HIDDEN, IMPORTED, QUIET } from '../../../services/history/store/tables.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 import { addConversations, addMember } from './raw-rows.ts';
 
 const NOW_MS = 1_000_000;
 
 describe.each(engines)('counting unread messages: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let database: Database;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    ({ database } = await open(stack));
+    ({ database } = await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   /** What the inbox tells of each conversation, by its name. */
   async function counts(user: string): Promise<Map<string, number>> {

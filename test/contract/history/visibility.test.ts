@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import {
   HistoryVisibility,
@@ -10,7 +10,7 @@ import { ServiceError } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { callAs, methodsOf } from './calls.ts';
 import { actorsIn, notAMember } from './directory.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 
 const { ALL, LAST, FROM_JOINING } = HistoryVisibility;
@@ -107,14 +107,11 @@ class NaiveGroup {
 }
 
 describe.each(engines)('who sees what: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let context: HistoryContext;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    context = await open(stack);
+    context = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('is what a naive model says, whatever happens', async () => {
     let made = 0;

@@ -54,6 +54,8 @@ async function create(
   conversation.created = true;
   conversation.title = request.title;
   conversation.visible = settings.visible;
+  // What a service had set before somebody created the group no longer holds.
+  conversation.retain(0);
   for (const { user, role } of members) {
     const member = conversation.members.get(user);
     if (member && member.role > 0) member.role = role;
@@ -159,9 +161,7 @@ export const update: Operation = async (life, random, signal) => {
   if (!outcome.value) return;
   conversation.title = title;
   if ('historyVisibility' in request) conversation.visible = settings.visible;
-  if (!shrinks) return;
-  if (conversation.retentionS > 0) conversation.retentions.add(conversation.retentionS);
-  conversation.retentionS = retentionS;
+  if (shrinks) conversation.retain(retentionS);
 };
 
 /** Deletes a group of the storm's own for everyone. */

@@ -64,9 +64,10 @@ export class ModelConversation {
   title = '';
   /** How many of the last messages newcomers see. */
   visible = Infinity;
+  /** In seconds; 0 for none. */
   retentionS = 0;
   /** Retentions that were in force since the floor was last looked at. */
-  retentions = new Set<number>();
+  readonly retentions = new Set<number>();
   /** A pair of which somebody was erased since the last message. */
   incomplete = false;
   /** Users who sent something, members or not. */
@@ -107,6 +108,12 @@ export class ModelConversation {
     member.intervals = member.intervals
       .map(({ from, to }) => ({ from, to: Math.min(to, lastSeq) }))
       .filter(({ from, to }) => from <= to);
+  }
+
+  /** Messages are kept for another time from now on; 0 for ever. */
+  retain(retentionS: number): void {
+    if (this.retentionS > 0) this.retentions.add(this.retentionS);
+    this.retentionS = retentionS;
   }
 
   /** Messages stand at the end, in their order; `joins`: senders become members where they are none. */
