@@ -18,6 +18,12 @@ export const REQUEST_BYTES = {
   downloadBackup: 16 * 1024,
   listBackups: 16 * 1024,
   backupAge: 16 * 1024,
+  getBackup: 16 * 1024,
+  verifyBackup: 16 * 1024,
+  pinBackup: 16 * 1024,
+  deleteBackup: 16 * 1024,
+  deleteAllBackups: 16 * 1024,
+  getUsage: 16 * 1024,
 };
 
 /**
@@ -74,7 +80,7 @@ export const COMMIT_ATTEMPTS = 64;
 /** Longest pause before a commit tries the next number, in milliseconds: a few requests' time. */
 export const COMMIT_PAUSE_MS = 100;
 
-/** Newest heads that are looked through for one that counts, at once. */
+/** Heads that are read at once; and how many objects a first look at the newest lists. */
 export const HEADS_AT_ONCE = 16;
 
 /** Objects that one listing of the store asks for: as many as MinIO gives. */

@@ -10,6 +10,7 @@ import { createContext } from './context.ts';
 import { Transfers } from './domain/transfers.ts';
 import { backupAge } from './handlers/backup-age.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
+import { getBackup } from './handlers/get-backup.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { uploadBackup } from './handlers/upload-backup.ts';
 import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
@@ -28,6 +29,12 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     downloadBackup: (request, call) => transfers.run(downloadBackup(store, request, call)),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
+    getBackup: (request, call) => getBackup(store, request, call),
+    verifyBackup: unserved,
+    pinBackup: unserved,
+    deleteBackup: unserved,
+    deleteAllBackups: unserved,
+    getUsage: unserved,
   };
   return await startServer({
     prefix: 'BACKUP',
@@ -39,6 +46,10 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     check: (signal) => store.check(signal),
     holds: store,
   });
+}
+
+function unserved(): Promise<never> {
+  return Promise.reject(new Error('not served yet'));
 }
 
 function metricsOf(store: BackupStore, transfers: Transfers): Metrics {

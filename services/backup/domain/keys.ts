@@ -7,6 +7,14 @@ export interface DatabaseName {
 }
 
 /**
+ * What may be noted about a backup after it was committed: that it passed or failed its verification;
+ * that it is pinned, because somebody asked for it or because the backup after it has a warning.
+ */
+export const NOTES = ['passed', 'failed', 'pin-asked', 'pin-warned'] as const;
+
+export type Note = (typeof NOTES)[number];
+
+/**
  * Where a database's objects are. Names are hashed: names of any bytes and length are safe in keys,
  * and never collide. The names themselves stand in the heads.
  *
@@ -21,6 +29,10 @@ export const keys = {
 
   /** The head of a numbered backup. */
   head: (prefix: string, number: number) => `${prefix}heads/${reversed(number)}`,
+
+  /** A note about a numbered backup: in a listing it comes right behind the head. */
+  note: (prefix: string, number: number, note: Note) =>
+    `${prefix}heads/${reversed(number)}.${note}`,
 
   /** Prefix of the maps of a root. */
   maps: (prefix: string, root: Uint8Array) => `${prefix}maps/${hex(root)}/`,
@@ -60,6 +72,14 @@ export function uploadHash(uploadId: string): string {
 export function numberInKey(key: string): number | undefined {
   const digits = key.slice(key.lastIndexOf('/') + 1);
   return /^\d{16}$/.test(digits) ? Number.MAX_SAFE_INTEGER - Number(digits) : undefined;
+}
+
+/** The number and the note in the key of a note; undefined where it is that of none. */
+export function noteInKey(key: string): { number: number; note: Note } | undefined {
+  const dot = key.lastIndexOf('.');
+  const number = numberInKey(key.slice(0, Math.max(dot, 0)));
+  const note = NOTES.find((one) => one === key.slice(dot + 1));
+  return number === undefined || note === undefined ? undefined : { number, note };
 }
 
 function reversed(number: number): string {

@@ -1,8 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { BackupSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import {
+  type BackupSchema,
+  Pin,
+  type VerificationSchema,
+  VerificationState,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { dataLoss } from '../../common/errors.ts';
-import { Backups, type KeptBackup } from '../domain/backups.ts';
+import { dataLoss, notFound } from '../../common/errors.ts';
+import { Backups, hasFailed, hasPassed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
 import type { DatabaseName } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
@@ -34,7 +39,41 @@ export function toBackup({ head, ...kept }: KeptBackup): MessageInitShape<typeof
     sha256: Buffer.from(head.sha256, 'hex'),
     pageSizeBytes: head.pageSizeBytes,
     opaque: head.opaque,
+    verification: verificationOf(kept),
+    pin: pinOf(kept),
   };
+}
+
+function verificationOf(
+  kept: Pick<KeptBackup, 'notes' | 'failure'>,
+): MessageInitShape<typeof VerificationSchema> {
+  if (hasFailed(kept)) {
+    const atMs = BigInt(kept.notes.get('failed') ?? 0);
+    return { state: VerificationState.FAILED, atMs, ...kept.failure };
+  }
+  if (!hasPassed(kept)) return {};
+  return { state: VerificationState.PASSED, atMs: BigInt(kept.notes.get('passed') ?? 0) };
+}
+
+function pinOf({ notes }: Pick<KeptBackup, 'notes'>): Pin {
+  if (notes.has('pin-asked')) return Pin.ASKED;
+  return notes.has('pin-warned') ? Pin.BEFORE_WARNING : Pin.UNSPECIFIED;
+}
+
+/**
+ * The backup with a number; with 0 the newest that has not failed its verification.
+ *
+ * @throws ServiceError NOT_FOUND; DamageError where its head is damaged
+ */
+export async function findBackup(
+  backups: Backups,
+  number: number,
+  signal: AbortSignal,
+): Promise<KeptBackup> {
+  const found =
+    number === 0 ? (await backups.newest(signal)).backup : await backups.numbered(number, signal);
+  if (found !== undefined) return found;
+  throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
 }
 
 /** What the caller is told when stored bytes are damaged; any other error stays what it is. */

@@ -18,7 +18,8 @@ export async function backupAge(
   request: BackupAgeRequest,
   { caller, signal, log }: CallContext,
 ): Promise<BackupAgeResponse> {
-  const { backup } = await openBackups(store, parseDatabase(caller, request), log).newest(signal);
+  const backups = openBackups(store, parseDatabase(caller, request), log);
+  const { backup, passed } = await backups.newest(signal);
   if (backup === undefined) {
     return create(BackupAgeResponseSchema, { ageSeconds: -1, databaseAgeSeconds: -1 });
   }
@@ -30,6 +31,8 @@ export async function backupAge(
     newestAtMs: BigInt(createdAtMs),
     newestNumber: BigInt(head.number),
     databaseAgeSeconds: madeMs === 0 ? -1 : secondsBetween(madeMs, nowMs),
+    newestVerifiedAtMs: BigInt(passed?.object.storedAtMs ?? 0),
+    newestVerifiedNumber: BigInt(passed?.number ?? 0),
   });
 }
 

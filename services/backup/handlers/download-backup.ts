@@ -8,12 +8,10 @@ import {
   FrameSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { notFound } from '../../common/errors.ts';
-import type { Backups, KeptBackup } from '../domain/backups.ts';
 import { readFile, readFrames } from '../domain/download.ts';
 import type { PagesFrame } from '../domain/page-reader.ts';
 import type { BackupStore } from '../store/store.ts';
-import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
+import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
 const DATA_FIELD = DownloadBackupResponseSchema.field.data.number;
@@ -57,15 +55,4 @@ function toFrame({ pages, positions, codec, data, unpackedBytes }: PagesFrame) {
     unpackedBytes,
   });
   return create(DownloadBackupResponseSchema, { part: { case: 'frame', value } });
-}
-
-async function findBackup(
-  backups: Backups,
-  number: number,
-  signal: AbortSignal,
-): Promise<KeptBackup> {
-  const found =
-    number === 0 ? (await backups.newest(signal)).backup : await backups.numbered(number, signal);
-  if (found !== undefined) return found;
-  throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
 }

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file backscroll/backup/v1/backup.proto.
  */
 export const file_backscroll_backup_v1_backup: GenFile = /*@__PURE__*/
-  fileDesc("CiFiYWNrc2Nyb2xsL2JhY2t1cC92MS9iYWNrdXAucHJvdG8SFGJhY2tzY3JvbGwuYmFja3VwLnYxIoICCgZCYWNrdXASDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCRIOCgZudW1iZXIYAyABKAQSEgoKc2l6ZV9ieXRlcxgEIAEoBBIMCgRyb290GAUgASgMEhUKDWNyZWF0ZWRfYXRfbXMYBiABKBISHgoWZGF0YWJhc2VfY3JlYXRlZF9hdF9tcxgHIAEoEhINCgVsYWJlbBgIIAEoCRIRCgl1cGxvYWRfaWQYCSABKAkSFAoMc3RvcmVkX2J5dGVzGAogASgEEg4KBnNoYTI1NhgLIAEoDBIXCg9wYWdlX3NpemVfYnl0ZXMYDCABKA0SDgoGb3BhcXVlGA0gASgIIokCChNVcGxvYWRCYWNrdXBSZXF1ZXN0EjIKBXN0YXJ0GAEgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuVXBsb2FkU3RhcnRIABIOCgRkYXRhGAIgASgMSAASPQoOZXh0ZW50X2RpZ2VzdHMYAyABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5FeHRlbnREaWdlc3RzSAASOQoMcGFnZV9kaWdlc3RzGAQgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuUGFnZURpZ2VzdHNIABIsCgVmcmFtZRgFIAEoCzIbLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lSABCBgoEcGFydCLsAQoLVXBsb2FkU3RhcnQSEQoJdXBsb2FkX2lkGAEgASgJEgwKBHVzZXIYAiABKAkSEAoIZGF0YWJhc2UYAyABKAkSEgoKc2l6ZV9ieXRlcxgEIAEoBBIOCgZzaGEyNTYYBSABKAwSHgoWZGF0YWJhc2VfY3JlYXRlZF9hdF9tcxgGIAEoEhINCgVsYWJlbBgHIAEoCRIOCgZvcGFxdWUYCCABKAgSLgoEbW9kZRgJIAEoDjIgLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZE1vZGUSFwoPcGFnZV9zaXplX2J5dGVzGAogASgNIjYKDUV4dGVudERpZ2VzdHMSFAoMZmlyc3RfZXh0ZW50GAEgASgEEg8KB2RpZ2VzdHMYAiABKAwiQQoLUGFnZURpZ2VzdHMSMgoHZXh0ZW50cxgBIAMoCzIhLmJhY2tzY3JvbGwuYmFja3VwLnYxLkV4dGVudFBhZ2VzIi4KC0V4dGVudFBhZ2VzEg4KBmV4dGVudBgBIAEoBBIPCgdkaWdlc3RzGAIgASgMIoABCgVGcmFtZRINCgVwYWdlcxgBIAMoBBIvCgVjb2RlYxgCIAEoDjIgLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lQ29kZWMSDAoEZGF0YRgDIAEoDBIRCglwb3NpdGlvbnMYBCADKA0SFgoOdW5wYWNrZWRfYnl0ZXMYBSABKA0iwgIKFFVwbG9hZEJhY2t1cFJlc3BvbnNlEjgKCGFjY2VwdGVkGAEgASgLMiQuYmFja3Njcm9sbC5iYWNrdXAudjEuVXBsb2FkQWNjZXB0ZWRIABI4Cghwcm9ncmVzcxgCIAEoCzIkLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZFByb2dyZXNzSAASPQoObmVlZGVkX2V4dGVudHMYAyABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5OZWVkZWRFeHRlbnRzSAASOQoMbmVlZGVkX3BhZ2VzGAQgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuTmVlZGVkUGFnZXNIABI0CgZyZXN1bHQYBSABKAsyIi5iYWNrc2Nyb2xsLmJhY2t1cC52MS5VcGxvYWRSZXN1bHRIAEIGCgRwYXJ0IjgKDlVwbG9hZEFjY2VwdGVkEhEKCXVwbG9hZF9pZBgBIAEoCRITCgtiYXNlX251bWJlchgCIAEoBCI+Cg5VcGxvYWRQcm9ncmVzcxIWCg5yZWNlaXZlZF9ieXRlcxgBIAEoBBIUCgxzdG9yZWRfYnl0ZXMYAiABKAQiNgoNTmVlZGVkRXh0ZW50cxIUCgxmaXJzdF9leHRlbnQYASABKAQSDwoHb2Zmc2V0cxgCIAMoDSJQCgtOZWVkZWRQYWdlcxIUCgxmaXJzdF9leHRlbnQYASABKAQSKwoEcnVucxgCIAMoCzIdLmJhY2tzY3JvbGwuYmFja3VwLnYxLlBhZ2VSdW4iLAoHUGFnZVJ1bhISCgpmaXJzdF9wYWdlGAEgASgEEg0KBWNvdW50GAIgASgNImEKDFVwbG9hZFJlc3VsdBIsCgZiYWNrdXAYASABKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXASEQoJdW5jaGFuZ2VkGAIgASgIEhAKCHJlcGVhdGVkGAMgASgIIm0KFURvd25sb2FkQmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBBIUCgxvZmZzZXRfYnl0ZXMYBCABKAQSDgoGZnJhbWVzGAUgASgIIs0BChZEb3dubG9hZEJhY2t1cFJlc3BvbnNlEi4KBmJhY2t1cBgBIAEoCzIcLmJhY2tzY3JvbGwuYmFja3VwLnYxLkJhY2t1cEgAEg4KBGRhdGEYAiABKAxIABIsCgVmcmFtZRgDIAEoCzIbLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lSAASPQoOZXh0ZW50X2RpZ2VzdHMYBCABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5FeHRlbnREaWdlc3RzSABCBgoEcGFydCJbChJMaXN0QmFja3Vwc1JlcXVlc3QSDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJdChNMaXN0QmFja3Vwc1Jlc3BvbnNlEi0KB2JhY2t1cHMYASADKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjIKEEJhY2t1cEFnZVJlcXVlc3QSDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCSKmAQoRQmFja3VwQWdlUmVzcG9uc2USGAoLYWdlX3NlY29uZHMYASABKBFIAIgBARIUCgxuZXdlc3RfYXRfbXMYAiABKBISFQoNbmV3ZXN0X251bWJlchgDIAEoBBIhChRkYXRhYmFzZV9hZ2Vfc2Vjb25kcxgEIAEoEUgBiAEBQg4KDF9hZ2Vfc2Vjb25kc0IXChVfZGF0YWJhc2VfYWdlX3NlY29uZHMqXQoKVXBsb2FkTW9kZRIbChdVUExPQURfTU9ERV9VTlNQRUNJRklFRBAAEhUKEVVQTE9BRF9NT0RFX1BMQUlOEAESGwoXVVBMT0FEX01PREVfSU5DUkVNRU5UQUwQAipsCgpGcmFtZUNvZGVjEhsKF0ZSQU1FX0NPREVDX1VOU1BFQ0lGSUVEEAASEwoPRlJBTUVfQ09ERUNfUkFXEAESFAoQRlJBTUVfQ09ERUNfWlNURBACEhYKEkZSQU1FX0NPREVDX1NFQUxFRBADMqsDCg1CYWNrdXBTZXJ2aWNlEmkKDFVwbG9hZEJhY2t1cBIpLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZEJhY2t1cFJlcXVlc3QaKi5iYWNrc2Nyb2xsLmJhY2t1cC52MS5VcGxvYWRCYWNrdXBSZXNwb25zZSgBMAESbQoORG93bmxvYWRCYWNrdXASKy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5Eb3dubG9hZEJhY2t1cFJlcXVlc3QaLC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5Eb3dubG9hZEJhY2t1cFJlc3BvbnNlMAESYgoLTGlzdEJhY2t1cHMSKC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5MaXN0QmFja3Vwc1JlcXVlc3QaKS5iYWNrc2Nyb2xsLmJhY2t1cC52MS5MaXN0QmFja3Vwc1Jlc3BvbnNlElwKCUJhY2t1cEFnZRImLmJhY2tzY3JvbGwuYmFja3VwLnYxLkJhY2t1cEFnZVJlcXVlc3QaJy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXBBZ2VSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiFiYWNrc2Nyb2xsL2JhY2t1cC92MS9iYWNrdXAucHJvdG8SFGJhY2tzY3JvbGwuYmFja3VwLnYxIsQDCgZCYWNrdXASDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCRIOCgZudW1iZXIYAyABKAQSEgoKc2l6ZV9ieXRlcxgEIAEoBBIMCgRyb290GAUgASgMEhUKDWNyZWF0ZWRfYXRfbXMYBiABKBISHgoWZGF0YWJhc2VfY3JlYXRlZF9hdF9tcxgHIAEoEhINCgVsYWJlbBgIIAEoCRIRCgl1cGxvYWRfaWQYCSABKAkSFAoMc3RvcmVkX2J5dGVzGAogASgEEg4KBnNoYTI1NhgLIAEoDBIXCg9wYWdlX3NpemVfYnl0ZXMYDCABKA0SDgoGb3BhcXVlGA0gASgIEjgKDHZlcmlmaWNhdGlvbhgOIAEoCzIiLmJhY2tzY3JvbGwuYmFja3VwLnYxLlZlcmlmaWNhdGlvbhImCgNwaW4YDyABKA4yGS5iYWNrc2Nyb2xsLmJhY2t1cC52MS5QaW4SLwoId2FybmluZ3MYECADKA4yHS5iYWNrc2Nyb2xsLmJhY2t1cC52MS5XYXJuaW5nEi0KA2tleRgRIAEoCzIgLmJhY2tzY3JvbGwuYmFja3VwLnYxLlNlYWxpbmdLZXkidQoMVmVyaWZpY2F0aW9uEjYKBXN0YXRlGAEgASgOMicuYmFja3Njcm9sbC5iYWNrdXAudjEuVmVyaWZpY2F0aW9uU3RhdGUSDQoFYXRfbXMYAiABKBISDgoGcmVhc29uGAMgASgJEg4KBmRldGFpbBgEIAEoCSJGCgpTZWFsaW5nS2V5EgoKAmlkGAEgASgMEiwKBnNjcnlwdBgCIAEoCzIcLmJhY2tzY3JvbGwuYmFja3VwLnYxLlNjcnlwdCI8CgZTY3J5cHQSDAoEc2FsdBgBIAEoDBIOCgZsb2cyX24YAiABKA0SCQoBchgDIAEoDRIJCgFwGAQgASgNIokCChNVcGxvYWRCYWNrdXBSZXF1ZXN0EjIKBXN0YXJ0GAEgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuVXBsb2FkU3RhcnRIABIOCgRkYXRhGAIgASgMSAASPQoOZXh0ZW50X2RpZ2VzdHMYAyABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5FeHRlbnREaWdlc3RzSAASOQoMcGFnZV9kaWdlc3RzGAQgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuUGFnZURpZ2VzdHNIABIsCgVmcmFtZRgFIAEoCzIbLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lSABCBgoEcGFydCK6AgoLVXBsb2FkU3RhcnQSEQoJdXBsb2FkX2lkGAEgASgJEgwKBHVzZXIYAiABKAkSEAoIZGF0YWJhc2UYAyABKAkSEgoKc2l6ZV9ieXRlcxgEIAEoBBIOCgZzaGEyNTYYBSABKAwSHgoWZGF0YWJhc2VfY3JlYXRlZF9hdF9tcxgGIAEoEhINCgVsYWJlbBgHIAEoCRIOCgZvcGFxdWUYCCABKAgSLgoEbW9kZRgJIAEoDjIgLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZE1vZGUSFwoPcGFnZV9zaXplX2J5dGVzGAogASgNEh0KFXdhaXRfZm9yX3ZlcmlmaWNhdGlvbhgLIAEoCBItCgNrZXkYDCABKAsyIC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5TZWFsaW5nS2V5IjYKDUV4dGVudERpZ2VzdHMSFAoMZmlyc3RfZXh0ZW50GAEgASgEEg8KB2RpZ2VzdHMYAiABKAwiQQoLUGFnZURpZ2VzdHMSMgoHZXh0ZW50cxgBIAMoCzIhLmJhY2tzY3JvbGwuYmFja3VwLnYxLkV4dGVudFBhZ2VzIi4KC0V4dGVudFBhZ2VzEg4KBmV4dGVudBgBIAEoBBIPCgdkaWdlc3RzGAIgASgMIoABCgVGcmFtZRINCgVwYWdlcxgBIAMoBBIvCgVjb2RlYxgCIAEoDjIgLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lQ29kZWMSDAoEZGF0YRgDIAEoDBIRCglwb3NpdGlvbnMYBCADKA0SFgoOdW5wYWNrZWRfYnl0ZXMYBSABKA0iwgIKFFVwbG9hZEJhY2t1cFJlc3BvbnNlEjgKCGFjY2VwdGVkGAEgASgLMiQuYmFja3Njcm9sbC5iYWNrdXAudjEuVXBsb2FkQWNjZXB0ZWRIABI4Cghwcm9ncmVzcxgCIAEoCzIkLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZFByb2dyZXNzSAASPQoObmVlZGVkX2V4dGVudHMYAyABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5OZWVkZWRFeHRlbnRzSAASOQoMbmVlZGVkX3BhZ2VzGAQgASgLMiEuYmFja3Njcm9sbC5iYWNrdXAudjEuTmVlZGVkUGFnZXNIABI0CgZyZXN1bHQYBSABKAsyIi5iYWNrc2Nyb2xsLmJhY2t1cC52MS5VcGxvYWRSZXN1bHRIAEIGCgRwYXJ0IjgKDlVwbG9hZEFjY2VwdGVkEhEKCXVwbG9hZF9pZBgBIAEoCRITCgtiYXNlX251bWJlchgCIAEoBCI+Cg5VcGxvYWRQcm9ncmVzcxIWCg5yZWNlaXZlZF9ieXRlcxgBIAEoBBIUCgxzdG9yZWRfYnl0ZXMYAiABKAQiNgoNTmVlZGVkRXh0ZW50cxIUCgxmaXJzdF9leHRlbnQYASABKAQSDwoHb2Zmc2V0cxgCIAMoDSJQCgtOZWVkZWRQYWdlcxIUCgxmaXJzdF9leHRlbnQYASABKAQSKwoEcnVucxgCIAMoCzIdLmJhY2tzY3JvbGwuYmFja3VwLnYxLlBhZ2VSdW4iLAoHUGFnZVJ1bhISCgpmaXJzdF9wYWdlGAEgASgEEg0KBWNvdW50GAIgASgNImEKDFVwbG9hZFJlc3VsdBIsCgZiYWNrdXAYASABKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXASEQoJdW5jaGFuZ2VkGAIgASgIEhAKCHJlcGVhdGVkGAMgASgIIm0KFURvd25sb2FkQmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBBIUCgxvZmZzZXRfYnl0ZXMYBCABKAQSDgoGZnJhbWVzGAUgASgIIs0BChZEb3dubG9hZEJhY2t1cFJlc3BvbnNlEi4KBmJhY2t1cBgBIAEoCzIcLmJhY2tzY3JvbGwuYmFja3VwLnYxLkJhY2t1cEgAEg4KBGRhdGEYAiABKAxIABIsCgVmcmFtZRgDIAEoCzIbLmJhY2tzY3JvbGwuYmFja3VwLnYxLkZyYW1lSAASPQoOZXh0ZW50X2RpZ2VzdHMYBCABKAsyIy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5FeHRlbnREaWdlc3RzSABCBgoEcGFydCJbChJMaXN0QmFja3Vwc1JlcXVlc3QSDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJdChNMaXN0QmFja3Vwc1Jlc3BvbnNlEi0KB2JhY2t1cHMYASADKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjIKEEJhY2t1cEFnZVJlcXVlc3QSDAoEdXNlchgBIAEoCRIQCghkYXRhYmFzZRgCIAEoCSLlAQoRQmFja3VwQWdlUmVzcG9uc2USGAoLYWdlX3NlY29uZHMYASABKBFIAIgBARIUCgxuZXdlc3RfYXRfbXMYAiABKBISFQoNbmV3ZXN0X251bWJlchgDIAEoBBIhChRkYXRhYmFzZV9hZ2Vfc2Vjb25kcxgEIAEoEUgBiAEBEh0KFW5ld2VzdF92ZXJpZmllZF9hdF9tcxgFIAEoEhIeChZuZXdlc3RfdmVyaWZpZWRfbnVtYmVyGAYgASgEQg4KDF9hZ2Vfc2Vjb25kc0IXChVfZGF0YWJhc2VfYWdlX3NlY29uZHMiQgoQR2V0QmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBCJBChFHZXRCYWNrdXBSZXNwb25zZRIsCgZiYWNrdXAYASABKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXAiRQoTVmVyaWZ5QmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBCJEChRWZXJpZnlCYWNrdXBSZXNwb25zZRIsCgZiYWNrdXAYASABKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXAiUQoQUGluQmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBBINCgV1bnBpbhgEIAEoCCJBChFQaW5CYWNrdXBSZXNwb25zZRIsCgZiYWNrdXAYASABKAsyHC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXAiRQoTRGVsZXRlQmFja3VwUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJEg4KBm51bWJlchgDIAEoBCIWChREZWxldGVCYWNrdXBSZXNwb25zZSI5ChdEZWxldGVBbGxCYWNrdXBzUmVxdWVzdBIMCgR1c2VyGAEgASgJEhAKCGRhdGFiYXNlGAIgASgJIisKGERlbGV0ZUFsbEJhY2t1cHNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgEIh8KD0dldFVzYWdlUmVxdWVzdBIMCgR1c2VyGAEgASgJImEKEEdldFVzYWdlUmVzcG9uc2USFAoMc3RvcmVkX2J5dGVzGAEgASgEEhMKC3F1b3RhX2J5dGVzGAIgASgEEg8KB2JhY2t1cHMYAyABKAQSEQoJZGF0YWJhc2VzGAQgASgNKnUKEVZlcmlmaWNhdGlvblN0YXRlEiIKHlZFUklGSUNBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEh0KGVZFUklGSUNBVElPTl9TVEFURV9QQVNTRUQQARIdChlWRVJJRklDQVRJT05fU1RBVEVfRkFJTEVEEAIqQQoDUGluEhMKD1BJTl9VTlNQRUNJRklFRBAAEg0KCVBJTl9BU0tFRBABEhYKElBJTl9CRUZPUkVfV0FSTklORxACKksKB1dhcm5pbmcSFwoTV0FSTklOR19VTlNQRUNJRklFRBAAEhIKDldBUk5JTkdfU0hSVU5LEAESEwoPV0FSTklOR19ZT1VOR0VSEAIqXQoKVXBsb2FkTW9kZRIbChdVUExPQURfTU9ERV9VTlNQRUNJRklFRBAAEhUKEVVQTE9BRF9NT0RFX1BMQUlOEAESGwoXVVBMT0FEX01PREVfSU5DUkVNRU5UQUwQAipsCgpGcmFtZUNvZGVjEhsKF0ZSQU1FX0NPREVDX1VOU1BFQ0lGSUVEEAASEwoPRlJBTUVfQ09ERUNfUkFXEAESFAoQRlJBTUVfQ09ERUNfWlNURBACEhYKEkZSQU1FX0NPREVDX1NFQUxFRBADMoMICg1CYWNrdXBTZXJ2aWNlEmkKDFVwbG9hZEJhY2t1cBIpLmJhY2tzY3JvbGwuYmFja3VwLnYxLlVwbG9hZEJhY2t1cFJlcXVlc3QaKi5iYWNrc2Nyb2xsLmJhY2t1cC52MS5VcGxvYWRCYWNrdXBSZXNwb25zZSgBMAESbQoORG93bmxvYWRCYWNrdXASKy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5Eb3dubG9hZEJhY2t1cFJlcXVlc3QaLC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5Eb3dubG9hZEJhY2t1cFJlc3BvbnNlMAESYgoLTGlzdEJhY2t1cHMSKC5iYWNrc2Nyb2xsLmJhY2t1cC52MS5MaXN0QmFja3Vwc1JlcXVlc3QaKS5iYWNrc2Nyb2xsLmJhY2t1cC52MS5MaXN0QmFja3Vwc1Jlc3BvbnNlElwKCUJhY2t1cEFnZRImLmJhY2tzY3JvbGwuYmFja3VwLnYxLkJhY2t1cEFnZVJlcXVlc3QaJy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5CYWNrdXBBZ2VSZXNwb25zZRJcCglHZXRCYWNrdXASJi5iYWNrc2Nyb2xsLmJhY2t1cC52MS5HZXRCYWNrdXBSZXF1ZXN0GicuYmFja3Njcm9sbC5iYWNrdXAudjEuR2V0QmFja3VwUmVzcG9uc2USZQoMVmVyaWZ5QmFja3VwEikuYmFja3Njcm9sbC5iYWNrdXAudjEuVmVyaWZ5QmFja3VwUmVxdWVzdBoqLmJhY2tzY3JvbGwuYmFja3VwLnYxLlZlcmlmeUJhY2t1cFJlc3BvbnNlElwKCVBpbkJhY2t1cBImLmJhY2tzY3JvbGwuYmFja3VwLnYxLlBpbkJhY2t1cFJlcXVlc3QaJy5iYWNrc2Nyb2xsLmJhY2t1cC52MS5QaW5CYWNrdXBSZXNwb25zZRJlCgxEZWxldGVCYWNrdXASKS5iYWNrc2Nyb2xsLmJhY2t1cC52MS5EZWxldGVCYWNrdXBSZXF1ZXN0GiouYmFja3Njcm9sbC5iYWNrdXAudjEuRGVsZXRlQmFja3VwUmVzcG9uc2UScQoQRGVsZXRlQWxsQmFja3VwcxItLmJhY2tzY3JvbGwuYmFja3VwLnYxLkRlbGV0ZUFsbEJhY2t1cHNSZXF1ZXN0Gi4uYmFja3Njcm9sbC5iYWNrdXAudjEuRGVsZXRlQWxsQmFja3Vwc1Jlc3BvbnNlElkKCEdldFVzYWdlEiUuYmFja3Njcm9sbC5iYWNrdXAudjEuR2V0VXNhZ2VSZXF1ZXN0GiYuYmFja3Njcm9sbC5iYWNrdXAudjEuR2V0VXNhZ2VSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * One kept state of a database.
@@ -109,6 +109,34 @@ export type Backup = Message<"backscroll.backup.v1.Backup"> & {
    * @generated from field: bool opaque = 13;
    */
   opaque: boolean;
+
+  /**
+   * What is known of whether it can be restored.
+   *
+   * @generated from field: backscroll.backup.v1.Verification verification = 14;
+   */
+  verification?: Verification | undefined;
+
+  /**
+   * Why retention keeps it whatever its age.
+   *
+   * @generated from field: backscroll.backup.v1.Pin pin = 15;
+   */
+  pin: Pin;
+
+  /**
+   * What was strange about it when it came, beside the backup before it.
+   *
+   * @generated from field: repeated backscroll.backup.v1.Warning warnings = 16;
+   */
+  warnings: Warning[];
+
+  /**
+   * The key that sealed its pages; absent where they are plain.
+   *
+   * @generated from field: backscroll.backup.v1.SealingKey key = 17;
+   */
+  key?: SealingKey | undefined;
 };
 
 /**
@@ -117,6 +145,120 @@ export type Backup = Message<"backscroll.backup.v1.Backup"> & {
  */
 export const BackupSchema: GenMessage<Backup> = /*@__PURE__*/
   messageDesc(file_backscroll_backup_v1_backup, 0);
+
+/**
+ * Result of the last verification of a backup.
+ *
+ * @generated from message backscroll.backup.v1.Verification
+ */
+export type Verification = Message<"backscroll.backup.v1.Verification"> & {
+  /**
+   * What it came to.
+   *
+   * @generated from field: backscroll.backup.v1.VerificationState state = 1;
+   */
+  state: VerificationState;
+
+  /**
+   * When it ended, in milliseconds since 1970-01-01 UTC, by the store's clock; 0 for never.
+   *
+   * @generated from field: sint64 at_ms = 2;
+   */
+  atMs: bigint;
+
+  /**
+   * Why it failed, in a word for programs: DAMAGED (what the store gave back is not what was put),
+   * NOT_A_DATABASE, CORRUPT (quick_check found faults), or LIMIT_EXCEEDED (checking it took too much
+   * time or memory). Else empty.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * The same in words for people.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.Verification.
+ * Use `create(VerificationSchema)` to create a new message.
+ */
+export const VerificationSchema: GenMessage<Verification> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 1);
+
+/**
+ * Describes the key that sealed a backup, not the key itself.
+ *
+ * @generated from message backscroll.backup.v1.SealingKey
+ */
+export type SealingKey = Message<"backscroll.backup.v1.SealingKey"> & {
+  /**
+   * Names the key without telling it: 16 bytes derived from it, equal for equal keys.
+   *
+   * @generated from field: bytes id = 1;
+   */
+  id: Uint8Array;
+
+  /**
+   * How the key comes from a passphrase; absent where it was given as bytes.
+   *
+   * @generated from field: backscroll.backup.v1.Scrypt scrypt = 2;
+   */
+  scrypt?: Scrypt | undefined;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.SealingKey.
+ * Use `create(SealingKeySchema)` to create a new message.
+ */
+export const SealingKeySchema: GenMessage<SealingKey> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 2);
+
+/**
+ * Parameters of scrypt (RFC 7914), by which a passphrase becomes a key.
+ *
+ * @generated from message backscroll.backup.v1.Scrypt
+ */
+export type Scrypt = Message<"backscroll.backup.v1.Scrypt"> & {
+  /**
+   * Random bytes, 16 to 64.
+   *
+   * @generated from field: bytes salt = 1;
+   */
+  salt: Uint8Array;
+
+  /**
+   * Logarithm to base 2 of the cost N, 14 to 20.
+   *
+   * @generated from field: uint32 log2_n = 2;
+   */
+  log2N: number;
+
+  /**
+   * Block size r, 1 to 32.
+   *
+   * @generated from field: uint32 r = 3;
+   */
+  r: number;
+
+  /**
+   * Parallelism p, 1 to 16.
+   *
+   * @generated from field: uint32 p = 4;
+   */
+  p: number;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.Scrypt.
+ * Use `create(ScryptSchema)` to create a new message.
+ */
+export const ScryptSchema: GenMessage<Scrypt> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 3);
 
 /**
  * One message of an upload.
@@ -177,7 +319,7 @@ export type UploadBackupRequest = Message<"backscroll.backup.v1.UploadBackupRequ
  * Use `create(UploadBackupRequestSchema)` to create a new message.
  */
 export const UploadBackupRequestSchema: GenMessage<UploadBackupRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 1);
+  messageDesc(file_backscroll_backup_v1_backup, 4);
 
 /**
  * What is to be uploaded.
@@ -259,6 +401,22 @@ export type UploadStart = Message<"backscroll.backup.v1.UploadStart"> & {
    * @generated from field: uint32 page_size_bytes = 10;
    */
   pageSizeBytes: number;
+
+  /**
+   * Answer only once the backup was verified, so that `result` tells what it came to.
+   *
+   * @generated from field: bool wait_for_verification = 11;
+   */
+  waitForVerification: boolean;
+
+  /**
+   * The key that seals the pages, in an incremental upload of frames that the service can't read: all
+   * digests are then keyed, as the client likes, and every frame is FRAME_CODEC_SEALED. Such a file is
+   * compared with backups of the same key alone. Absent where the pages are plain.
+   *
+   * @generated from field: backscroll.backup.v1.SealingKey key = 12;
+   */
+  key?: SealingKey | undefined;
 };
 
 /**
@@ -266,7 +424,7 @@ export type UploadStart = Message<"backscroll.backup.v1.UploadStart"> & {
  * Use `create(UploadStartSchema)` to create a new message.
  */
 export const UploadStartSchema: GenMessage<UploadStart> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 2);
+  messageDesc(file_backscroll_backup_v1_backup, 5);
 
 /**
  * Digests of the extents of one segment: 1,024 of them, or all that are left at the file's end.
@@ -294,7 +452,7 @@ export type ExtentDigests = Message<"backscroll.backup.v1.ExtentDigests"> & {
  * Use `create(ExtentDigestsSchema)` to create a new message.
  */
 export const ExtentDigestsSchema: GenMessage<ExtentDigests> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 3);
+  messageDesc(file_backscroll_backup_v1_backup, 6);
 
 /**
  * Digests of the pages of some extents of one segment.
@@ -316,7 +474,7 @@ export type PageDigests = Message<"backscroll.backup.v1.PageDigests"> & {
  * Use `create(PageDigestsSchema)` to create a new message.
  */
 export const PageDigestsSchema: GenMessage<PageDigests> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 4);
+  messageDesc(file_backscroll_backup_v1_backup, 7);
 
 /**
  * Digests of the pages of one extent.
@@ -344,7 +502,7 @@ export type ExtentPages = Message<"backscroll.backup.v1.ExtentPages"> & {
  * Use `create(ExtentPagesSchema)` to create a new message.
  */
 export const ExtentPagesSchema: GenMessage<ExtentPages> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 5);
+  messageDesc(file_backscroll_backup_v1_backup, 8);
 
 /**
  * Pages packed together: at most 256 KiB of them before compression.
@@ -368,7 +526,7 @@ export type Frame = Message<"backscroll.backup.v1.Frame"> & {
 
   /**
    * The pages' bytes, joined in the order of `pages` and packed by `codec`; in an upload not longer
-   * than the pages themselves.
+   * than the pages themselves, or where sealed, by at most 64 bytes.
    *
    * @generated from field: bytes data = 3;
    */
@@ -395,7 +553,7 @@ export type Frame = Message<"backscroll.backup.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 6);
+  messageDesc(file_backscroll_backup_v1_backup, 9);
 
 /**
  * One message of the service in an upload.
@@ -457,7 +615,7 @@ export type UploadBackupResponse = Message<"backscroll.backup.v1.UploadBackupRes
  * Use `create(UploadBackupResponseSchema)` to create a new message.
  */
 export const UploadBackupResponseSchema: GenMessage<UploadBackupResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 7);
+  messageDesc(file_backscroll_backup_v1_backup, 10);
 
 /**
  * The upload was accepted.
@@ -485,7 +643,7 @@ export type UploadAccepted = Message<"backscroll.backup.v1.UploadAccepted"> & {
  * Use `create(UploadAcceptedSchema)` to create a new message.
  */
 export const UploadAcceptedSchema: GenMessage<UploadAccepted> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 8);
+  messageDesc(file_backscroll_backup_v1_backup, 11);
 
 /**
  * How far an upload has come.
@@ -513,7 +671,7 @@ export type UploadProgress = Message<"backscroll.backup.v1.UploadProgress"> & {
  * Use `create(UploadProgressSchema)` to create a new message.
  */
 export const UploadProgressSchema: GenMessage<UploadProgress> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 9);
+  messageDesc(file_backscroll_backup_v1_backup, 12);
 
 /**
  * Extents that the service does not have.
@@ -541,7 +699,7 @@ export type NeededExtents = Message<"backscroll.backup.v1.NeededExtents"> & {
  * Use `create(NeededExtentsSchema)` to create a new message.
  */
 export const NeededExtentsSchema: GenMessage<NeededExtents> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 10);
+  messageDesc(file_backscroll_backup_v1_backup, 13);
 
 /**
  * Pages that the service does not have.
@@ -569,7 +727,7 @@ export type NeededPages = Message<"backscroll.backup.v1.NeededPages"> & {
  * Use `create(NeededPagesSchema)` to create a new message.
  */
 export const NeededPagesSchema: GenMessage<NeededPages> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 11);
+  messageDesc(file_backscroll_backup_v1_backup, 14);
 
 /**
  * Consecutive pages.
@@ -597,7 +755,7 @@ export type PageRun = Message<"backscroll.backup.v1.PageRun"> & {
  * Use `create(PageRunSchema)` to create a new message.
  */
 export const PageRunSchema: GenMessage<PageRun> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 12);
+  messageDesc(file_backscroll_backup_v1_backup, 15);
 
 /**
  * A committed upload.
@@ -632,7 +790,7 @@ export type UploadResult = Message<"backscroll.backup.v1.UploadResult"> & {
  * Use `create(UploadResultSchema)` to create a new message.
  */
 export const UploadResultSchema: GenMessage<UploadResult> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 13);
+  messageDesc(file_backscroll_backup_v1_backup, 16);
 
 /**
  * Which backup to stream.
@@ -655,7 +813,7 @@ export type DownloadBackupRequest = Message<"backscroll.backup.v1.DownloadBackup
   database: string;
 
   /**
-   * Number of the backup; 0 means the newest.
+   * Number of the backup; 0 means the newest that has not failed its verification.
    *
    * @generated from field: uint64 number = 3;
    */
@@ -685,7 +843,7 @@ export type DownloadBackupRequest = Message<"backscroll.backup.v1.DownloadBackup
  * Use `create(DownloadBackupRequestSchema)` to create a new message.
  */
 export const DownloadBackupRequestSchema: GenMessage<DownloadBackupRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 14);
+  messageDesc(file_backscroll_backup_v1_backup, 17);
 
 /**
  * One message of a download.
@@ -738,7 +896,7 @@ export type DownloadBackupResponse = Message<"backscroll.backup.v1.DownloadBacku
  * Use `create(DownloadBackupResponseSchema)` to create a new message.
  */
 export const DownloadBackupResponseSchema: GenMessage<DownloadBackupResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 15);
+  messageDesc(file_backscroll_backup_v1_backup, 18);
 
 /**
  * Which backups to list.
@@ -780,7 +938,7 @@ export type ListBackupsRequest = Message<"backscroll.backup.v1.ListBackupsReques
  * Use `create(ListBackupsRequestSchema)` to create a new message.
  */
 export const ListBackupsRequestSchema: GenMessage<ListBackupsRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 16);
+  messageDesc(file_backscroll_backup_v1_backup, 19);
 
 /**
  * One page of a list.
@@ -808,7 +966,7 @@ export type ListBackupsResponse = Message<"backscroll.backup.v1.ListBackupsRespo
  * Use `create(ListBackupsResponseSchema)` to create a new message.
  */
 export const ListBackupsResponseSchema: GenMessage<ListBackupsResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 17);
+  messageDesc(file_backscroll_backup_v1_backup, 20);
 
 /**
  * Of which database.
@@ -836,7 +994,7 @@ export type BackupAgeRequest = Message<"backscroll.backup.v1.BackupAgeRequest"> 
  * Use `create(BackupAgeRequestSchema)` to create a new message.
  */
 export const BackupAgeRequestSchema: GenMessage<BackupAgeRequest> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 18);
+  messageDesc(file_backscroll_backup_v1_backup, 21);
 
 /**
  * How old the newest backup is.
@@ -845,22 +1003,22 @@ export const BackupAgeRequestSchema: GenMessage<BackupAgeRequest> = /*@__PURE__*
  */
 export type BackupAgeResponse = Message<"backscroll.backup.v1.BackupAgeResponse"> & {
   /**
-   * Whole seconds since the newest backup, by the store's clock; -1 where there was never one. Always
-   * set, so that a 0 is seen in JSON, too; at most 2^31 - 1.
+   * Whole seconds since the newest backup that has not failed its verification, by the store's clock;
+   * -1 where there is none. Always set, so that a 0 is seen in JSON, too; at most 2^31 - 1.
    *
    * @generated from field: optional sint32 age_seconds = 1;
    */
   ageSeconds?: number | undefined;
 
   /**
-   * When the newest backup was committed, in milliseconds since 1970-01-01 UTC; 0 for never.
+   * When that backup was committed, in milliseconds since 1970-01-01 UTC; 0 for never.
    *
    * @generated from field: sint64 newest_at_ms = 2;
    */
   newestAtMs: bigint;
 
   /**
-   * Number of the newest backup; 0 for none.
+   * Its number; 0 for none.
    *
    * @generated from field: uint64 newest_number = 3;
    */
@@ -873,6 +1031,21 @@ export type BackupAgeResponse = Message<"backscroll.backup.v1.BackupAgeResponse"
    * @generated from field: optional sint32 database_age_seconds = 4;
    */
   databaseAgeSeconds?: number | undefined;
+
+  /**
+   * When the newest backup that passed its verification was committed, in milliseconds since
+   * 1970-01-01 UTC; 0 for never.
+   *
+   * @generated from field: sint64 newest_verified_at_ms = 5;
+   */
+  newestVerifiedAtMs: bigint;
+
+  /**
+   * Its number; 0 for none.
+   *
+   * @generated from field: uint64 newest_verified_number = 6;
+   */
+  newestVerifiedNumber: bigint;
 };
 
 /**
@@ -880,7 +1053,467 @@ export type BackupAgeResponse = Message<"backscroll.backup.v1.BackupAgeResponse"
  * Use `create(BackupAgeResponseSchema)` to create a new message.
  */
 export const BackupAgeResponseSchema: GenMessage<BackupAgeResponse> = /*@__PURE__*/
-  messageDesc(file_backscroll_backup_v1_backup, 19);
+  messageDesc(file_backscroll_backup_v1_backup, 22);
+
+/**
+ * Which backup to describe.
+ *
+ * @generated from message backscroll.backup.v1.GetBackupRequest
+ */
+export type GetBackupRequest = Message<"backscroll.backup.v1.GetBackupRequest"> & {
+  /**
+   * Whose database it is. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * Name of the database. Empty means `backup.db`.
+   *
+   * @generated from field: string database = 2;
+   */
+  database: string;
+
+  /**
+   * Number of the backup; 0 means the newest that has not failed its verification.
+   *
+   * @generated from field: uint64 number = 3;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.GetBackupRequest.
+ * Use `create(GetBackupRequestSchema)` to create a new message.
+ */
+export const GetBackupRequestSchema: GenMessage<GetBackupRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 23);
+
+/**
+ * One backup.
+ *
+ * @generated from message backscroll.backup.v1.GetBackupResponse
+ */
+export type GetBackupResponse = Message<"backscroll.backup.v1.GetBackupResponse"> & {
+  /**
+   * The backup.
+   *
+   * @generated from field: backscroll.backup.v1.Backup backup = 1;
+   */
+  backup?: Backup | undefined;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.GetBackupResponse.
+ * Use `create(GetBackupResponseSchema)` to create a new message.
+ */
+export const GetBackupResponseSchema: GenMessage<GetBackupResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 24);
+
+/**
+ * Which backup to verify.
+ *
+ * @generated from message backscroll.backup.v1.VerifyBackupRequest
+ */
+export type VerifyBackupRequest = Message<"backscroll.backup.v1.VerifyBackupRequest"> & {
+  /**
+   * Whose database it is. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * Name of the database. Empty means `backup.db`.
+   *
+   * @generated from field: string database = 2;
+   */
+  database: string;
+
+  /**
+   * Number of the backup; 0 means the newest, whatever is known of it.
+   *
+   * @generated from field: uint64 number = 3;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.VerifyBackupRequest.
+ * Use `create(VerifyBackupRequestSchema)` to create a new message.
+ */
+export const VerifyBackupRequestSchema: GenMessage<VerifyBackupRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 25);
+
+/**
+ * A verified backup.
+ *
+ * @generated from message backscroll.backup.v1.VerifyBackupResponse
+ */
+export type VerifyBackupResponse = Message<"backscroll.backup.v1.VerifyBackupResponse"> & {
+  /**
+   * The backup, with the result.
+   *
+   * @generated from field: backscroll.backup.v1.Backup backup = 1;
+   */
+  backup?: Backup | undefined;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.VerifyBackupResponse.
+ * Use `create(VerifyBackupResponseSchema)` to create a new message.
+ */
+export const VerifyBackupResponseSchema: GenMessage<VerifyBackupResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 26);
+
+/**
+ * Which backup to pin.
+ *
+ * @generated from message backscroll.backup.v1.PinBackupRequest
+ */
+export type PinBackupRequest = Message<"backscroll.backup.v1.PinBackupRequest"> & {
+  /**
+   * Whose database it is. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * Name of the database. Empty means `backup.db`.
+   *
+   * @generated from field: string database = 2;
+   */
+  database: string;
+
+  /**
+   * Number of the backup. Required.
+   *
+   * @generated from field: uint64 number = 3;
+   */
+  number: bigint;
+
+  /**
+   * Take the pin away, whoever set it.
+   *
+   * @generated from field: bool unpin = 4;
+   */
+  unpin: boolean;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.PinBackupRequest.
+ * Use `create(PinBackupRequestSchema)` to create a new message.
+ */
+export const PinBackupRequestSchema: GenMessage<PinBackupRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 27);
+
+/**
+ * A backup whose pin was changed.
+ *
+ * @generated from message backscroll.backup.v1.PinBackupResponse
+ */
+export type PinBackupResponse = Message<"backscroll.backup.v1.PinBackupResponse"> & {
+  /**
+   * The backup, as it is now.
+   *
+   * @generated from field: backscroll.backup.v1.Backup backup = 1;
+   */
+  backup?: Backup | undefined;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.PinBackupResponse.
+ * Use `create(PinBackupResponseSchema)` to create a new message.
+ */
+export const PinBackupResponseSchema: GenMessage<PinBackupResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 28);
+
+/**
+ * Which backup to delete.
+ *
+ * @generated from message backscroll.backup.v1.DeleteBackupRequest
+ */
+export type DeleteBackupRequest = Message<"backscroll.backup.v1.DeleteBackupRequest"> & {
+  /**
+   * Whose database it is. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * Name of the database. Empty means `backup.db`.
+   *
+   * @generated from field: string database = 2;
+   */
+  database: string;
+
+  /**
+   * Number of the backup. Required.
+   *
+   * @generated from field: uint64 number = 3;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.DeleteBackupRequest.
+ * Use `create(DeleteBackupRequestSchema)` to create a new message.
+ */
+export const DeleteBackupRequestSchema: GenMessage<DeleteBackupRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 29);
+
+/**
+ * The backup is deleted.
+ *
+ * @generated from message backscroll.backup.v1.DeleteBackupResponse
+ */
+export type DeleteBackupResponse = Message<"backscroll.backup.v1.DeleteBackupResponse"> & {
+};
+
+/**
+ * Describes the message backscroll.backup.v1.DeleteBackupResponse.
+ * Use `create(DeleteBackupResponseSchema)` to create a new message.
+ */
+export const DeleteBackupResponseSchema: GenMessage<DeleteBackupResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 30);
+
+/**
+ * Whose backups to delete.
+ *
+ * @generated from message backscroll.backup.v1.DeleteAllBackupsRequest
+ */
+export type DeleteAllBackupsRequest = Message<"backscroll.backup.v1.DeleteAllBackupsRequest"> & {
+  /**
+   * Whose they are. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * Name of the database. Empty means all of the user's, not `backup.db`.
+   *
+   * @generated from field: string database = 2;
+   */
+  database: string;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.DeleteAllBackupsRequest.
+ * Use `create(DeleteAllBackupsRequestSchema)` to create a new message.
+ */
+export const DeleteAllBackupsRequestSchema: GenMessage<DeleteAllBackupsRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 31);
+
+/**
+ * The backups are deleted.
+ *
+ * @generated from message backscroll.backup.v1.DeleteAllBackupsResponse
+ */
+export type DeleteAllBackupsResponse = Message<"backscroll.backup.v1.DeleteAllBackupsResponse"> & {
+  /**
+   * How many were, by this call.
+   *
+   * @generated from field: uint64 deleted = 1;
+   */
+  deleted: bigint;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.DeleteAllBackupsResponse.
+ * Use `create(DeleteAllBackupsResponseSchema)` to create a new message.
+ */
+export const DeleteAllBackupsResponseSchema: GenMessage<DeleteAllBackupsResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 32);
+
+/**
+ * Whose usage to tell.
+ *
+ * @generated from message backscroll.backup.v1.GetUsageRequest
+ */
+export type GetUsageRequest = Message<"backscroll.backup.v1.GetUsageRequest"> & {
+  /**
+   * Whose backups they are. Required.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.GetUsageRequest.
+ * Use `create(GetUsageRequestSchema)` to create a new message.
+ */
+export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 33);
+
+/**
+ * What a user's backups take up.
+ *
+ * @generated from message backscroll.backup.v1.GetUsageResponse
+ */
+export type GetUsageResponse = Message<"backscroll.backup.v1.GetUsageResponse"> & {
+  /**
+   * Bytes of all their objects in the store, with those that are no longer needed and go soon.
+   *
+   * @generated from field: uint64 stored_bytes = 1;
+   */
+  storedBytes: bigint;
+
+  /**
+   * Bytes that they may take up; 0 for no limit.
+   *
+   * @generated from field: uint64 quota_bytes = 2;
+   */
+  quotaBytes: bigint;
+
+  /**
+   * How many backups there are.
+   *
+   * @generated from field: uint64 backups = 3;
+   */
+  backups: bigint;
+
+  /**
+   * Of how many databases.
+   *
+   * @generated from field: uint32 databases = 4;
+   */
+  databases: number;
+};
+
+/**
+ * Describes the message backscroll.backup.v1.GetUsageResponse.
+ * Use `create(GetUsageResponseSchema)` to create a new message.
+ */
+export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
+  messageDesc(file_backscroll_backup_v1_backup, 34);
+
+/**
+ * What a verification came to.
+ *
+ * @generated from enum backscroll.backup.v1.VerificationState
+ */
+export const VerificationState = {
+  /**
+   * There was none yet.
+   *
+   * @generated from enum value: VERIFICATION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The file was rebuilt, and is what was uploaded; a plain one is a sound database.
+   *
+   * @generated from enum value: VERIFICATION_STATE_PASSED = 1;
+   */
+  PASSED: 1,
+
+  /**
+   * It was not. Such a backup does not count in BackupAge, and is downloaded only by its number.
+   *
+   * @generated from enum value: VERIFICATION_STATE_FAILED = 2;
+   */
+  FAILED: 2,
+} as const;
+
+/**
+ * What a verification came to.
+ *
+ * @generated from enum backscroll.backup.v1.VerificationState
+ */
+export type VerificationState = (typeof VerificationState)[keyof typeof VerificationState] | UnknownEnum;
+
+/**
+ * Describes the enum backscroll.backup.v1.VerificationState.
+ */
+export const VerificationStateSchema: GenEnum<VerificationState> = /*@__PURE__*/
+  enumDesc(file_backscroll_backup_v1_backup, 0);
+
+/**
+ * Why a backup is pinned.
+ *
+ * @generated from enum backscroll.backup.v1.Pin
+ */
+export const Pin = {
+  /**
+   * It is not.
+   *
+   * @generated from enum value: PIN_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * By PinBackup.
+   *
+   * @generated from enum value: PIN_ASKED = 1;
+   */
+  ASKED: 1,
+
+  /**
+   * By the service: the backup after it has a warning.
+   *
+   * @generated from enum value: PIN_BEFORE_WARNING = 2;
+   */
+  BEFORE_WARNING: 2,
+} as const;
+
+/**
+ * Why a backup is pinned.
+ *
+ * @generated from enum backscroll.backup.v1.Pin
+ */
+export type Pin = (typeof Pin)[keyof typeof Pin] | UnknownEnum;
+
+/**
+ * Describes the enum backscroll.backup.v1.Pin.
+ */
+export const PinSchema: GenEnum<Pin> = /*@__PURE__*/
+  enumDesc(file_backscroll_backup_v1_backup, 1);
+
+/**
+ * What is strange about a backup beside the one before it.
+ *
+ * @generated from enum backscroll.backup.v1.Warning
+ */
+export const Warning = {
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: WARNING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is less than half as large.
+   *
+   * @generated from enum value: WARNING_SHRUNK = 1;
+   */
+  SHRUNK: 1,
+
+  /**
+   * The database was first made later: it is another one.
+   *
+   * @generated from enum value: WARNING_YOUNGER = 2;
+   */
+  YOUNGER: 2,
+} as const;
+
+/**
+ * What is strange about a backup beside the one before it.
+ *
+ * @generated from enum backscroll.backup.v1.Warning
+ */
+export type Warning = (typeof Warning)[keyof typeof Warning] | UnknownEnum;
+
+/**
+ * Describes the enum backscroll.backup.v1.Warning.
+ */
+export const WarningSchema: GenEnum<Warning> = /*@__PURE__*/
+  enumDesc(file_backscroll_backup_v1_backup, 2);
 
 /**
  * How a file is sent.
@@ -921,7 +1554,7 @@ export type UploadMode = (typeof UploadMode)[keyof typeof UploadMode] | UnknownE
  * Describes the enum backscroll.backup.v1.UploadMode.
  */
 export const UploadModeSchema: GenEnum<UploadMode> = /*@__PURE__*/
-  enumDesc(file_backscroll_backup_v1_backup, 0);
+  enumDesc(file_backscroll_backup_v1_backup, 3);
 
 /**
  * How the bytes of a frame are packed.
@@ -969,7 +1602,7 @@ export type FrameCodec = (typeof FrameCodec)[keyof typeof FrameCodec] | UnknownE
  * Describes the enum backscroll.backup.v1.FrameCodec.
  */
 export const FrameCodecSchema: GenEnum<FrameCodec> = /*@__PURE__*/
-  enumDesc(file_backscroll_backup_v1_backup, 1);
+  enumDesc(file_backscroll_backup_v1_backup, 4);
 
 /**
  * Backups of devices' SQLite databases: each upload is one numbered state of a user's named
@@ -1063,6 +1696,82 @@ export const BackupService: GenService<{
     methodKind: "unary";
     input: typeof BackupAgeRequestSchema;
     output: typeof BackupAgeResponseSchema;
+  },
+  /**
+   * Describes one backup.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. NOT_FOUND: there is no such backup of this user.
+   * DATA_LOSS: its head is damaged.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.GetBackup
+   */
+  getBackup: {
+    methodKind: "unary";
+    input: typeof GetBackupRequestSchema;
+    output: typeof GetBackupResponseSchema;
+  },
+  /**
+   * Rebuilds a backup from the store and checks it, now: digests, and of a plain database the header
+   * and SQLite's quick_check. The result is kept. A backup that fails the check is an answer, no error.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. NOT_FOUND: there is no such backup of this user.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.VerifyBackup
+   */
+  verifyBackup: {
+    methodKind: "unary";
+    input: typeof VerifyBackupRequestSchema;
+    output: typeof VerifyBackupResponseSchema;
+  },
+  /**
+   * Pins a backup, so that retention keeps it, or takes the pin away. A pin does not keep
+   * DeleteBackup from deleting it.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. NOT_FOUND: there is no such backup of this user.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.PinBackup
+   */
+  pinBackup: {
+    methodKind: "unary";
+    input: typeof PinBackupRequestSchema;
+    output: typeof PinBackupResponseSchema;
+  },
+  /**
+   * Deletes one backup at once; what it alone needed in the store goes after the grace period.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong. NOT_FOUND: there is no such backup of this user.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.DeleteBackup
+   */
+  deleteBackup: {
+    methodKind: "unary";
+    input: typeof DeleteBackupRequestSchema;
+    output: typeof DeleteBackupResponseSchema;
+  },
+  /**
+   * Deletes all backups of a user, or of one of their databases, as an erasure asks: uploads that are
+   * under way do not commit any more. May be repeated until it ends with OK.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.DeleteAllBackups
+   */
+  deleteAllBackups: {
+    methodKind: "unary";
+    input: typeof DeleteAllBackupsRequestSchema;
+    output: typeof DeleteAllBackupsResponseSchema;
+  },
+  /**
+   * Tells what a user's backups take up in the store, and how much they may.
+   *
+   * INVALID_ARGUMENT: a field is missing or wrong.
+   *
+   * @generated from rpc backscroll.backup.v1.BackupService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof GetUsageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_backscroll_backup_v1_backup, 0);

@@ -1,0 +1,26 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type GetBackupRequest,
+  type GetBackupResponse,
+  GetBackupResponseSchema,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import type { BackupStore } from '../store/store.ts';
+import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
+import { parseCount, parseDatabase } from './requests.ts';
+
+/** Answers GetBackup. */
+export async function getBackup(
+  store: BackupStore,
+  request: GetBackupRequest,
+  { caller, signal, log }: CallContext,
+): Promise<GetBackupResponse> {
+  const backups = openBackups(store, parseDatabase(caller, request), log);
+  const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
+  try {
+    const backup = await findBackup(backups, number, signal);
+    return create(GetBackupResponseSchema, { backup: toBackup(backup) });
+  } catch (error) {
+    throw damageAsDataLoss(error);
+  }
+}
