@@ -21,8 +21,17 @@ export type Note = (typeof NOTES)[number];
  * Numbers in keys are reversed and of fixed width, so that the highest is the first of a listing.
  */
 export const keys = {
+  /** Prefix of all users' objects. */
+  users: 'u/',
+
+  /** Prefix of all of a user's objects. */
+  user: (user: string) => `u/${sha256Hex(user)}/`,
+
   /** Prefix of all of a database's objects. */
-  database: ({ user, database }: DatabaseName) => `u/${sha256Hex(user)}/${sha256Hex(database)}/`,
+  database: ({ user, database }: DatabaseName) => `${keys.user(user)}${sha256Hex(database)}/`,
+
+  /** The prefix of the database that an object belongs to; undefined where it belongs to none. */
+  databaseOf: (key: string) => /^u\/[\da-f]{64}\/[\da-f]{64}\//.exec(key)?.[0],
 
   /** Prefix of the heads. */
   heads: (prefix: string) => `${prefix}heads/`,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, link, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, link, mkdir, open, readdir, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import {
   type BackupStore,
   type ByteRange,
@@ -12,6 +12,9 @@ import {
 } from './store.ts';
 
 const TEMPORARY = '.tmp';
+
+/** Times that a put makes a folder that others remove: each time something was deleted meanwhile. */
+const LINK_ATTEMPTS = 100;
 
 /**
  * A store in a folder of one machine, for one process at a time. An object is a file; it is written
@@ -25,8 +28,8 @@ export class DiskStore implements BackupStore {
   #requestsInFlight = 0;
 
   private constructor(root: string) {
-    this.#root = root;
-    this.#temporary = join(root, TEMPORARY);
+    this.#root = resolve(root);
+    this.#temporary = join(this.#root, TEMPORARY);
   }
 
   get requestsInFlight(): number {
@@ -49,9 +52,8 @@ export class DiskStore implements BackupStore {
       try {
         await writeDurably(temporary, bytes, signal);
         const path = join(this.#root, key);
-        await this.#makeFolder(dirname(path));
         signal.throwIfAborted();
-        await link(temporary, path);
+        await this.#link(temporary, path);
         await flushFolder(dirname(path));
         return 'created';
       } catch (error) {
@@ -86,13 +88,32 @@ export class DiskStore implements BackupStore {
     });
   }
 
+  delete(key: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(signal, async () => {
+      await this.#mustBeThere();
+      const path = join(this.#root, key);
+      try {
+        await unlink(path);
+      } catch (error) {
+        if (isAbsent(error)) return;
+        throw error;
+      }
+      await this.#flushOrRemove(dirname(path));
+    });
+  }
+
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
     return this.#guarded(signal, async () => {
       await this.#mustBeThere();
-      const after = options.startAfter ?? '';
-      const keys = await this.#keys(prefix.slice(0, prefix.lastIndexOf('/') + 1));
-      const wanted = keys.filter((key) => key.startsWith(prefix) && key > after).sort();
-      return Promise.all(wanted.slice(0, options.limit).map((key) => this.#describe(key)));
+      const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+      const found: StoredObject[] = [];
+      for await (const key of this.#keys(folder, prefix, options.startAfter ?? '')) {
+        signal.throwIfAborted();
+        const object = await this.#describe(key);
+        if (object !== undefined) found.push(object);
+        if (found.length === options.limit) break;
+      }
+      return found;
     });
   }
 
@@ -139,24 +160,64 @@ export class DiskStore implements BackupStore {
     }
   }
 
-  async #describe(key: string): Promise<StoredObject> {
-    const { size, mtimeMs } = await stat(join(this.#root, key));
-    return { key, sizeBytes: size, storedAtMs: Math.floor(mtimeMs) };
+  /** Undefined where it was deleted meanwhile. */
+  async #describe(key: string): Promise<StoredObject | undefined> {
+    try {
+      const { size, mtimeMs } = await stat(join(this.#root, key));
+      return { key, sizeBytes: size, storedAtMs: Math.floor(mtimeMs) };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
   }
 
-  /** Keys of all objects in and below a folder. */
-  async #keys(folder: string): Promise<string[]> {
+  /** Keys that begin with `prefix` and come after another, in and below a folder, ascending by their bytes. */
+  async *#keys(folder: string, prefix: string, after: string): AsyncGenerator<string, void> {
+    for (const name of await this.#names(folder)) {
+      const path = `${folder}${name}`;
+      if (!path.startsWith(prefix) && !prefix.startsWith(path)) continue;
+      if (!name.endsWith('/')) {
+        if (path > after) yield path;
+      } else if (path > after || after.startsWith(path)) {
+        yield* this.#keys(path, prefix, after);
+      }
+    }
+  }
+
+  /** Names in a folder, ascending by their bytes; those of folders end in a slash. */
+  async #names(folder: string): Promise<string[]> {
     try {
       const entries = await readdir(join(this.#root, folder), { withFileTypes: true });
-      const keys = entries.map((entry) => {
-        if (entry.isFile()) return [`${folder}${entry.name}`];
-        return entry.name === TEMPORARY ? [] : this.#keys(`${folder}${entry.name}/`);
-      });
-      return (await Promise.all(keys)).flat();
+      return entries
+        .filter(({ name }) => name !== TEMPORARY)
+        .map((entry) => (entry.isFile() ? entry.name : `${entry.name}/`))
+        .sort();
     } catch (error) {
       if (isAbsent(error)) return [];
       throw error;
     }
+  }
+
+  /** Gives a file its name, in a folder that is made for it. */
+  async #link(temporary: string, path: string): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      await this.#makeFolder(dirname(path));
+      try {
+        return await link(temporary, path);
+      } catch (error) {
+        // Whoever deletes the last file of a folder removes that, perhaps just now.
+        if (!isAbsent(error) || attempt === LINK_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Makes it durable that a file is gone from a folder, which goes with it where it is empty. */
+  async #flushOrRemove(folder: string): Promise<void> {
+    let path = folder;
+    while (path !== this.#root && (await removeIfEmpty(path))) path = dirname(path);
+    await flushFolder(path).catch((error: unknown) => {
+      if (!isAbsent(error)) throw error;
+    });
   }
 
   /** Makes a folder and those above it, and flushes the folders that got a new entry. */
@@ -181,6 +242,18 @@ async function flushFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using folder = await open(path, 'r');
   await folder.sync();
+}
+
+/** Whether a folder is gone now. */
+async function removeIfEmpty(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return true;
+    if (hasCode(error, 'ENOTEMPTY') || hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
 }
 
 function isAbsent(error: unknown): boolean {

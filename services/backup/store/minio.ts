@@ -128,6 +128,10 @@ export class MinioStore implements BackupStore {
     });
   }
 
+  delete(key: string, signal: AbortSignal): Promise<void> {
+    return this.#attempts(0, signal, () => this.#client.removeObject(this.#bucket, key));
+  }
+
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
     return this.#attempts(0, signal, async () => {
       const { startAfter = '', limit } = options;

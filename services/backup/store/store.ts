@@ -24,7 +24,8 @@ export interface ListOptions {
 }
 
 /**
- * The only place with state: objects of bytes under keys, each written once and never changed.
+ * The only place with state: objects of bytes under keys, each written once, never changed, and
+ * deleted some day.
  *
  * Keys are segments of lower-case letters, digits, `-` and `.`, joined by `/`. What was stored is
  * there for every read and listing that begins afterwards.
@@ -51,6 +52,9 @@ export interface BackupStore extends AsyncDisposable {
    * object. A range that reaches past the object's end, or begins there, gives what there is of it.
    */
   get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Buffer | undefined>;
+
+  /** Deletes an object, durably; does nothing where there is none. After an error it may be gone or not. */
+  delete(key: string, signal: AbortSignal): Promise<void>;
 
   /** Lists objects whose keys begin with `prefix`, ascending by the keys' bytes. */
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]>;

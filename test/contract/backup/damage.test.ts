@@ -188,6 +188,7 @@ class DamagingStore implements BackupStore {
 
   readonly requestsInFlight = 0;
   put: BackupStore['put'] = (...of) => this.inner.put(...of);
+  delete: BackupStore['delete'] = (...of) => this.inner.delete(...of);
   nowMs: BackupStore['nowMs'] = (...of) => this.inner.nowMs(...of);
   check: BackupStore['check'] = (...of) => this.inner.check(...of);
 

@@ -43,6 +43,10 @@ export class FaultyStore implements BackupStore {
     });
   }
 
+  delete(key: string, signal: AbortSignal): Promise<void> {
+    return this.#count(() => this.#inner.delete(key, signal));
+  }
+
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
     return this.#count(() => this.#inner.list(prefix, options, signal));
   }

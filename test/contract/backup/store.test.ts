@@ -69,6 +69,45 @@ describe.each(engines)('a backup store: %s', (_name, open) => {
     expect(await keysOf('u/c/', { limit: 9 })).toEqual([]);
   });
 
+  it('deletes an object, also one that is not there', async () => {
+    await store.put('u/a/heads/1', Buffer.from('one'), never);
+    await store.put('u/a/heads/2', Buffer.from('two'), never);
+    await store.delete('u/a/heads/1', never);
+    await store.delete('u/a/heads/1', never);
+    await store.delete('u/b/heads/1', never);
+    expect(await store.get('u/a/heads/1', undefined, never)).toBeUndefined();
+    const left = await store.list('u/', { limit: 9 }, never);
+    expect(left.map(({ key }) => key)).toEqual(['u/a/heads/2']);
+    expect(await store.put('u/a/heads/1', Buffer.from('again'), never)).toBe('created');
+    expect((await store.get('u/a/heads/1', undefined, never))?.toString()).toBe('again');
+  });
+
+  it('stores what comes while all around it is deleted', async () => {
+    const rounds = Array.from({ length: 20 }, async (_, at) => {
+      const key = `u/a/packs/${at}`;
+      for (let round = 0; round < 10; round++) {
+        expect(await store.put(key, Buffer.of(round), never)).toBe('created');
+        expect(await store.get(key, undefined, never)).toEqual(Buffer.of(round));
+        await store.delete(key, never);
+      }
+    });
+    await Promise.all(rounds);
+    expect(await store.list('u/', { limit: 9 }, never)).toEqual([]);
+  });
+
+  it('lists in the order of whole keys, whatever the folders are called', async () => {
+    const keys = ['u/a/x', 'u/a-b/x', 'u/a.b/x', 'u/a0/x', 'u/a', 'u/a/x.y', 'u/a/x/y', 'u/b'];
+    const taken = ['u/a', 'u/a/x']; // a folder can't be a file as well
+    const wanted = keys.filter((key) => !taken.includes(key)).sort();
+    for (const key of wanted) await store.put(key, Buffer.of(1), never);
+    for (const [at, startAfter] of ['', ...wanted].entries()) {
+      const listed = await store.list('u/', { startAfter, limit: 9 }, never);
+      expect(listed.map(({ key }) => key)).toEqual(wanted.slice(at));
+    }
+    const between = await store.list('u/', { startAfter: 'u/a0', limit: 1 }, never);
+    expect(between.map(({ key }) => key)).toEqual(['u/a0/x']);
+  });
+
   it('tells sizes, and times by its own clock', async () => {
     const before = await store.nowMs(never);
     await store.put('u/a/x', Buffer.alloc(12_345), never);
@@ -85,6 +124,7 @@ describe.each(engines)('a backup store: %s', (_name, open) => {
     await expect(store.put('u/a/x', Buffer.of(1), fired)).rejects.toThrow('gone before');
     await expect(store.get('u/a/x', undefined, fired)).rejects.toThrow('gone before');
     await expect(store.list('u/a/', { limit: 1 }, fired)).rejects.toThrow('gone before');
+    await expect(store.delete('u/a/x', fired)).rejects.toThrow('gone before');
 
     const controller = new AbortController();
     const putting = store.put('u/a/y', randomBytes(8 << 20), controller.signal);
