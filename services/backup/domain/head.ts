@@ -3,6 +3,14 @@ import { DamageError } from './coding.ts';
 import type { DatabaseName } from './keys.ts';
 import { uploadHash } from './keys.ts';
 
+/** Describes the key that sealed a backup's pages, which the service never sees. */
+export interface KeptKey {
+  /** Names the key without telling it: 16 bytes in hex. */
+  id: string;
+  /** How the key comes from a passphrase; undefined where it was given as bytes. The salt is in hex. */
+  scrypt: { salt: string; log2N: number; r: number; p: number } | undefined;
+}
+
 /** What makes a numbered backup of a root: the object that is written last. */
 export interface Head extends DatabaseName {
   number: number;
@@ -16,6 +24,10 @@ export interface Head extends DatabaseName {
   uploadId: string;
   /** SHA-256 of the whole file in hex, or empty where the uploader did not give it. */
   sha256: string;
+  /** The key that sealed the pages; undefined where they are plain. */
+  key?: KeptKey | undefined;
+  /** What the sealing client can tell the root by, in hex; undefined where the pages are plain. */
+  seal?: string | undefined;
   /** Bytes of the packs and the map that the upload stored. */
   storedBytes: number;
   /** The root is that of the backup before it. */

@@ -1,5 +1,6 @@
 import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
+import type { KeptKey } from './head.ts';
 import type { DatabaseName } from './keys.ts';
 
 /** What an upload declares before its data. */
@@ -11,6 +12,8 @@ export interface UploadDeclaration extends DatabaseName {
   databaseCreatedAtMs: number;
   label: string;
   opaque: boolean;
+  /** The key that seals the pages; undefined where they are plain. */
+  key: KeptKey | undefined;
 }
 
 /** A committed upload. */
@@ -28,6 +31,8 @@ export interface UploadContext {
   newest: Newest;
   /** The backup that an upload with this id made before; undefined where there was none. */
   committed: KeptBackup | undefined;
+  /** Id of the key that seals the upload; undefined where it is plain. */
+  keyId: string | undefined;
   /** Longest that a pack stays open before it is stored, in milliseconds. */
   packOpenMs: number;
   signal: AbortSignal;
@@ -40,11 +45,14 @@ export function repeated(backup: KeptBackup): UploadOutcome {
 
 /**
  * The backup with which an upload is compared: where it made one before, that one, so that what is
- * still there of it is not stored twice; else the newest.
+ * still there of it is not stored twice; else the newest. Undefined where that is sealed otherwise: its
+ * digests are made otherwise, too.
  */
 export function baseOf({
   newest,
   committed,
-}: Pick<UploadContext, 'newest' | 'committed'>): KeptBackup | undefined {
-  return committed ?? newest.backup;
+  keyId,
+}: Pick<UploadContext, 'newest' | 'committed' | 'keyId'>): KeptBackup | undefined {
+  const base = committed ?? newest.backup;
+  return base?.head.key?.id === keyId ? base : undefined;
 }

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type BackupSchema,
   Pin,
+  type SealingKeySchema,
   type VerificationSchema,
   VerificationState,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
@@ -9,6 +10,7 @@ import type { CallContext } from '../../common/call.ts';
 import { dataLoss, notFound } from '../../common/errors.ts';
 import { Backups, hasFailed, hasPassed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
+import type { KeptKey } from '../domain/head.ts';
 import type { DatabaseName } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
 
@@ -41,6 +43,7 @@ export function toBackup({ head, ...kept }: KeptBackup): MessageInitShape<typeof
     opaque: head.opaque,
     verification: verificationOf(kept),
     pin: pinOf(kept),
+    ...(head.key && { key: keyOf(head.key), seal: Buffer.from(head.seal ?? '', 'hex') }),
   };
 }
 
@@ -53,6 +56,13 @@ function verificationOf(
   }
   if (!hasPassed(kept)) return {};
   return { state: VerificationState.PASSED, atMs: BigInt(kept.notes.get('passed') ?? 0) };
+}
+
+function keyOf({ id, scrypt }: KeptKey): MessageInitShape<typeof SealingKeySchema> {
+  return {
+    id: Buffer.from(id, 'hex'),
+    ...(scrypt && { scrypt: { ...scrypt, salt: Buffer.from(scrypt.salt, 'hex') } }),
+  };
 }
 
 function pinOf({ notes }: Pick<KeptBackup, 'notes'>): Pin {

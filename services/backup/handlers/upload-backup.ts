@@ -49,14 +49,16 @@ async function* receive(
   const backups = openBackups(store, declared, log);
   const newest = await backups.newest(signal);
   const committed = await findUpload(backups, newest, declared.uploadId, signal);
-  const baseNumber = BigInt(baseOf({ newest, committed })?.head.number ?? 0);
-  yield { case: 'accepted', value: { uploadId: declared.uploadId, baseNumber } };
+  const keyId = declared.key?.id;
+  const baseNumber = BigInt(baseOf({ newest, committed, keyId })?.head.number ?? 0);
+  const accepted = { uploadId: declared.uploadId, baseNumber };
+  yield { case: 'accepted', value: { ...accepted, keyId: Buffer.from(keyId ?? '', 'hex') } };
 
   if (committed !== undefined && isSameFile(committed, declared)) {
     yield result(repeated(committed));
     return;
   }
-  const context: UploadContext = { store, backups, newest, committed, packOpenMs, signal };
+  const context: UploadContext = { store, backups, newest, committed, keyId, packOpenMs, signal };
   const outcome =
     pageSizeBytes === undefined
       ? yield* receivePlain(parts, declared, context)
@@ -73,6 +75,7 @@ function isSameFile({ head }: KeptBackup, declared: UploadDeclaration): boolean 
   const sha256 = declared.sha256?.toString('hex') ?? '';
   const bothHashed = head.sha256 !== '' && sha256 !== '';
   const otherHash = bothHashed && head.sha256 !== sha256;
-  if (head.sizeBytes !== declared.sizeBytes || otherHash) throw uploadIdConflict();
+  const otherKey = head.key?.id !== declared.key?.id;
+  if (head.sizeBytes !== declared.sizeBytes || otherHash || otherKey) throw uploadIdConflict();
   return bothHashed;
 }

@@ -5,12 +5,14 @@ import {
   SMALLEST_PAGE_BYTES,
 } from '../../../clients/format/units.ts';
 import {
+  type SealingKey,
   type UploadBackupRequest,
   UploadMode,
   type UploadStart,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { Caller } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
+import type { KeptKey } from '../domain/head.ts';
 import type { UploadDeclaration } from '../domain/upload-context.ts';
 import { LABEL_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
 import { checkText, parseCount, parseDatabase } from './requests.ts';
@@ -46,6 +48,7 @@ export function parseStart(
     databaseCreatedAtMs: parseTime('start.database_created_at_ms', start.databaseCreatedAtMs),
     label: start.label,
     opaque: start.opaque,
+    key: parseKey(start),
   };
   return { declared, pageSizeBytes };
 }
@@ -87,4 +90,35 @@ function parseSha256({ sha256, mode }: UploadStart): Buffer | undefined {
 function parseTime(field: string, ms: bigint): number {
   if (ms < 0n) throw invalidArgument('INVALID_FIELD', field, 'must not be negative');
   return parseCount(field, ms, Number.MAX_SAFE_INTEGER);
+}
+
+function parseKey({ key, mode }: UploadStart): KeptKey | undefined {
+  if (key === undefined) return undefined;
+  if (mode !== UploadMode.INCREMENTAL) {
+    throw invalidArgument('INVALID_FIELD', 'start.key', 'must be absent in a plain upload');
+  }
+  checkBytes('start.key.id', key.id, 16, 16);
+  return { id: Buffer.from(key.id).toString('hex'), scrypt: parseScrypt(key) };
+}
+
+function parseScrypt({ scrypt }: SealingKey): KeptKey['scrypt'] {
+  if (scrypt === undefined) return undefined;
+  const { salt, log2N, r, p } = scrypt;
+  checkBytes('start.key.scrypt.salt', salt, 16, 64);
+  checkRange('start.key.scrypt.log2_n', log2N, 14, 20);
+  checkRange('start.key.scrypt.r', r, 1, 32);
+  checkRange('start.key.scrypt.p', p, 1, 16);
+  return { salt: Buffer.from(salt).toString('hex'), log2N, r, p };
+}
+
+function checkBytes(field: string, { length }: Uint8Array, least: number, most: number): void {
+  if (length === 0) throw invalidArgument('MISSING_FIELD', field, 'is required with its message');
+  if (length >= least && length <= most) return;
+  const allowed = least === most ? `${least}` : `${least} to ${most}`;
+  throw invalidArgument('INVALID_FIELD', field, `must be ${allowed} bytes`);
+}
+
+function checkRange(field: string, value: number, least: number, most: number): void {
+  if (value >= least && value <= most) return;
+  throw invalidArgument('INVALID_FIELD', field, `must be ${least} to ${most}`);
 }
