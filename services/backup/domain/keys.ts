@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 /** A user's named database. */
 export interface DatabaseName {
@@ -46,15 +46,28 @@ export const keys = {
   /** Prefix of the maps of a root. */
   maps: (prefix: string, root: Uint8Array) => `${prefix}maps/${hex(root)}/`,
 
-  /** A generation of the map of a root. */
+  /**
+   * A new map of a root. The random end keeps anybody who still deletes an old map, late, from deleting
+   * one that was stored since.
+   */
   map: (prefix: string, root: Uint8Array, generation: number) =>
-    `${prefix}maps/${hex(root)}/${reversed(generation)}`,
+    `${prefix}maps/${hex(root)}/${reversed(generation)}-${randomBytes(8).toString('hex')}`,
 
   /** Prefix of the packs. */
   packs: (prefix: string) => `${prefix}packs/`,
 
   /** A pack. */
   pack: (prefix: string, id: string) => `${prefix}packs/${id}`,
+
+  /** Prefix of the marks: of damaged packs, and of packs and maps that collection found unneeded. */
+  marks: (prefix: string) => `${prefix}marks/`,
+
+  /** The mark of a damaged pack. */
+  damagedMark: (prefix: string, packId: string) => `${prefix}marks/damaged/${packId}`,
+
+  /** A mark of the pack or map under this key. */
+  unneededMark: (prefix: string, key: string, number: number) =>
+    `${prefix}marks/unneeded/${key.slice(prefix.length)}.${number}`,
 };
 
 /**
@@ -77,10 +90,10 @@ export function uploadHash(uploadId: string): string {
   return sha256Hex(uploadId).slice(0, 32);
 }
 
-/** The number in a key that ends in a reversed one; undefined where it does not. */
+/** The number of a head, or the generation of a map, in its key; undefined where there is none. */
 export function numberInKey(key: string): number | undefined {
-  const digits = key.slice(key.lastIndexOf('/') + 1);
-  return /^\d{16}$/.test(digits) ? Number.MAX_SAFE_INTEGER - Number(digits) : undefined;
+  const [, digits] = /\/(\d{16})(?:-[\da-f]{16})?$/.exec(key) ?? [];
+  return digits === undefined ? undefined : Number.MAX_SAFE_INTEGER - Number(digits);
 }
 
 /** The number and the note in the key of a note; undefined where it is that of none. */
@@ -89,6 +102,16 @@ export function noteInKey(key: string): { number: number; note: Note } | undefin
   const number = numberInKey(key.slice(0, Math.max(dot, 0)));
   const note = NOTES.find((one) => one === key.slice(dot + 1));
   return number === undefined || note === undefined ? undefined : { number, note };
+}
+
+/** What a mark marks: its key, and the mark's number, which damaged packs have none of. */
+export function markInKey(key: string): { marked: string; number: number | undefined } | undefined {
+  const [, prefix, damaged] = /^(.*\/)marks\/damaged\/([^/]+)$/.exec(key) ?? [];
+  if (damaged !== undefined) return { marked: keys.pack(prefix!, damaged), number: undefined };
+  const [, before, marked, digits] = /^(.*\/)marks\/unneeded\/(.+)\.(\d{1,6})$/.exec(key) ?? [];
+  return digits === undefined
+    ? undefined
+    : { marked: `${before}${marked}`, number: Number(digits) };
 }
 
 function reversed(number: number): string {
