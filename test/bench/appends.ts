@@ -5,9 +5,12 @@ import type { Bench } from './setup.ts';
 /** How many write at once, and how many messages they append one by one in a round. */
 const loads = [
   { writers: 1, messages: 400 },
-  { writers: 16, messages: 1_600 },
+  { writers: 16, messages: 3_200 },
   { writers: 64, messages: 3_200 },
 ];
+
+/** Appends before anything is measured: as many as it takes until what runs for days has been compiled. */
+const warmUp = { writers: 16, messages: 12_000 };
 
 /** The groups that `fillHistory` and `fillSmall` made: a million messages, and ten thousand. */
 const large = 'bench';
@@ -16,6 +19,10 @@ const small = 'bench small';
 /** Single `Append`s beside the same transactions of the driver alone. */
 export async function measureAppends({ ours, bare }: Bench): Promise<Result[]> {
   const results: Result[] = [];
+  const warm = groupsOf('append, warm', warmUp.writers);
+  for (const side of [ours, bare]) {
+    await side.run('appendSingly', warm, warmUp.writers, warmUp.messages);
+  }
   for (const place of ['one conversation', 'many'] as const) {
     for (const { writers, messages } of loads) {
       const groups = place === 'many' ? writers : 1;
