@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import http from 'node:http';
 import https from 'node:https';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, S3Error } from 'minio';
 import {
@@ -12,6 +13,7 @@ import {
   STORE_SMALL_ATTEMPT_MS,
   STORE_SMALL_BYTES,
 } from '../limits.ts';
+import { parseListing } from './listing.ts';
 import {
   type BackupStore,
   type ByteRange,
@@ -133,21 +135,16 @@ export class MinioStore implements BackupStore {
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {
+    const query = queryOf({
+      'list-type': '2',
+      'encoding-type': 'url',
+      'max-keys': String(options.limit),
+      'start-after': options.startAfter ?? '',
+      prefix,
+    });
     return this.#attempts(0, signal, async () => {
-      const { startAfter = '', limit } = options;
-      const page = await this.#client.listObjectsV2Query(
-        this.#bucket,
-        prefix,
-        '',
-        '',
-        limit,
-        startAfter,
-      );
-      return page.objects.flatMap(({ name, size, lastModified }) =>
-        name === undefined
-          ? []
-          : [{ key: name, sizeBytes: size, storedAtMs: lastModified!.getTime() }],
-      );
+      const request = { method: 'GET', bucketName: this.#bucket, query };
+      return parseListing(await text(await this.#client.makeRequestAsync(request)));
     });
   }
 
@@ -178,7 +175,7 @@ export class MinioStore implements BackupStore {
         return await this.#attempt(Math.min(mostMs, leftMs), signal, work);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof S3Error && !isBusy(error)) throw storeUnavailable(error);
+        if (error instanceof S3Error && !mayPass(error)) throw storeUnavailable(error);
         if (attempt === STORE_ATTEMPTS || performance.now() >= endMs) throw storeUnavailable(error);
       }
       await pause(STORE_BACKOFF_MS * 2 ** attempt * Math.random(), signal);
@@ -200,6 +197,10 @@ export class MinioStore implements BackupStore {
     const timer = setTimeout(() => end(new Error('the store does not answer')), ms);
     try {
       return await Promise.race([ended, this.#signals.run(ending.signal, () => this.#do(work))]);
+    } catch (error) {
+      // What is left unread of an answer would keep its connection.
+      ending.abort(error);
+      throw error;
     } finally {
       this.#requestsInFlight -= 1;
       clearTimeout(timer);
@@ -227,8 +228,10 @@ export class MinioStore implements BackupStore {
   #requester(request: typeof http.request): typeof http.request {
     const send = (options: http.RequestOptions, onAnswer: (answer: http.IncomingMessage) => void) =>
       request({ ...options, signal: this.#signals.getStore() }, (answer) => {
-        const sentMs = Date.parse(answer.headers.date ?? '');
-        if (!Number.isNaN(sentMs)) this.#aheadMs = sentMs - Date.now();
+        const { statusCode = 0, headers } = answer;
+        const sentMs = Date.parse(headers.date ?? '');
+        // What stands between may say that the store is gone, by another clock.
+        if (statusCode < 500 && !Number.isNaN(sentMs)) this.#aheadMs = sentMs - Date.now();
         onAnswer(answer);
       });
     return send as typeof http.request;
@@ -257,16 +260,18 @@ function isRefused(error: unknown): boolean {
   return hasCode(error, 'PreconditionFailed');
 }
 
-/** What MinIO answers while it starts, or has more to do than it can: it passes. */
-const BUSY = [
-  'SlowDown',
-  'SlowDownRead',
-  'SlowDownWrite',
-  'ServiceUnavailable',
-  'RequestTimeout',
-  'XMinioServerNotInitialized',
-];
+/**
+ * Codes of errors that may pass: the request did not arrive as it was sent. What MinIO answers while
+ * it starts, or has too much to do, comes without a code, because the library does not read it.
+ */
+const PASSING = ['BadDigest', 'IncompleteBody', 'RequestTimeout', 'XAmzContentSHA256Mismatch'];
 
-function isBusy(error: unknown): boolean {
-  return BUSY.some((code) => hasCode(error, code));
+function mayPass(error: S3Error): boolean {
+  return PASSING.some((code) => hasCode(error, code));
+}
+
+/** What follows the question mark of a URL. */
+function queryOf(fields: Readonly<Record<string, string>>): string {
+  const set = Object.entries(fields).filter(([, value]) => value !== '');
+  return set.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
 }
