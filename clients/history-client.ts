@@ -62,7 +62,10 @@ export class HistoryClient extends ServiceClient {
     );
   }
 
-  /** The user's conversations, asked for page by page as they are read; see `Inbox`. */
+  /**
+   * The user's conversations, asked for page by page as they are read; see `Inbox`. Reason
+   * RESYNC_REQUIRED: the user never came to that user revision, as after an erasure: list all.
+   */
   inbox(request: InboxInit, options?: CallOptions): Inbox {
     return new Inbox((pageToken) => {
       const message = inboxRequest(request, pageToken);

@@ -70,16 +70,7 @@ export class SecondReader {
    */
   async refresh(client: HistoryClient, random: Random, signal: AbortSignal): Promise<void> {
     const { user } = this;
-    if (this.#userRevision !== undefined) {
-      const since = {
-        user,
-        sinceUserRevision: this.#userRevision,
-        pageSize: random.between(1, 60),
-      };
-      const { conversations, userRevision } = await client.inbox(since, { signal }).collect();
-      for (const entry of conversations) this.#learn(entry);
-      this.#userRevision = userRevision;
-    }
+    if (this.#userRevision !== undefined) await this.#follow(client, random, signal);
     const inbox = client.inbox({ user, pageSize: random.between(5, 200) }, { signal });
     const { conversations, userRevision } = await inbox.collect();
     if (this.#userRevision === undefined) for (const entry of conversations) this.#learn(entry);
@@ -92,6 +83,21 @@ export class SecondReader {
       const copy = this.copies.get(key) ?? this.#begin(key, entry);
       copy.entry = entry;
       await this.#catchUp(client, copy, random, signal);
+    }
+  }
+
+  /** Learns what changed since the user revision; a user who was erased begins anew. */
+  async #follow(client: HistoryClient, random: Random, signal: AbortSignal): Promise<void> {
+    const pageSize = random.between(1, 60);
+    const since = { user: this.user, sinceUserRevision: this.#userRevision, pageSize };
+    try {
+      const { conversations, userRevision } = await client.inbox(since, { signal }).collect();
+      for (const entry of conversations) this.#learn(entry);
+      this.#userRevision = userRevision;
+    } catch (error) {
+      if (!isResync(error)) throw error;
+      this.#userRevision = undefined;
+      this.news.clear();
     }
   }
 
@@ -165,7 +171,7 @@ export class SecondReader {
       for (const seq of hiddenSeqs) copy.messages.delete(Number(seq));
       copy.revision = result.revision;
     } catch (error) {
-      if (!(error instanceof BackscrollError) || error.reason !== 'RESYNC_REQUIRED') throw error;
+      if (!isResync(error)) throw error;
       forget(copy);
     }
   }
@@ -243,4 +249,8 @@ function forget(copy: Copy): void {
 /** A conversation's name in maps, from one user's point of view. */
 export function entryKey({ conversation: { case: kind, value } }: Conversation): string {
   return `${kind} ${value}`;
+}
+
+function isResync(error: unknown): boolean {
+  return error instanceof BackscrollError && error.reason === 'RESYNC_REQUIRED';
 }

@@ -1,10 +1,10 @@
-import { failedPrecondition, type ServiceError } from '../../common/errors.ts';
 import { READ_BYTES, READ_ROWS } from '../limits.ts';
 import { type LoggedChange, readLog } from '../store/change-log.ts';
 import type { Database, Session } from '../store/database.ts';
 import type { StoredMessage } from '../store/model.ts';
 import { type MessageRow, readFitting } from '../store/read.ts';
 import { readStanding } from '../store/standing.ts';
+import { resyncRequired } from './errors.ts';
 import { seenAmong } from './seen.ts';
 import { isInView, type View } from './view.ts';
 
@@ -81,11 +81,4 @@ async function* pieces(
     yield { messages: read.messages, hiddenSeqs: [] };
     rows = read.left;
   }
-}
-
-function resyncRequired(): ServiceError {
-  return failedPrecondition(
-    'RESYNC_REQUIRED',
-    'The log of changes does not reach back to this revision: sync again.',
-  );
 }

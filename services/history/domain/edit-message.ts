@@ -4,6 +4,7 @@ import { MESSAGE_BYTES } from '../limits.ts';
 import { seqOfId } from '../store/anchors.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { type MessageHead, readHeads } from '../store/heads.ts';
+import { ANY_CONTENT } from '../store/model.ts';
 import { readWhole } from '../store/read.ts';
 import { rewrite } from '../store/rewrite.ts';
 import type { Actor } from './conversation.ts';
@@ -106,7 +107,8 @@ async function write(
   }
   const kinds = kindsOf(conversation, head.sender, content);
   const { thread } = content;
-  const edited = { ...head, body, kinds, thread, isQuiet: isQuiet(kinds), editedAtMs: nowMs };
+  const written = { body, contentHash: ANY_CONTENT, kinds, thread, isQuiet: isQuiet(kinds) };
+  const edited = { ...head, ...written, editedAtMs: nowMs };
   await rewrite(transaction, conversation.id, revision, [edited], nowMs);
   return decodeStored({ ...edited, revision });
 }

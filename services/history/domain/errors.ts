@@ -1,4 +1,9 @@
-import { notFound, permissionDenied, type ServiceError } from '../../common/errors.ts';
+import {
+  failedPrecondition,
+  notFound,
+  permissionDenied,
+  type ServiceError,
+} from '../../common/errors.ts';
 
 /** The one answer for all who were never members, and for groups that are not there. */
 export function notAMember(): ServiceError {
@@ -21,4 +26,12 @@ export function messageNotFound(): ServiceError {
 /** The user acts on what somebody else sent. */
 export function notTheSender(): ServiceError {
   return permissionDenied('NOT_THE_SENDER', 'Somebody else sent the message.');
+}
+
+/** Nobody can tell any more what changed since the revision that the reader has. */
+export function resyncRequired(): ServiceError {
+  return failedPrecondition(
+    'RESYNC_REQUIRED',
+    'What changed since this revision is not known any more: sync again.',
+  );
 }

@@ -11,6 +11,7 @@ import {
 } from '../store/inbox.ts';
 import { BEFORE_ALL, keyOf } from '../store/model.ts';
 import { ROLE } from '../store/standing.ts';
+import { resyncRequired } from './errors.ts';
 import { entriesOf, type InboxEntry } from './inbox-entries.ts';
 import type { Cursor, Progress } from './inbox-token.ts';
 
@@ -38,6 +39,8 @@ export interface InboxPage {
  * One page of a user's inbox, computed of memberships and conversations as they now stand: an append
  * has nothing to maintain. What rises while pages are read may pass from those to come to those that
  * were given: so all that rose since the first page comes once more after the others, by id.
+ *
+ * @throws ServiceError RESYNC_REQUIRED where the user never had the revision `since`
  */
 export async function readInbox(
   database: Database,
@@ -64,7 +67,10 @@ export async function readInbox(
   return { ...page, next: { ...progress, cursor: found[covered - 1]!.cursor } };
 }
 
-/** The revision is read before all else: what changes later has a higher one. */
+/**
+ * The revision is read before all else: what changes later has a higher one. Who knows a higher one
+ * knew the user before they were erased.
+ */
 async function begin(
   database: Database,
   { user, since }: InboxQuery,
@@ -72,6 +78,7 @@ async function begin(
   signal: AbortSignal,
 ): Promise<Progress> {
   const revision = await database.run((session) => readUserRevision(session, user), signal);
+  if (since !== undefined && since > revision) throw resyncRequired();
   const cursor: Cursor =
     since === undefined
       ? { part: 'newest', at: LATEST_MS, conversationId: BEFORE_ALL }

@@ -12,6 +12,7 @@ import type { ConversationRow, MemberRow } from './standing.ts';
 /** What is known of a stored message under its id. */
 export interface Known {
   readonly seq: number;
+  readonly sender: string;
   readonly sentAtMs: bigint;
   readonly contentHash: Buffer;
 }
@@ -105,13 +106,18 @@ function placeBatch(
   return { placed, fresh };
 }
 
-/** What was deleted has lost its hash: nobody can tell any more what it said. */
-function isRepeat({ contentHash }: NewMessage, before: Known): boolean {
-  return before.contentHash.equals(contentHash) || before.contentHash.equals(ANY_CONTENT);
+/**
+ * What was edited or deleted has lost its hash, because it may come again as it was first said, or as
+ * it was exported since: of it only the sender can be compared, where that was not erased.
+ */
+function isRepeat({ contentHash, sender }: NewMessage, before: Known): boolean {
+  if (before.contentHash.equals(contentHash)) return true;
+  const isSender = before.sender === sender || before.sender === '';
+  return isSender && before.contentHash.equals(ANY_CONTENT);
 }
 
-function knownOf({ seq, message }: Fresh): Known {
-  return { seq, sentAtMs: message.sentAtMs, contentHash: message.contentHash };
+function knownOf({ seq, message: { sender, sentAtMs, contentHash } }: Fresh): Known {
+  return { seq, sender, sentAtMs, contentHash };
 }
 
 /** The distinct ids of all messages, in no particular order. */

@@ -134,15 +134,15 @@ async function findKnown(
   conversation: Conversation,
   batches: readonly Batch[],
 ): Promise<Map<string, Known>> {
-  const rows = await transaction.rows<[Buffer, number, string, Buffer]>(
-    `SELECT message_id, seq, CAST(sent_at_ms AS CHAR), content_hash FROM message
+  const rows = await transaction.rows<[Buffer, number, Buffer, string, Buffer]>(
+    `SELECT message_id, seq, sender, CAST(sent_at_ms AS CHAR), content_hash FROM message
      WHERE conversation_id = ? AND message_id IN (?)`,
     [conversation.id, idsOf(batches).map((id) => Buffer.from(id))],
   );
   return new Map(
-    rows.map(([id, seq, sentAtMs, contentHash]) => [
+    rows.map(([id, seq, sender, sentAtMs, contentHash]) => [
       id.toString(),
-      { seq, sentAtMs: BigInt(sentAtMs), contentHash },
+      { seq, sender: sender.toString(), sentAtMs: BigInt(sentAtMs), contentHash },
     ]),
   );
 }

@@ -51,7 +51,7 @@ export interface NewMessage {
   readonly isQuiet: boolean;
 }
 
-/** The hash of a message that was deleted: whatever comes under its id is a repeat. */
+/** The hash of a message that was edited or deleted: what comes under its id from its sender is a repeat. */
 export const ANY_CONTENT: Buffer = Buffer.alloc(16);
 
 /** On which terms messages are appended. */

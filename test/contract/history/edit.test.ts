@@ -60,6 +60,20 @@ describe.each(engines)('editing: %s', (_name, open) => {
     }
   });
 
+  it('makes a repeat of what its sender sends again, be it as it was first said or as it is now', async () => {
+    await say('id');
+    await edit(1, 'now');
+    const message = (text: string) => ({ id: 'id', sentAtMs: 5n, content: { text } });
+    for (const text of ['id', 'now']) {
+      const again = await methodsOf(context).append({ ...byAlice, messages: [message(text)] });
+      expect(again.messages).toMatchObject([{ seq: 1n, repeated: true }]);
+    }
+    const byBob = { ...message('now'), sender: 'bob' };
+    const stolen = methodsOf(context).append({ ...byAlice, messages: [byBob] });
+    await expect(stolen).rejects.toMatchObject({ reason: 'MESSAGE_ID_CONFLICT' });
+    expect(await seen('bob')).toMatchObject([{ content: { text: 'now' } }]);
+  });
+
   it('finds a message by its id', async () => {
     await say('first', 'second');
     const message = { case: 'messageId', value: 'second' } as const;

@@ -104,7 +104,10 @@ describe.each(engines)("the inbox's pages: %s", (_name, open) => {
       ['deleted', 'read'],
     ]);
     expect(await inbox().names({ user: 'bob', sinceUserRevision: 3n })).toEqual([[]]);
-    expect(await inbox().names({ user: 'bob', sinceUserRevision: 2n ** 64n - 1n })).toEqual([[]]);
+    for (const sinceUserRevision of [4n, 2n ** 64n - 1n]) {
+      const listing = inbox().names({ user: 'bob', sinceUserRevision });
+      await expect(listing).rejects.toMatchObject({ reason: 'RESYNC_REQUIRED' });
+    }
     expect(await inbox().names({ user: 'bob', sinceUserRevision: 0n, pageSize: 1 })).toEqual(
       changed.map((name) => [name]),
     );

@@ -804,6 +804,8 @@ export const HistoryService: GenService<{
    * given once more at the end.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, among them a token that this service did not give.
+   * FAILED_PRECONDITION, reason RESYNC_REQUIRED: the user has not come to that revision, as after an
+   * erasure: list all.
    *
    * @generated from rpc backscroll.history.v1.HistoryService.ListConversations
    */
