@@ -8,6 +8,8 @@ export const FrameCodec = {
   raw: 1,
   /** One zstd frame that states its content size. */
   zstd: 2,
+  /** Sealed by the client, and nothing that can be unpacked without its key. */
+  sealed: 3,
 } as const;
 
 /** One of the codecs' numbers. */

@@ -18,6 +18,9 @@ export const DIGEST_BYTES = 16;
 /** Most bytes of pages that one frame holds before they are compressed. A multiple of every page size. */
 export const FRAME_BYTES = 262_144;
 
+/** Most bytes by which a sealed frame may be longer than its pages. */
+export const SEALED_EXTRA_BYTES = 512;
+
 /** Extents that both ends compare at once, and that one piece of a map tells of. */
 export const SEGMENT_EXTENTS = 1024;
 

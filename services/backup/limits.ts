@@ -44,6 +44,12 @@ export const PACK_BYTES = 8 * 1024 * 1024;
 /** How long a pack stays open at most, in milliseconds: what is stored need not be sent again. */
 export const PACK_OPEN_MS = 10_000;
 
+/**
+ * Longest that an upload or a download may take, in milliseconds: 64 GiB over 6 Mbit/s. Both go on where
+ * they were, as a new one.
+ */
+export const TRANSFER_MS = 24 * 3_600_000;
+
 /** Pages of a pack, so that its index stays under 400 KiB however small the pages become. */
 export const PACK_PAGES = 16_384;
 

@@ -51,6 +51,9 @@ export const REASONS = {
   DIGEST_MISMATCH: 'The bytes that came do not have the declared digest.',
   UPLOAD_ID_CONFLICT: 'The upload id was used before for another file.',
   CONCURRENT_UPLOAD: 'Another upload of the same database was committed meanwhile: upload again.',
+  SEALED: 'The backup is sealed by a key of its uploader: its bytes can be had as frames alone.',
+  COLLECTED: 'Stored pages that the upload relied on are to be deleted, or damaged: upload again.',
+  TAKES_TOO_LONG: 'The upload or download took longer than one may: go on with a new one.',
   DAMAGED: 'What the store gave back is damaged.',
   // Both services
   STORE_UNAVAILABLE: 'The database or object store is gone or busy: try again.',

@@ -8,6 +8,7 @@ import { lostPacks } from './lost-packs.ts';
 import { type PagePlace, Segment } from './map.ts';
 import { findMap, MapBuilder, openIfReadable } from './map-file.ts';
 import { PackWriter } from './pack-writer.ts';
+import { type ReliedMap, Reuse } from './reuse.ts';
 import {
   baseOf,
   repeated,
@@ -27,16 +28,19 @@ export class BackupDraft {
   readonly known: KnownPages;
   readonly #declared: UploadDeclaration;
   readonly #context: UploadContext;
+  readonly #reuse: Reuse;
   readonly #root: RootDigest;
 
   private constructor(
     declared: UploadDeclaration,
     context: UploadContext,
+    reuse: Reuse,
     map: MapBuilder,
     known: KnownPages,
   ) {
     this.#declared = declared;
     this.#context = context;
+    this.#reuse = reuse;
     this.map = map;
     this.known = known;
     this.#root = new RootDigest(declared.sizeBytes);
@@ -49,8 +53,10 @@ export class BackupDraft {
     context: UploadContext,
   ): Promise<BackupDraft> {
     const map = new MapBuilder({ sizeBytes: declared.sizeBytes, pageSizeBytes });
-    const known = await KnownPages.open(declared.uploadId, context, map);
-    return new BackupDraft(declared, context, map, known);
+    const { store, backups, transferMs, signal } = context;
+    const reuse = await Reuse.begin(store, backups.prefix, transferMs, signal);
+    const known = await KnownPages.open(declared.uploadId, context, reuse.marks, map);
+    return new BackupDraft(declared, context, reuse, map, known);
   }
 
   /** A writer of the packs of this backup. `signal` ends its puts. */
@@ -93,14 +99,16 @@ export class BackupDraft {
   }
 
   /**
-   * Makes the backup, whose segments and packs are all there: `packBytes` of packs were stored for it.
+   * Makes the backup, whose segments and packs are all there: `packBytes` of packs were stored for it;
+   * `seal` is what a sealing client can tell it by, in hex.
    *
-   * @throws ServiceError as `commit`
+   * @throws ServiceError as `commit`, and as the last look of `Reuse`
    */
-  async commit(packBytes: number): Promise<UploadOutcome> {
+  async commit(packBytes: number, seal?: string): Promise<UploadOutcome> {
     const root = this.#root.finish();
     const content = {
       ...this.#declared,
+      seal,
       sha256: this.#declared.sha256?.toString('hex') ?? '',
       root: root.toString('hex'),
       pageSizeBytes: this.map.division.pageSizeBytes,
@@ -109,31 +117,42 @@ export class BackupDraft {
     if (committed !== undefined) checkSameRoot(committed, content);
     const sameRoot = baseOf(this.#context)?.head.root === content.root;
     const unchanged = sameRoot && this.known.base?.damaged === false;
-    const mapBytes = unchanged ? 0 : await this.#storeMap(root);
+    const [map, mapBytes] = unchanged ? [this.known.base!, 0] : await this.#storeMap(root);
+    await this.#reuse.check(map);
     if (committed !== undefined) return repeated(committed);
     const head = { ...content, storedBytes: packBytes + mapBytes, unchanged };
     const made = await commit(store, backups, newest, head, signal);
     return { ...made, unchanged: made.backup.head.unchanged };
   }
 
-  /** Stores the map, unless a sound one of the same root is there: that is as complete. */
-  async #storeMap(root: Buffer): Promise<number> {
+  /**
+   * Stores the map, unless a sound one of the same root is there: that is as complete. Gives the map that
+   * holds, and how many bytes were stored.
+   */
+  async #storeMap(root: Buffer): Promise<[ReliedMap, number]> {
     const { store, backups, signal } = this.#context;
     const found = await findMap(store, backups.prefix, root, signal);
-    if (found !== undefined && (await this.#isSound(found))) return 0;
+    const sound = found && (await this.#ifSound(found));
+    if (sound !== undefined) return [sound, 0];
     const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
     const bytes = this.map.finish(root);
     const key = keys.map(backups.prefix, root, generation);
-    return (await store.put(key, bytes, signal)) === 'created' ? bytes.length : 0;
+    await this.#reuse.checkTime();
+    await store.put(key, bytes, signal);
+    return [{ key, packs: this.map.packs }, bytes.length];
   }
 
-  /** Whether a stored map and all packs that it tells of are there, as far as was seen. */
-  async #isSound(object: StoredObject): Promise<boolean> {
+  /** A stored map whose packs are all there, as far as was seen; undefined where it may not be used. */
+  async #ifSound(object: StoredObject): Promise<ReliedMap | undefined> {
     const { base } = this.known;
-    if (object.key === base?.key) return !base.damaged;
+    const { key } = object;
+    if (key === base?.key) return base.damaged ? undefined : base;
     const { store, backups, signal } = this.#context;
-    const map = await openIfReadable(store, object, signal);
-    if (map === undefined) return false;
-    return (await lostPacks(store, backups.prefix, map.tables.packs, signal)).size === 0;
+    const { marks } = this.#reuse;
+    const map = marks.mayReuseMap(key) && (await openIfReadable(store, object, signal));
+    if (!map) return undefined;
+    const { packs } = map.tables;
+    const lost = await lostPacks(store, backups.prefix, packs, marks, signal);
+    return lost.size > 0 ? undefined : { key, packs };
   }
 }

@@ -2,8 +2,9 @@ import { DIGEST_BYTES } from '../../../clients/format/units.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { lostPacks } from './lost-packs.ts';
-import type { PagePlace, Segment } from './map.ts';
+import type { PackPlace, PagePlace, Segment } from './map.ts';
 import type { MapBuilder, StoredMap } from './map-file.ts';
+import type { Marks } from './marks.ts';
 import type { PackIndexes } from './pack-indexes.ts';
 
 /**
@@ -20,26 +21,29 @@ export class Base {
   private constructor(
     map: StoredMap,
     lost: ReadonlySet<number>,
+    damaged: boolean,
     indexes: PackIndexes,
     signal: AbortSignal,
   ) {
     this.#indexes = indexes;
     this.#map = map;
     this.#lost = lost;
-    this.#damaged = lost.size > 0;
+    this.#damaged = damaged;
     this.#signal = signal;
   }
 
-  /** Opens what a map tells of, and looks for packs that are lost (see `lostPacks`). */
+  /** Opens what a map tells of, and looks for packs that are lost (see `lostPacks`), or marked. */
   static async open(
     store: BackupStore,
     prefix: string,
     map: StoredMap,
     indexes: PackIndexes,
+    marks: Marks,
     signal: AbortSignal,
   ): Promise<Base> {
-    const lost = await lostPacks(store, prefix, map.tables.packs, signal);
-    return new Base(map, lost, indexes, signal);
+    const lost = await lostPacks(store, prefix, map.tables.packs, marks, signal);
+    const damaged = lost.size > 0 || !marks.mayReuseMap(map.key);
+    return new Base(map, lost, damaged, indexes, signal);
   }
 
   /** Key of the base's map. */
@@ -47,7 +51,12 @@ export class Base {
     return this.#map.key;
   }
 
-  /** Whether something of the base was found damaged or gone. */
+  /** Packs that the base's map tells of. */
+  get packs(): readonly PackPlace[] {
+    return this.#map.tables.packs;
+  }
+
+  /** Whether something of the base was found damaged or gone, or may not be reused. */
   get damaged(): boolean {
     return this.#damaged;
   }

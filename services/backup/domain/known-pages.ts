@@ -2,6 +2,7 @@ import { Base } from './base.ts';
 import { Leftovers, type LeftPages } from './leftovers.ts';
 import type { PagePlace, Segment } from './map.ts';
 import { findMap, type MapBuilder, openIfReadable } from './map-file.ts';
+import type { Marks } from './marks.ts';
 import { PackIndexes } from './pack-indexes.ts';
 import { baseOf, type UploadContext } from './upload-context.ts';
 
@@ -31,17 +32,19 @@ export class KnownPages {
     this.#adopt = base?.adopter(into);
   }
 
-  /** Looks for them. Places of pages will be those in the map `into`. */
+  /** Looks for them, and leaves out what is marked. Places of pages will be those in the map `into`. */
   static async open(
     uploadId: string,
     context: UploadContext,
+    marks: Marks,
     into: MapBuilder,
   ): Promise<KnownPages> {
     const { store, backups, signal } = context;
     const { prefix } = backups;
     const indexes = new PackIndexes(store, prefix, signal);
-    const base = await openBase(context, into.division.pageSizeBytes, indexes);
-    const options = { store, prefix, uploadId, into, indexes, signal };
+    const base = await openBase(context, into.division.pageSizeBytes, marks, indexes);
+    const sealed = context.keyId !== undefined;
+    const options = { store, prefix, uploadId, sealed, into, indexes, marks, signal };
     return new KnownPages(base, await Leftovers.find(options), into);
   }
 
@@ -100,6 +103,7 @@ export class KnownSegment {
 async function openBase(
   context: UploadContext,
   pageSizeBytes: number,
+  marks: Marks,
   indexes: PackIndexes,
 ): Promise<Base | undefined> {
   const { store, backups, signal } = context;
@@ -107,5 +111,5 @@ async function openBase(
   if (head === undefined || head.pageSizeBytes !== pageSizeBytes) return undefined;
   const object = await findMap(store, backups.prefix, Buffer.from(head.root, 'hex'), signal);
   const map = object && (await openIfReadable(store, object, signal));
-  return map && Base.open(store, backups.prefix, map, indexes, signal);
+  return map && Base.open(store, backups.prefix, map, indexes, marks, signal);
 }

@@ -1,11 +1,14 @@
 import { extentDigest } from '../../../clients/format/digests.ts';
+import { FrameCodec } from '../../../clients/format/frames.ts';
 import { DIGEST_BYTES } from '../../../clients/format/units.ts';
-import { INDEXES_AT_ONCE, LISTED_AT_ONCE } from '../limits.ts';
+import { INDEXES_AT_ONCE } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { inParallel } from './in-parallel.ts';
 import { keys, pageInPackId, uploadHash } from './keys.ts';
+import { listAll } from './listing.ts';
 import type { PagePlace } from './map.ts';
 import type { MapBuilder } from './map-file.ts';
+import type { Marks } from './marks.ts';
 import type { IndexedFrame, PackIndex } from './pack.ts';
 import type { PackIndexes } from './pack-indexes.ts';
 
@@ -14,9 +17,13 @@ interface LeftoversOptions {
   store: BackupStore;
   prefix: string;
   uploadId: string;
+  /** Whether the upload is sealed. */
+  sealed: boolean;
   /** The map for which places of their pages are given. */
   into: MapBuilder;
   indexes: PackIndexes;
+  /** What must be left alone. */
+  marks: Marks;
   signal: AbortSignal;
 }
 
@@ -49,40 +56,32 @@ export class Leftovers {
   readonly #packs: readonly LeftPack[];
   readonly #indexes: PackIndexes;
   readonly #into: MapBuilder;
+  readonly #sealed: boolean;
 
-  private constructor(packs: readonly LeftPack[], indexes: PackIndexes, into: MapBuilder) {
+  private constructor(
+    packs: readonly LeftPack[],
+    { indexes, into, sealed }: Pick<LeftoversOptions, 'indexes' | 'into' | 'sealed'>,
+  ) {
     this.#packs = packs;
     this.#indexes = indexes;
     this.#into = into;
+    this.#sealed = sealed;
   }
 
   /** Looks for them. */
-  static async find({
-    store,
-    prefix,
-    uploadId,
-    into,
-    ...options
-  }: LeftoversOptions): Promise<Leftovers> {
-    const { indexes, signal } = options;
+  static async find(options: LeftoversOptions): Promise<Leftovers> {
+    const { store, prefix, uploadId, marks, signal } = options;
     const own = `${keys.packs(prefix)}${uploadHash(uploadId)}-`;
     const packs: LeftPack[] = [];
-    let startAfter: string | undefined;
-    for (;;) {
-      const options = { limit: LISTED_AT_ONCE, ...(startAfter && { startAfter }) };
-      const objects = await store.list(own, options, signal);
-      for (const { key, sizeBytes } of objects) {
-        const id = key.slice(keys.packs(prefix).length);
-        const firstPage = pageInPackId(id);
-        if (firstPage === undefined) continue;
-        const endPage = Number.POSITIVE_INFINITY;
-        packs.push({ id, sizeBytes, firstPage, endPage, number: undefined, frames: new Map() });
-      }
-      if (objects.length < LISTED_AT_ONCE) break;
-      startAfter = objects.at(-1)!.key;
+    for await (const { key, sizeBytes } of listAll(store, own, signal)) {
+      const id = key.slice(keys.packs(prefix).length);
+      const firstPage = pageInPackId(id);
+      if (firstPage === undefined || !marks.mayReusePack(id)) continue;
+      const endPage = Number.POSITIVE_INFINITY;
+      packs.push({ id, sizeBytes, firstPage, endPage, number: undefined, frames: new Map() });
     }
     endEach(packs);
-    return new Leftovers(packs, indexes, into);
+    return new Leftovers(packs, options);
   }
 
   /** The pages among them from `firstPage` to before `endPage`. */
@@ -111,8 +110,9 @@ export class Leftovers {
     }
     const { pageSizeBytes } = this.#into.division;
     for (const [offset, frame] of index) {
-      // One of pages of another size: the upload was begun differently before.
+      // The upload was begun differently before: with pages of another size, or sealed.
       if (Math.ceil(frame.rawBytes / pageSizeBytes) !== frame.pages.length) continue;
+      if ((frame.codec === FrameCodec.sealed) !== this.#sealed) continue;
       for (const [position, page] of frame.pages.entries()) {
         if (page < firstPage || page >= endPage) continue;
         found.add(page, { pack, indexOffset, offset, frame, position });

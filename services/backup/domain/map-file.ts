@@ -108,6 +108,11 @@ export class MapBuilder {
     return { packId: this.#packs[place.pack]!.id, place };
   }
 
+  /** The packs that were added. */
+  get packs(): readonly PackPlace[] {
+    return this.#packs;
+  }
+
   /** Adds a pack, and returns its number in this map. */
   addPack(pack: PackPlace): number {
     return this.#packs.push(pack) - 1;

@@ -35,6 +35,8 @@ export interface UploadContext {
   keyId: string | undefined;
   /** Longest that a pack stays open before it is stored, in milliseconds. */
   packOpenMs: number;
+  /** Longest that the upload may take, in milliseconds. */
+  transferMs: number;
   signal: AbortSignal;
 }
 

@@ -14,7 +14,7 @@ import {
   type UploadDeclaration,
   type UploadOutcome,
 } from '../domain/upload-context.ts';
-import { PACK_OPEN_MS } from '../limits.ts';
+import { PACK_OPEN_MS, TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
 import { receiveIncremental } from './receive-incremental.ts';
@@ -22,15 +22,20 @@ import { receivePlain } from './receive-plain.ts';
 import type { Answer } from './upload-answers.ts';
 import { parseStart } from './upload-start.ts';
 
-/** Answers UploadBackup. A pack is stored after `packOpenMs` at the latest. */
+/** How long an upload, and a pack of it before it is stored, may take, in milliseconds. */
+export type UploadTimes = Pick<UploadContext, 'packOpenMs' | 'transferMs'>;
+
+const TIMES: UploadTimes = { packOpenMs: PACK_OPEN_MS, transferMs: TRANSFER_MS };
+
+/** Answers UploadBackup. */
 export async function* uploadBackup(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   call: CallContext,
-  packOpenMs = PACK_OPEN_MS,
+  times = TIMES,
 ): AsyncGenerator<UploadBackupResponse> {
   try {
-    for await (const part of receive(store, requests, call, packOpenMs)) {
+    for await (const part of receive(store, requests, call, times)) {
       yield create(UploadBackupResponseSchema, { part });
     }
   } catch (error) {
@@ -42,7 +47,7 @@ async function* receive(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,
-  packOpenMs: number,
+  times: UploadTimes,
 ): AsyncGenerator<Answer, void> {
   const parts = requests[Symbol.asyncIterator]();
   const { declared, pageSizeBytes } = parseStart(caller, await parts.next());
@@ -58,7 +63,7 @@ async function* receive(
     yield result(repeated(committed));
     return;
   }
-  const context: UploadContext = { store, backups, newest, committed, keyId, packOpenMs, signal };
+  const context: UploadContext = { store, backups, newest, committed, keyId, ...times, signal };
   const outcome =
     pageSizeBytes === undefined
       ? yield* receivePlain(parts, declared, context)

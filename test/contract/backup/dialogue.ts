@@ -14,6 +14,7 @@ import { IncrementalUploader } from '../../../clients/incremental-uploader.ts';
 import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
 import { Channel } from '../../../clients/upload-channel.ts';
 import { uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
+import { PACK_OPEN_MS, TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { readerOf } from '../../support/memory-reader.ts';
 import { callContext } from './transfers.ts';
@@ -46,7 +47,12 @@ export async function uploadChanges(
     if (part.case === 'neededPages') asked.push(...part.value.runs.flatMap(pagesOf));
     watch.onAnswer?.(part);
   };
-  const uploader = new IncrementalUploader(startOf(file, start), sourceOf(file), undefined);
+  const uploader = new IncrementalUploader(
+    startOf(file, start),
+    sourceOf(file),
+    watch.sealer,
+    undefined,
+  );
   const open = openUpload(store, { ...watch, onAnswer });
   return { ...(await uploader.attempt(open, new Attempts())), asked };
 }
@@ -76,7 +82,11 @@ export function openUpload(store: BackupStore, watch: Watch): OpenUpload {
         yield next;
       }
     }
-    const answers = uploadBackup(store, taken(), callContext(gone.signal), watch.packOpenMs);
+    const answers = uploadBackup(store, taken(), callContext(gone.signal), {
+      packOpenMs: PACK_OPEN_MS,
+      transferMs: TRANSFER_MS,
+      ...watch,
+    });
     for await (const answer of answers) {
       watch.onAnswer?.(answer.part);
       yield answer;
