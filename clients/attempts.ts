@@ -35,6 +35,17 @@ export class Attempts {
     this.#failed = 0;
   }
 
+  /** Does the work until it is done, or `failed` throws. */
+  async run<T>(work: () => Promise<T>, again: (error: BackscrollError) => boolean): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        await this.failed(error, again);
+      }
+    }
+  }
+
   /**
    * To be called with what a try failed with. Resolves when it is time for the next one; throws
    * `error` where trying again is no use, or was tried often enough.

@@ -4,15 +4,16 @@ import { Attempts, willPass } from './attempts.ts';
 import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
 import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
 import { Download, type OpenDownload } from './download.ts';
-import type { BackscrollError } from './errors.ts';
+import { BackscrollError } from './errors.ts';
 import { canUnpackFrames } from './format/frames.ts';
-import { unpackFrames } from './frames-download.ts';
+import { type SealerOf, unpackFrames } from './frames-download.ts';
 import {
   type Backup,
   BackupAgeRequestSchema,
   type BackupAgeResponse,
   BackupService,
   DownloadBackupRequestSchema,
+  GetBackupRequestSchema,
   ListBackupsRequestSchema,
   type UploadStart,
   UploadStartSchema,
@@ -20,6 +21,9 @@ import {
 import { IncrementalUploader } from './incremental-uploader.ts';
 import { refuseTaken, writeNewFile } from './new-file.ts';
 import { pagesOf } from './pages.ts';
+import { type BackupKey, openSealed, uploadKey } from './sealing/backup-key.ts';
+import type { MasterKey } from './sealing/master-key.ts';
+import type { SealedDatabase, Sealer } from './sealing/sealer.ts';
 import { ServiceClient } from './service-client.ts';
 import {
   type OpenUpload,
@@ -29,6 +33,9 @@ import {
   type UploadProgress,
 } from './upload.ts';
 import { uuidv7 } from './uuid.ts';
+
+/** The name of a database that is given none. */
+export const DEFAULT_DATABASE = 'backup.db';
 
 /** Names a database of a user. */
 export interface Database {
@@ -50,6 +57,8 @@ export interface UploadOptions extends Database, CallOptions {
   readonly label?: string | undefined;
   /** The file is encrypted by itself, and need not begin with a SQLite header. */
   readonly opaque?: boolean | undefined;
+  /** Seals what is sent, so that nobody can read or alter it without the key. */
+  readonly key?: BackupKey | undefined;
   /** Told after each piece that was sent; begins anew with each try. */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
 }
@@ -58,6 +67,8 @@ export interface UploadOptions extends Database, CallOptions {
 export interface DownloadOptions extends Database, CallOptions {
   /** Number of the backup; the newest where it is absent. */
   readonly number?: bigint | number | undefined;
+  /** What sealed it: needed for a sealed backup, and refused with a plain one. */
+  readonly key?: BackupKey | undefined;
   /** Byte of the file to begin with. Name the number as well: the newest changes. */
   readonly offsetBytes?: number | undefined;
 }
@@ -100,11 +111,20 @@ export class BackupClient extends ServiceClient {
    * coming further; the upload id keeps it one backup. So does another call with the same id, and what
    * the service has stored by then is not sent again. A database that is open in another program is
    * refused where that shows (see `fileSource`).
+   *
+   * With a `key` all that is sent of the file is sealed, or the upload fails: INVALID_ARGUMENT (reason
+   * INVALID_KEY or INVALID_FIELD) where the key is none or the service is to check `sha256`, or
+   * FAILED_PRECONDITION: NODE_TOO_OLD, SOURCE_NOT_SEEKABLE, SEALING_UNSUPPORTED (by the service), and
+   * WRONG_KEY where the newest backup has another passphrase.
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
     const bytes = typeof source === 'string' ? await fileSource(source) : source;
+    if (options.key) refuseUnsealable(bytes, options);
+    const uploadId = options.uploadId ?? uuidv7();
+    const attempts = new Attempts(options.signal);
+    const key = options.key && (await this.#keyOf(options.key, options, uploadId, attempts));
     const start = create(UploadStartSchema, {
-      uploadId: options.uploadId ?? uuidv7(),
+      uploadId,
       user: options.user,
       database: options.database ?? '',
       sizeBytes: BigInt(bytes.sizeBytes),
@@ -112,38 +132,60 @@ export class BackupClient extends ServiceClient {
       databaseCreatedAtMs: BigInt(options.databaseCreatedAtMs ?? 0),
       label: options.label ?? '',
       opaque: options.opaque ?? false,
+      ...(key && { key: key.description }),
     });
-    const uploader = uploaderOf(start, bytes, options.onProgress);
+    const sealer = key?.sealer(sealedDatabase(options));
+    const uploader = uploaderOf(start, bytes, sealer, options.onProgress);
     const open: OpenUpload = (produce) =>
       callBidi(this.channel, methods.uploadBackup, produce, options);
-    const attempts = new Attempts(options.signal);
-    for (;;) {
-      try {
-        return await uploader.attempt(open, attempts);
-      } catch (error) {
-        await attempts.failed(error, mayRepeatUpload);
-      }
-    }
+    return attempts.run(() => uploader.attempt(open, attempts), mayRepeatUpload);
+  }
+
+  /** The key of an upload; that of a passphrase depends on the newest backup. */
+  async #keyOf(
+    key: BackupKey,
+    options: Database & CallOptions,
+    uploadId: string,
+    attempts: Attempts,
+  ): Promise<MasterKey> {
+    const database = sealedDatabase(options);
+    if (key instanceof Uint8Array) return uploadKey(key, database, uploadId, undefined);
+    const request = create(GetBackupRequestSchema, databaseFields(options));
+    const newest = await attempts
+      .run(() => callUnary(this.channel, methods.getBackup, request, options), willPass)
+      .catch(noneIfNotFound);
+    return uploadKey(key, database, uploadId, newest?.backup);
   }
 
   /**
    * Begins to read a backup; resolves when it is known which one it is. Read it to its end, leave its
    * iteration, or dispose of it: until then the call is open.
+   *
+   * Where the backup's and the given `key` do not fit, nothing is read: FAILED_PRECONDITION, reason
+   * KEY_REQUIRED (it is sealed), WRONG_KEY, NOT_SEALED (it is plain, and a key was given) or
+   * NODE_TOO_OLD; INVALID_ARGUMENT, reason INVALID_KEY, where the key is none.
    */
-  download(options: DownloadOptions): Promise<Download> {
+  async download(options: DownloadOptions): Promise<Download> {
+    if (options.key && !canUnpackFrames) throw tooOld();
+    let sealer: Promise<Sealer | undefined> | undefined;
+    const sealerOf: SealerOf = (backup) => {
+      sealer ??= openSealed(backup, options.key, sealedDatabase(options));
+      return sealer;
+    };
     const open: OpenDownload = (number, offsetBytes) => {
       const request = create(DownloadBackupRequestSchema, {
         ...databaseFields(options),
         number,
         offsetBytes: BigInt(offsetBytes),
-        // Frames can be checked only together: a part of a file comes as the service checked it.
-        frames: canUnpackFrames && !options.offsetBytes,
+        // Plain frames can be checked only together: a part of a file comes as the service checked it.
+        frames: canUnpackFrames && (!options.offsetBytes || options.key !== undefined),
       });
       const answers = callServerStream(this.channel, methods.downloadBackup, request, options);
-      return unpackFrames(answers, offsetBytes);
+      return unpackFrames(answers, offsetBytes, sealerOf);
     };
     return Download.open(
       open,
+      sealerOf,
       BigInt(options.number ?? 0),
       options.offsetBytes ?? 0,
       options.signal,
@@ -195,6 +237,43 @@ export class BackupClient extends ServiceClient {
 
 const methods = typedMethods(BackupService);
 
+/** What a database's keys are derived from: its name as the service takes it. */
+function sealedDatabase({ user, database }: Database): SealedDatabase {
+  return { user, database: database || DEFAULT_DATABASE };
+}
+
+/** Told before anything is sent: there is no other way that would seal as well. */
+function refuseUnsealable({ open }: UploadSource, { sha256 }: UploadOptions): void {
+  if (!canUnpackFrames) throw tooOld();
+  if (!open) {
+    throw new BackscrollError('A source that can not be read at any position can not be sealed', {
+      code: status.FAILED_PRECONDITION,
+      reason: 'SOURCE_NOT_SEEKABLE',
+    });
+  }
+  if (!sha256?.length) return;
+  throw new BackscrollError(
+    'sha256: the service can not check that of a file that it can not read',
+    {
+      code: status.INVALID_ARGUMENT,
+      reason: 'INVALID_FIELD',
+      fields: [{ field: 'sha256', description: 'must be absent where a key is given' }],
+    },
+  );
+}
+
+function tooOld(): BackscrollError {
+  return new BackscrollError('Sealed backups need Node 22.15 or newer, which knows zstd', {
+    code: status.FAILED_PRECONDITION,
+    reason: 'NODE_TOO_OLD',
+  });
+}
+
+function noneIfNotFound(error: unknown): undefined {
+  if (error instanceof BackscrollError && error.code === status.NOT_FOUND) return undefined;
+  throw error;
+}
+
 function databaseFields({ user, database }: Database) {
   return { user, database: database ?? '' };
 }
@@ -203,13 +282,15 @@ function databaseFields({ user, database }: Database) {
 function uploaderOf(
   start: UploadStart,
   source: UploadSource,
+  sealer: Sealer | undefined,
   onProgress: UploadOptions['onProgress'],
 ): Uploader {
   const { sizeBytes, open } = source;
   if (!open || !canUnpackFrames || start.sha256.length > 0) {
     return new PlainUploader(start, source, onProgress);
   }
-  return new IncrementalUploader(start, { sizeBytes, open: () => open.call(source) }, onProgress);
+  const seekable = { sizeBytes, open: () => open.call(source) };
+  return new IncrementalUploader(start, seekable, sealer, onProgress);
 }
 
 function mayRepeatUpload(error: BackscrollError): boolean {

@@ -2,8 +2,15 @@ import { createHash, type Hash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { Attempts, willPass } from './attempts.ts';
 import { BackscrollError } from './errors.ts';
-import { ExtentCutter, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
-import type { DownloadAnswer } from './frames-download.ts';
+import {
+  type DigestPages,
+  ExtentCutter,
+  extentDigest,
+  pageDigests,
+  RootDigest,
+} from './format/digests.ts';
+import { EXTENT_BYTES } from './format/units.ts';
+import type { DownloadAnswer, SealerOf } from './frames-download.ts';
 import type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
 import { cancelled, cutOff, wrongAnswer } from './stream-faults.ts';
 
@@ -21,17 +28,18 @@ export class Download implements AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly backup: Backup;
 
   readonly #parts: Parts;
-  readonly #whole: boolean;
+  readonly #check: Check | undefined;
 
-  private constructor(backup: Backup, parts: Parts, whole: boolean) {
+  private constructor(backup: Backup, parts: Parts, check: Check | undefined) {
     this.backup = backup;
     this.#parts = parts;
-    this.#whole = whole;
+    this.#check = check;
   }
 
   /** For the client's own use: resolves when the backup is known and its bytes may be read. */
   static async open(
     open: OpenDownload,
+    sealerOf: SealerOf,
     number: bigint,
     offsetBytes: number,
     signal: AbortSignal | undefined,
@@ -39,17 +47,20 @@ export class Download implements AsyncIterable<Uint8Array>, AsyncDisposable {
     const parts = resuming(open, number, offsetBytes, signal);
     const first = await parts.next();
     if (first.done || first.value.case !== 'backup') throw unexpected();
-    return new Download(first.value.value, parts, offsetBytes === 0);
+    const backup = first.value.value;
+    const sealer = await sealerOf(backup);
+    const digestPages = sealer?.pageDigests.bind(sealer) ?? pageDigests;
+    const check = offsetBytes === 0 ? new Check(backup, digestPages) : undefined;
+    return new Download(backup, parts, check);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const check = this.#whole ? new Check(this.backup) : undefined;
     for await (const part of this.#parts) {
       if (part.case !== 'data') throw unexpected();
-      check?.add(part.value);
+      this.#check?.add(part.value);
       yield part.value;
     }
-    check?.finish();
+    this.#check?.finish();
   }
 
   /** Cancels the call, unless it was read to its end. */
@@ -99,9 +110,12 @@ class Check {
   readonly #cutter = new ExtentCutter();
   readonly #root: RootDigest;
   readonly #sha256: Hash | undefined;
+  readonly #digestPages: DigestPages;
+  #extent = 0;
 
-  constructor(backup: Backup) {
+  constructor(backup: Backup, digestPages: DigestPages) {
     this.#backup = backup;
+    this.#digestPages = digestPages;
     this.#root = new RootDigest(Number(backup.sizeBytes));
     this.#sha256 = backup.sha256.length > 0 ? createHash('sha256') : undefined;
   }
@@ -125,7 +139,10 @@ class Check {
   }
 
   #addExtent(extent: Uint8Array): void {
-    this.#root.add(extentDigest(pageDigests(extent, this.#backup.pageSizeBytes)));
+    const { pageSizeBytes } = this.#backup;
+    const firstPage = (this.#extent * EXTENT_BYTES) / pageSizeBytes;
+    this.#root.add(extentDigest(this.#digestPages(extent, pageSizeBytes, firstPage)));
+    this.#extent += 1;
   }
 }
 

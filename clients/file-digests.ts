@@ -1,5 +1,5 @@
 import type { SourceReader } from './database-file.ts';
-import { extentDigest, pageDigests, RootDigest } from './format/digests.ts';
+import { type DigestPages, extentDigest, pageDigests, RootDigest } from './format/digests.ts';
 import { DIGEST_BYTES, EXTENT_BYTES, SEGMENT_EXTENTS } from './format/units.ts';
 
 /** Bytes read at a time: the next ones are read while these are hashed. A multiple of an extent. */
@@ -23,11 +23,13 @@ export interface SegmentDigests {
 export class FileDigests {
   readonly #sizeBytes: number;
   readonly #pageSizeBytes: number;
+  readonly #digestPages: DigestPages;
   readonly #extents: Buffer[] = [];
 
-  constructor(sizeBytes: number, pageSizeBytes: number) {
+  constructor(sizeBytes: number, pageSizeBytes: number, digestPages: DigestPages = pageDigests) {
     this.#sizeBytes = sizeBytes;
     this.#pageSizeBytes = pageSizeBytes;
+    this.#digestPages = digestPages;
   }
 
   /** How many segments the file has. */
@@ -57,7 +59,7 @@ export class FileDigests {
     const offset = index * SEGMENT_BYTES + extent * EXTENT_BYTES;
     const bytes = Buffer.allocUnsafe(Math.min(EXTENT_BYTES, this.#sizeBytes - offset));
     await reader.read(bytes, offset);
-    return pageDigests(bytes, this.#pageSizeBytes);
+    return this.#digest(bytes, offset);
   }
 
   /** The root, once all segments were hashed. */
@@ -72,15 +74,21 @@ export class FileDigests {
     const end = Math.min(from + SEGMENT_BYTES, this.#sizeBytes);
     const extents: Buffer[] = [];
     const pages: Buffer[] = [];
+    let offset = from;
     for await (const bytes of readAhead(reader, from, end)) {
       signal.throwIfAborted();
       for (let at = 0; at < bytes.length; at += EXTENT_BYTES) {
-        const digests = pageDigests(bytes.subarray(at, at + EXTENT_BYTES), this.#pageSizeBytes);
+        const digests = this.#digest(bytes.subarray(at, at + EXTENT_BYTES), offset + at);
         pages.push(digests);
         extents.push(extentDigest(digests));
       }
+      offset += bytes.length;
     }
     return { index, extents: Buffer.concat(extents), pages: Buffer.concat(pages) };
+  }
+
+  #digest(extent: Uint8Array, offset: number): Buffer {
+    return this.#digestPages(extent, this.#pageSizeBytes, offset / this.#pageSizeBytes);
   }
 }
 

@@ -1,7 +1,8 @@
 import type { SourceReader } from './database-file.ts';
-import { FramePacker, SMALL_LEVEL } from './format/frames.ts';
-import { FRAME_BYTES } from './format/units.ts';
+import { FrameCodec, FramePacker, type PackedFrame, SMALL_LEVEL } from './format/frames.ts';
+import { FRAME_BYTES, WINDOW_BYTES } from './format/units.ts';
 import type { Frame, PageRun } from './gen/backscroll/backup/v1/backup_pb.ts';
+import type { Sealer } from './sealing/sealer.ts';
 import { Channel } from './upload-channel.ts';
 
 /** Frames that are packed at once: as many as Node has threads for it. */
@@ -21,6 +22,8 @@ interface FrameSenderOptions {
   readonly reader: SourceReader;
   readonly sizeBytes: number;
   readonly pageSizeBytes: number;
+  /** Seals the frames; undefined where they are plain. */
+  readonly sealer: Sealer | undefined;
   /** Sends a frame; resolves when the next one may be sent. */
   readonly send: (frame: SentFrame, bytes: number) => Promise<void>;
   /** Told of an error of a frame that nobody waits for. */
@@ -52,7 +55,10 @@ export class FrameSender implements Disposable {
 
   /** Takes pages, ascending, and resolves when there is room for more; `done` is called when they were sent. */
   async add(runs: readonly PageRun[], done: () => void): Promise<void> {
-    for (const ranges of framesOf(runs, FRAME_BYTES / this.#options.pageSizeBytes)) {
+    const { pageSizeBytes, sealer } = this.#options;
+    // The service can cut no sealed frame for a download: what is in one is wanted at once.
+    const within = sealer ? WINDOW_BYTES / pageSizeBytes : Number.POSITIVE_INFINITY;
+    for (const ranges of framesOf(runs, FRAME_BYTES / pageSizeBytes, within)) {
       await this.#pack(ranges);
     }
     this.#afterwards(async () => done());
@@ -73,13 +79,19 @@ export class FrameSender implements Disposable {
     const packed = packing.packer.pack(bytes);
     packed.catch(this.#options.fail);
     this.#afterwards(async () => {
-      const { codec, data } = await packed;
       const pages = ranges.flatMap(({ first, count }) =>
-        Array.from({ length: count }, (_, at) => BigInt(first + at)),
+        Array.from({ length: count }, (_, at) => first + at),
       );
-      await this.#options.send({ pages, codec, data }, bytes.length);
+      const { codec, data } = this.#seal(pages, await packed);
+      await this.#options.send({ pages: pages.map(BigInt), codec, data }, bytes.length);
       this.#idle.push(packing);
     });
+  }
+
+  #seal(pages: readonly number[], packed: PackedFrame): PackedFrame {
+    const { sealer } = this.#options;
+    if (!sealer) return packed;
+    return { codec: FrameCodec.sealed, data: sealer.sealFrame(pages, packed) };
   }
 
   async #read(ranges: readonly PageRange[], into: Buffer): Promise<Buffer> {
@@ -102,20 +114,30 @@ export class FrameSender implements Disposable {
   }
 }
 
-/** Divides runs of pages among frames of at most `mostPages`. */
-function* framesOf(runs: readonly PageRun[], mostPages: number): Generator<PageRange[]> {
+/** Divides runs of pages among frames of at most `mostPages`, each in one of the file's parts of `within` pages. */
+function* framesOf(
+  runs: readonly PageRun[],
+  mostPages: number,
+  within: number,
+): Generator<PageRange[]> {
   let frame: PageRange[] = [];
   let room = mostPages;
+  let end = 0;
   for (const { firstPage, count } of runs) {
-    for (let at = 0; at < count; ) {
-      const taken = Math.min(count - at, room);
-      frame.push({ first: Number(firstPage) + at, count: taken });
-      at += taken;
+    for (let first = Number(firstPage), left = count; left > 0; ) {
+      if (frame.length > 0 && (room === 0 || first >= end)) {
+        yield frame;
+        frame = [];
+      }
+      if (frame.length === 0) {
+        room = mostPages;
+        end = (Math.floor(first / within) + 1) * within;
+      }
+      const taken = Math.min(left, room, end - first);
+      frame.push({ first, count: taken });
+      first += taken;
+      left -= taken;
       room -= taken;
-      if (room > 0) continue;
-      yield frame;
-      frame = [];
-      room = mostPages;
     }
   }
   if (frame.length > 0) yield frame;

@@ -1,33 +1,46 @@
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
-import { FrameError, unpackFrame } from './format/frames.ts';
+import { FrameCodec, FrameError, unpackFrame } from './format/frames.ts';
 import { EXTENT_BYTES, FRAME_BYTES, WINDOW_BYTES } from './format/units.ts';
 import type {
   Backup,
   DownloadBackupResponse,
   Frame,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import type { Sealer } from './sealing/sealer.ts';
 import { wrongAnswer } from './stream-faults.ts';
 
 /** An answer of a download, as far as its reader needs it. */
 export type DownloadAnswer = Pick<DownloadBackupResponse, 'part'>;
 
 /**
+ * Tells what opens a backup: undefined where it is plain. Throws where the key given does not, so that
+ * nothing more is read.
+ */
+export type SealerOf = (backup: Backup) => Promise<Sealer | undefined>;
+
+/**
  * Makes of a download of frames one of the file's bytes, in order from `offsetBytes` on. Holds two
  * windows: one is unpacked, off the main thread, while the frames of the next arrive. Bytes that come
- * as they are go through.
+ * as they are go through, unless `sealerOf` says that the backup is sealed.
  */
 export async function* unpackFrames(
   answers: AsyncIterable<DownloadAnswer>,
   offsetBytes: number,
+  sealerOf: SealerOf = async () => undefined,
 ): AsyncGenerator<DownloadAnswer, void, undefined> {
   let window: Window | undefined;
+  let sealer: Sealer | undefined;
   let unpacking: Promise<DownloadAnswer> | undefined;
   try {
     for await (const answer of answers) {
       const { part } = answer;
-      if (part.case === 'backup') window = Window.at(part.value, offsetBytes);
+      if (part.case === 'backup') {
+        sealer = await sealerOf(part.value);
+        window = Window.at({ backup: part.value, sealer }, offsetBytes);
+      }
       if (part.case !== 'frame') {
+        if (sealer && part.case === 'data') throw damaged('what is not sealed came');
         yield answer;
         continue;
       }
@@ -48,18 +61,25 @@ export async function* unpackFrames(
   if (unpacking) yield await unpacking;
 }
 
+/** What the frames of a download are of. */
+interface Whole {
+  readonly backup: Backup;
+  readonly sealer: Sealer | undefined;
+}
+
 /** One window of the file, filled with the pages of frames. */
 class Window {
-  readonly #backup: Backup;
+  readonly #whole: Whole;
   readonly #from: number;
   readonly #bytes: Buffer;
   readonly #skip: number;
   readonly #unpacking: Promise<void>[] = [];
   #pagesLeft: number;
 
-  private constructor(backup: Backup, from: number, skip: number) {
+  private constructor(whole: Whole, from: number, skip: number) {
+    const { backup } = whole;
     const end = Math.min(from - (from % WINDOW_BYTES) + WINDOW_BYTES, Number(backup.sizeBytes));
-    this.#backup = backup;
+    this.#whole = whole;
     this.#from = from;
     this.#bytes = Buffer.allocUnsafeSlow(end - from);
     this.#skip = skip;
@@ -67,14 +87,14 @@ class Window {
   }
 
   /** The window that begins with the extent in which the offset is; undefined past the file's end. */
-  static at(backup: Backup, offsetBytes: number): Window | undefined {
-    if (offsetBytes >= Number(backup.sizeBytes)) return undefined;
+  static at(whole: Whole, offsetBytes: number): Window | undefined {
+    if (offsetBytes >= Number(whole.backup.sizeBytes)) return undefined;
     const skip = offsetBytes % EXTENT_BYTES;
-    return new Window(backup, offsetBytes - skip, skip);
+    return new Window(whole, offsetBytes - skip, skip);
   }
 
   next(): Window | undefined {
-    return Window.at(this.#backup, this.#from + this.#bytes.length);
+    return Window.at(this.#whole, this.#from + this.#bytes.length);
   }
 
   get isWhole(): boolean {
@@ -94,7 +114,7 @@ class Window {
 
   #canBe({ pages, positions, unpackedBytes }: Frame): boolean {
     if (unpackedBytes < 1 || unpackedBytes > FRAME_BYTES) return false;
-    const held = Math.ceil(unpackedBytes / this.#backup.pageSizeBytes);
+    const held = Math.ceil(unpackedBytes / this.#whole.backup.pageSizeBytes);
     if (positions.length === 0) return pages.length === held;
     return positions.length === pages.length && positions.every((position) => position < held);
   }
@@ -110,9 +130,10 @@ class Window {
     return unpacked;
   }
 
-  async #fill({ pages, positions, codec, data, unpackedBytes }: Frame): Promise<void> {
-    const unpacked = await unpackFrame(codec, data, unpackedBytes).catch(damaged);
-    const { pageSizeBytes } = this.#backup;
+  async #fill(frame: Frame): Promise<void> {
+    const { pages, positions } = frame;
+    const unpacked = await this.#unpack(frame).catch(refuse);
+    const { pageSizeBytes } = this.#whole.backup;
     for (const [index, page] of pages.entries()) {
       const to = Number(page) * pageSizeBytes - this.#from;
       if (to < 0 || to >= this.#bytes.length)
@@ -121,13 +142,27 @@ class Window {
       unpacked.copy(this.#bytes, to, from, from + pageSizeBytes);
     }
   }
+
+  async #unpack({ pages, positions, codec, data, unpackedBytes }: Frame): Promise<Buffer> {
+    const { sealer } = this.#whole;
+    if (!sealer) return unpackFrame(codec, data, unpackedBytes);
+    if (codec !== FrameCodec.sealed) throw new FrameError('it is not sealed');
+    const opened = sealer.openFrame(data);
+    if (pages.some((page, index) => opened.pages[positions[index] ?? index] !== Number(page))) {
+      throw new FrameError('it was sealed as other pages');
+    }
+    return unpackFrame(opened.packed.codec, opened.packed.data, unpackedBytes);
+  }
 }
 
-function damaged(error: unknown): never {
-  if (!(error instanceof FrameError)) throw error;
-  throw new BackscrollError('A frame of the backup is damaged', {
+function refuse(error: unknown): never {
+  throw error instanceof FrameError ? damaged(error.message, error) : error;
+}
+
+function damaged(why: string, cause?: unknown): BackscrollError {
+  return new BackscrollError(`A frame of the backup is damaged: ${why}`, {
     code: status.DATA_LOSS,
     reason: 'DIGEST_MISMATCH',
-    cause: error,
+    cause,
   });
 }

@@ -11,6 +11,7 @@ import {
   type UploadStart,
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import type { Sealer } from './sealing/sealer.ts';
 import { cutOff } from './stream-faults.ts';
 import {
   NO_RESULT,
@@ -33,6 +34,7 @@ type SeekableSource = Required<Pick<UploadSource, 'sizeBytes' | 'open'>>;
 export class IncrementalUploader implements Uploader {
   readonly #start: UploadStart;
   readonly #source: SeekableSource;
+  readonly #sealer: Sealer | undefined;
   readonly #onProgress: ((progress: UploadProgress) => void) | undefined;
   #digests: FileDigests | undefined;
   /** Most bytes of the file that any try need not send. */
@@ -42,10 +44,12 @@ export class IncrementalUploader implements Uploader {
   constructor(
     start: UploadStart,
     source: SeekableSource,
+    sealer: Sealer | undefined,
     onProgress: ((progress: UploadProgress) => void) | undefined,
   ) {
     this.#start = start;
     this.#source = source;
+    this.#sealer = sealer;
     this.#onProgress = onProgress;
   }
 
@@ -65,7 +69,8 @@ export class IncrementalUploader implements Uploader {
   async #attempt(reader: SourceReader, open: OpenUpload, attempts: Attempts): Promise<Uploaded> {
     const { sizeBytes } = this.#source;
     const pageSizeBytes = await this.#pageSize(reader);
-    this.#digests ??= new FileDigests(sizeBytes, pageSizeBytes);
+    const sealer = this.#sealer;
+    this.#digests ??= new FileDigests(sizeBytes, pageSizeBytes, sealer?.pageDigests.bind(sealer));
     const start = create(UploadStartSchema, {
       ...this.#start,
       mode: UploadMode.INCREMENTAL,
@@ -84,12 +89,17 @@ export class IncrementalUploader implements Uploader {
       digests,
       sizeBytes,
       pageSizeBytes,
+      sealer,
       onProgress,
     });
     let result: Result | undefined;
+    let agreed = !sealer;
     try {
       for await (const { part } of open((send) => dialogue.produce(send))) {
         attempts.reached();
+        // No page is sent before this: the pages that are wanted are told later.
+        agreed ||= part.case === 'accepted' && hasKey(part.value.keyId, start);
+        if (!agreed) throw noSealing();
         dialogue.take(part);
         if (part.case === 'progress' && part.value.storedBytes > 0n) attempts.progressed();
         result ??= resultOf(part);
@@ -98,25 +108,47 @@ export class IncrementalUploader implements Uploader {
       this.#sentBytes += dialogue.sentBytes;
     }
     if (!result) throw cutOff(NO_RESULT);
-    if (!digests.root().equals(result.backup.root)) throw otherRoot(result);
+    const { root, key } = result.backup;
+    const isSame = digests.root().equals(root) && (!sealer || (key && hasKey(key.id, start)));
+    if (!isSame) throw otherFile(result);
     return { ...result, sentBytes: this.#sentBytes };
   }
 
   async #pageSize(reader: SourceReader): Promise<number> {
     if (this.#start.opaque) return SMALLEST_PAGE_BYTES;
-    const header = Buffer.alloc(Math.min(SQLITE_HEADER_BYTES, this.#source.sizeBytes));
+    const { sizeBytes } = this.#source;
+    const header = Buffer.alloc(Math.min(SQLITE_HEADER_BYTES, sizeBytes));
     await reader.read(header, 0);
     const pageBytes = sqlitePageSize(header);
-    // What is no database is for the service to refuse, with its reason.
+    // What is no database is for the service to refuse, with its reason, if it can see that.
+    if (this.#sealer && (!pageBytes || sizeBytes % pageBytes !== 0)) throw noDatabase();
     return pageBytes === undefined ? SMALLEST_PAGE_BYTES : changeUnit(pageBytes);
   }
+}
+
+function hasKey(id: Uint8Array, { key }: UploadStart): boolean {
+  return Buffer.from(id).equals(key!.id);
+}
+
+function noSealing(): BackscrollError {
+  return new BackscrollError('The service keeps no sealed backups', {
+    code: status.FAILED_PRECONDITION,
+    reason: 'SEALING_UNSUPPORTED',
+  });
+}
+
+function noDatabase(): BackscrollError {
+  return new BackscrollError('It is no SQLite database, and was not declared opaque', {
+    code: status.INVALID_ARGUMENT,
+    reason: 'NOT_A_DATABASE',
+  });
 }
 
 function isMismatch(error: unknown): boolean {
   return error instanceof BackscrollError && error.reason === 'DIGEST_MISMATCH';
 }
 
-function otherRoot({ backup }: Result): BackscrollError {
+function otherFile({ backup }: Result): BackscrollError {
   return new BackscrollError(`Backup ${backup.number} is not of the file that was uploaded`, {
     code: status.DATA_LOSS,
     reason: 'DIGEST_MISMATCH',

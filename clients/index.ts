@@ -68,6 +68,7 @@ export {
 } from './history-requests.ts';
 export type { Inbox } from './inbox.ts';
 export { type Restored, type RestoreOptions, restore } from './restore.ts';
+export { type BackupKey, type Passphrase, readKey } from './sealing/backup-key.ts';
 export { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.ts';
 export type { CopyProgress } from './sqlite-process.ts';
 export type { SyncPage } from './sync-page.ts';

@@ -14,6 +14,7 @@ import {
   type UploadBackupResponse,
   type UploadStart,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
+import type { Sealer } from './sealing/sealer.ts';
 import { wrongAnswer } from './stream-faults.ts';
 import type { UploadProgress } from './upload.ts';
 import { Channel } from './upload-channel.ts';
@@ -32,6 +33,8 @@ interface DialogueOptions {
   readonly digests: FileDigests;
   readonly sizeBytes: number;
   readonly pageSizeBytes: number;
+  /** Seals what is sent; undefined where it goes plain. */
+  readonly sealer: Sealer | undefined;
   readonly onProgress: (progress: UploadProgress) => void;
 }
 
@@ -81,11 +84,11 @@ export class UploadDialogue implements Disposable {
 
   /** Sends all requests; resolves after the last one. */
   async produce(send: Send<UploadBackupRequest>): Promise<void> {
-    const { start, reader, sizeBytes, pageSizeBytes } = this.#options;
+    const { start, reader, digests, sizeBytes, pageSizeBytes, sealer } = this.#options;
     this.#send = send;
     await this.#sendPart({ case: 'start', value: start });
     using frames = new FrameSender({
-      ...{ reader, sizeBytes, pageSizeBytes, signal: this.#signal },
+      ...{ reader, sizeBytes, pageSizeBytes, sealer, signal: this.#signal },
       send: async (frame, bytes) => {
         await this.#sendFrame(frame);
         this.#sentBytes += bytes;
@@ -98,6 +101,9 @@ export class UploadDialogue implements Disposable {
     await Promise.all(tasks);
     await frames.finish();
     await reader.confirm();
+    if (!sealer) return;
+    const value = sealer.sealFile({ root: digests.root(), sizeBytes, pageSizeBytes });
+    await this.#sendPart({ case: 'seal', value });
   }
 
   /** Takes an answer. */

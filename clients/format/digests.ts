@@ -6,6 +6,9 @@ export function digest(bytes: Uint8Array): Buffer {
   return hash('sha256', bytes, 'buffer').subarray(0, DIGEST_BYTES);
 }
 
+/** Digests an extent's pages, of which the first has that number in the file. */
+export type DigestPages = (extent: Uint8Array, pageSizeBytes: number, firstPage: number) => Buffer;
+
 /**
  * Digests of an extent's pages, in order and joined, 16 bytes each. The last page may be shorter.
  */

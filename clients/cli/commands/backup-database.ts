@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { DEFAULT_DATABASE } from '../../backup-client.ts';
 import type { GlobalOptions } from '../context.ts';
 
 /** The options of every command on one database of a user. */
@@ -6,9 +7,6 @@ export interface DatabaseOptions extends GlobalOptions {
   readonly user: string;
   readonly database?: string;
 }
-
-/** The name of a database that is given none. */
-export const DEFAULT_DATABASE = 'backup.db';
 
 /** Adds a command on one database of a user. */
 export function databaseCommand(group: Command, name: string): Command {

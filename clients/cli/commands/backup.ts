@@ -1,5 +1,6 @@
 import { toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
+import { DEFAULT_DATABASE } from '../../backup-client.ts';
 import {
   type Backup,
   BackupAgeResponseSchema,
@@ -10,7 +11,7 @@ import { CliError, Exit, usage } from '../exit.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
-import { type DatabaseOptions, DEFAULT_DATABASE, databaseCommand } from './backup-database.ts';
+import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
 

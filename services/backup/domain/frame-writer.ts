@@ -1,5 +1,5 @@
 import { pageDigests } from '../../../clients/format/digests.ts';
-import { type FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
 import { invalidArgument } from '../../common/errors.ts';
 import { FRAMES_AT_ONCE } from '../limits.ts';
 import type { FramePlace } from './map.ts';
@@ -19,7 +19,7 @@ type Inspect = (pages: readonly number[], bytes: Buffer) => void;
 
 /**
  * Stores frames as they were sent, once they were unpacked and their pages compared with their
- * digests; does so with some at once, and makes the caller wait for the others.
+ * digests, unless they are sealed; does so with some at once, and makes the caller wait for the others.
  */
 export class FrameWriter implements AsyncDisposable {
   readonly #packs: PackWriter;
@@ -77,6 +77,7 @@ export class FrameWriter implements AsyncDisposable {
   }
 
   async #check({ pages, digests, rawBytes, codec, data }: SentFrame): Promise<void> {
+    if (codec === FrameCodec.sealed) return;
     const bytes = await unpackFrame(codec, data, rawBytes).catch(refuse);
     if (!pageDigests(bytes, this.#map.division.pageSizeBytes).equals(digests)) {
       throw invalidArgument('DIGEST_MISMATCH', 'frame', 'holds other pages than their digests say');

@@ -1,6 +1,11 @@
 import { extentDigest } from '../../../clients/format/digests.ts';
 import type { FrameCodec } from '../../../clients/format/frames.ts';
-import { DIGEST_BYTES, FRAME_BYTES, SEGMENTS_IN_FLIGHT } from '../../../clients/format/units.ts';
+import {
+  DIGEST_BYTES,
+  FRAME_BYTES,
+  SEALED_EXTRA_BYTES,
+  SEGMENTS_IN_FLIGHT,
+} from '../../../clients/format/units.ts';
 import { invalidArgument, type ServiceError } from '../../common/errors.ts';
 import { databaseUnit, wrongSize } from './accepted-file.ts';
 import { BackupDraft } from './backup-draft.ts';
@@ -31,6 +36,9 @@ export interface FileFrame {
   data: Uint8Array;
 }
 
+/** Length of what a sealing client tells a backup by, in bytes. */
+const SEAL_BYTES = 32;
+
 /** A segment under way: first its extents are asked for, then pages of those. */
 interface OpenSegment {
   segment: Segment;
@@ -58,6 +66,7 @@ export class IncrementalUpload implements AsyncDisposable {
   #nextSegment = 0;
   #nextExtent = 0;
   #receivedBytes = 0;
+  #seal: string | undefined;
 
   private constructor(declared: IncrementalDeclaration, draft: BackupDraft, signal: AbortSignal) {
     this.#declared = declared;
@@ -77,6 +86,11 @@ export class IncrementalUpload implements AsyncDisposable {
   ): Promise<IncrementalUpload> {
     const draft = await BackupDraft.begin(declared, declared.pageSizeBytes, context);
     return new IncrementalUpload(declared, draft, context.signal);
+  }
+
+  /** Whether the pages come sealed. */
+  get sealed(): boolean {
+    return this.#declared.key !== undefined;
   }
 
   /** Bytes of the file that came in frames. */
@@ -159,7 +173,7 @@ export class IncrementalUpload implements AsyncDisposable {
     if (pages.length === 0 || rawBytes > FRAME_BYTES) {
       throw invalidArgument('INVALID_FIELD', 'frame.pages', `must be 1 to ${FRAME_BYTES} bytes`);
     }
-    if (data.length > rawBytes) {
+    if (data.length > rawBytes + (this.sealed ? SEALED_EXTRA_BYTES : 0)) {
       throw invalidArgument('INVALID_FIELD', 'frame.data', 'is longer than the pages themselves');
     }
     const { segment, pages: wanted } = open ?? {};
@@ -175,12 +189,25 @@ export class IncrementalUpload implements AsyncDisposable {
     this.#closeComplete();
   }
 
+  /** Takes what a sealing client tells the backup by: its last message. */
+  takeSeal(seal: Uint8Array): void {
+    if (!this.sealed || !this.#isWhole || this.#seal !== undefined) {
+      throw outOfOrder('seal', 'may come at the end of a sealed upload alone');
+    }
+    if (seal.length !== SEAL_BYTES) {
+      throw invalidArgument('INVALID_FIELD', 'seal', `must be ${SEAL_BYTES} bytes`);
+    }
+    this.#seal = Buffer.from(seal).toString('hex');
+  }
+
   /** Commits, once all that was asked for has come. */
   async finish(): Promise<UploadOutcome> {
-    const isWhole = this.#nextExtent === extentCount(this.#declared.sizeBytes);
-    if (!isWhole || this.#open.length > 0) throw wrongSize('fewer');
+    if (!this.#isWhole) throw wrongSize('fewer');
+    if (this.sealed && this.#seal === undefined) {
+      throw invalidArgument('MISSING_FIELD', 'seal', 'is required in a sealed upload');
+    }
     await this.#writer.finish();
-    return this.#draft.commit(this.storedBytes);
+    return this.#draft.commit(this.storedBytes, this.#seal);
   }
 
   /** Stores what came before the client was gone, ends the rest, and returns when its memory is free. */
@@ -189,6 +216,10 @@ export class IncrementalUpload implements AsyncDisposable {
     if (this.#signal.aborted) await this.#writer.finish().catch(() => {});
     await this.#packs[Symbol.asyncDispose]();
     await this.#writer[Symbol.asyncDispose]();
+  }
+
+  get #isWhole(): boolean {
+    return this.#nextExtent === extentCount(this.#declared.sizeBytes) && this.#open.length === 0;
   }
 
   #closeComplete(): void {
@@ -216,7 +247,8 @@ export class IncrementalUpload implements AsyncDisposable {
    * and what can't be read in the store is asked for.
    */
   async #isTrusted(segment: Segment, number: number, place: PagePlace): Promise<boolean> {
-    if (this.#declared.opaque || segment.index > 0 || number > 0) return true;
+    const { opaque } = this.#declared;
+    if (opaque || this.sealed || segment.index > 0 || number > 0) return true;
     const page = await this.#draft.read(place);
     try {
       if (page !== undefined) {

@@ -1,4 +1,5 @@
-import type { PackedFrame } from '../../../clients/format/frames.ts';
+import { digest } from '../../../clients/format/digests.ts';
+import { FrameCodec, type PackedFrame } from '../../../clients/format/frames.ts';
 import { DIGEST_BYTES } from '../../../clients/format/units.ts';
 import { PACK_BYTES, PACK_PAGES } from '../limits.ts';
 import {
@@ -15,9 +16,10 @@ import {
  * A pack: frames, one behind the other, then the index, then the trailer.
  *
  *     index   = frame count, frames
- *     frame   = codec, bytes as stored, bytes of pages, page count, pages, digests
+ *     frame   = codec, bytes as stored, bytes of pages, page count, pages, digests, check
  *     pages   = numbers, each as the difference from the one before (the first: from 0)
  *     digests = 16 bytes a page, joined
+ *     check   = of a sealed frame, the digest of its bytes as stored: nobody here can check its pages
  *
  * All numbers are varints. The pages of a frame, and the frames of a pack, are ascending.
  */
@@ -32,9 +34,9 @@ export interface PageGroup {
   rawBytes: number;
 }
 
-/** Most bytes that a page (difference and digest) or a frame (its four numbers) takes in an index. */
+/** Most bytes that a page (difference, digest) or a frame (four numbers, check) takes in an index. */
 const INDEX_PAGE_BYTES = DIGEST_BYTES + 4;
-const INDEX_FRAME_BYTES = 16;
+const INDEX_FRAME_BYTES = 16 + DIGEST_BYTES;
 
 /** Fills the memory of one pack. */
 export class PackBuilder {
@@ -77,6 +79,7 @@ export class PackBuilder {
       before = page;
     }
     this.#index.raw(group.digests);
+    if (packed.codec === FrameCodec.sealed) this.#index.raw(digest(packed.data));
     return offset;
   }
 
@@ -98,6 +101,8 @@ export interface IndexedFrame {
   rawBytes: number;
   pages: number[];
   digests: Buffer;
+  /** Digest of a sealed frame's bytes as stored; undefined where the pages' own can be checked. */
+  check: Buffer | undefined;
 }
 
 /** A pack's frames by their offsets in it. */
@@ -128,5 +133,7 @@ function readFrame(reader: ByteReader): IndexedFrame {
     page += reader.number();
     pages.push(page);
   }
-  return { codec, storedBytes, rawBytes, pages, digests: reader.raw(pages.length * DIGEST_BYTES) };
+  const digests = reader.raw(pages.length * DIGEST_BYTES);
+  const check = codec === FrameCodec.sealed ? reader.raw(DIGEST_BYTES) : undefined;
+  return { codec, storedBytes, rawBytes, pages, digests, check };
 }

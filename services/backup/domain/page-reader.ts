@@ -72,20 +72,21 @@ export class PageReader {
   }
 
   /**
-   * Reads `count` of a segment's pages from `firstPage` on, as frames: as they are stored where at
-   * least half of a frame's pages are among them, else made of those pages, so that no page is sent
-   * often. Nothing is checked. Throws DamageError where a frame is gone.
+   * Reads `count` of a segment's pages from `firstPage` on, as frames: as they are stored where they
+   * are sealed or at least half of a frame's pages are among them, else made of those pages, so that
+   * no page is sent often. Nothing is checked. Throws DamageError where a frame is gone.
    */
   async frames(segment: Segment, firstPage: number, count: number): Promise<PagesFrame[]> {
     const { pageSizeBytes } = this.#map.tables;
     const all = [...this.#wanted(segment, firstPage, count)];
-    const isHalfWanted = (wanted: Wanted) => 2 * wanted.pages.length >= this.#pagesIn(wanted.place);
+    const isSentWhole = ({ pages, place }: Wanted) =>
+      place.codec === FrameCodec.sealed || 2 * pages.length >= this.#pagesIn(place);
     const frames: PagesFrame[] = [];
-    await inParallel(READS_AT_ONCE, gather(all.filter(isHalfWanted)), async (group) => {
+    await inParallel(READS_AT_ONCE, gather(all.filter(isSentWhole)), async (group) => {
       const stored = await this.#readStored(group);
       frames.push(...group.map((wanted, index) => this.#asStored(segment, wanted, stored[index]!)));
     });
-    const scattered = all.filter((wanted) => !isHalfWanted(wanted));
+    const scattered = all.filter((wanted) => !isSentWhole(wanted));
     if (scattered.length > 0) {
       const bytes = Buffer.allocUnsafe(count * pageSizeBytes);
       await this.#fill(scattered, { bytes, firstPage });

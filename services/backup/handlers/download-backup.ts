@@ -8,6 +8,7 @@ import {
   FrameSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
+import { failedPrecondition } from '../../common/errors.ts';
 import { readFile, readFrames } from '../domain/download.ts';
 import type { PagesFrame } from '../domain/page-reader.ts';
 import type { BackupStore } from '../store/store.ts';
@@ -31,6 +32,9 @@ export async function* downloadBackup(
     const offset = parseCount('offset_bytes', request.offsetBytes, head.sizeBytes);
     const part = { case: 'backup' as const, value: toBackup(backup) };
     yield create(DownloadBackupResponseSchema, { part });
+    if (head.key && !request.frames) {
+      throw failedPrecondition('SEALED', 'the backup is sealed: ask for frames, and open them');
+    }
     if (request.frames) {
       for await (const frame of readFrames(store, backups.prefix, head, offset, signal)) {
         yield toFrame(frame);

@@ -75,7 +75,10 @@ async function take(
       return { case: 'neededPages', value };
     }
     case 'frame':
-      await upload.takeFrame(parseFrame(part.value));
+      await upload.takeFrame(parseFrame(part.value, upload.sealed));
+      return undefined;
+    case 'seal':
+      upload.takeSeal(part.value);
       return undefined;
     default: {
       const field = part.case ?? 'part';
@@ -84,15 +87,21 @@ async function take(
   }
 }
 
-function parseFrame({ pages, codec, data, positions, unpackedBytes }: Frame): FileFrame {
-  if (codec !== FrameCodec.raw && codec !== FrameCodec.zstd) {
-    throw invalidArgument('INVALID_FIELD', 'frame.codec', 'must be raw or zstd');
+function parseFrame(frame: Frame, sealed: boolean): FileFrame {
+  const { pages, codec, data, positions, unpackedBytes } = frame;
+  if (sealed ? codec !== FrameCodec.sealed : !isReadable(codec)) {
+    const allowed = sealed ? 'sealed, as was declared' : 'raw or zstd';
+    throw invalidArgument('INVALID_FIELD', 'frame.codec', `must be ${allowed}`);
   }
   if (positions.length > 0 || unpackedBytes > 0) {
     throw invalidArgument('INVALID_FIELD', 'frame', 'has fields that are those of a download');
   }
   const numbers = pages.map((page) => parseNumber('frame.pages', page));
   return { pages: numbers, codec: codec as FrameCodec, data };
+}
+
+function isReadable(codec: number): boolean {
+  return codec === FrameCodec.raw || codec === FrameCodec.zstd;
 }
 
 function parseNumber(field: string, number: bigint): number {

@@ -11,6 +11,7 @@ import {
   UploadStartSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { IncrementalUploader } from '../../../clients/incremental-uploader.ts';
+import type { Sealer } from '../../../clients/sealing/sealer.ts';
 import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
 import { Channel } from '../../../clients/upload-channel.ts';
 import { uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
@@ -27,6 +28,8 @@ export interface Watch {
   onAnswer?: (part: UploadBackupResponse['part']) => void;
   /** Longest that a pack stays open, in milliseconds. */
   packOpenMs?: number;
+  /** Seals what is sent. */
+  sealer?: Sealer;
 }
 
 /** Pages of the file, by their numbers. */
