@@ -54,6 +54,8 @@ export const REASONS = {
   SEALED: 'The backup is sealed by a key of its uploader: its bytes can be had as frames alone.',
   COLLECTED: 'Stored pages that the upload relied on are to be deleted, or damaged: upload again.',
   TAKES_TOO_LONG: 'The upload or download took longer than one may: go on with a new one.',
+  ERASED: 'The backups of the database were deleted while the upload was under way.',
+  QUOTA_EXCEEDED: "The user's backups take up as much as they may: delete some.",
   DAMAGED: 'What the store gave back is damaged.',
   // Both services
   STORE_UNAVAILABLE: 'The database or object store is gone or busy: try again.',

@@ -11,6 +11,7 @@ import { PackWriter } from './pack-writer.ts';
 import { type ReliedMap, Reuse } from './reuse.ts';
 import {
   baseOf,
+  packName,
   repeated,
   type UploadContext,
   type UploadDeclaration,
@@ -55,18 +56,17 @@ export class BackupDraft {
     const map = new MapBuilder({ sizeBytes: declared.sizeBytes, pageSizeBytes });
     const { store, backups, transferMs, signal } = context;
     const reuse = await Reuse.begin(store, backups.prefix, transferMs, signal);
-    const known = await KnownPages.open(declared.uploadId, context, reuse.marks, map);
+    const known = await KnownPages.open(packName(declared, context), context, reuse.marks, map);
     return new BackupDraft(declared, context, reuse, map, known);
   }
 
   /** A writer of the packs of this backup. `signal` ends its puts. */
   packWriter(signal: AbortSignal): PackWriter {
     const { store, backups, packOpenMs: openMs } = this.#context;
-    const { uploadId } = this.#declared;
     return new PackWriter({
       store,
       prefix: backups.prefix,
-      uploadId,
+      uploadId: packName(this.#declared, this.#context),
       map: this.map,
       openMs,
       signal,
@@ -127,12 +127,12 @@ export class BackupDraft {
 
   /**
    * Stores the map, unless a sound one of the same root is there: that is as complete. Gives the map that
-   * holds, and how many bytes were stored.
+   * holds, and how many bytes were stored. After an erasure, what is there may be about to go.
    */
   async #storeMap(root: Buffer): Promise<[ReliedMap, number]> {
-    const { store, backups, signal } = this.#context;
+    const { store, backups, newest, signal } = this.#context;
     const found = await findMap(store, backups.prefix, root, signal);
-    const sound = found && (await this.#ifSound(found));
+    const sound = found && newest.erasure === 0 ? await this.#ifSound(found) : undefined;
     if (sound !== undefined) return [sound, 0];
     const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
     const bytes = this.map.finish(root);

@@ -3,7 +3,7 @@ import type { BackupStore, StoredObject } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { decodeHead, type Head } from './head.ts';
 import { inParallel } from './in-parallel.ts';
-import { type DatabaseName, keys, type Note, noteInKey, numberInKey } from './keys.ts';
+import { keys, type Note, noteInKey, numberInKey } from './keys.ts';
 import { decodeFailure, type Failure } from './verdict.ts';
 
 /** A head with the notes about its backup, as a listing tells of them: nothing was read. */
@@ -32,6 +32,8 @@ export interface Newest {
   highestNumber: number;
   /** The highest head, be it of a backup or not; undefined where there is none or it is damaged. */
   highest: Head | undefined;
+  /** Number of the last erasure: no backup up to it counts. 0 where there was none lately. */
+  erasure: number;
   /** The newest backup that has not failed its verification. */
   backup: KeptBackup | undefined;
   /** The newest that passed it. */
@@ -43,9 +45,34 @@ export function hasFailed({ notes }: Pick<HeadEntry, 'notes'>): boolean {
   return notes.has('failed');
 }
 
+/** Whether a backup is deleted: only its number is still in use. */
+export function isDeleted({ notes }: Pick<HeadEntry, 'notes'>): boolean {
+  return notes.has('deleted');
+}
+
 /** Whether a backup has passed its verification, and not failed one since. */
 export function hasPassed({ notes }: Pick<HeadEntry, 'notes'>): boolean {
   return notes.has('passed') && !notes.has('failed');
+}
+
+/** The heads among objects of one database, which come as a listing gives them. */
+export async function* headsAmong(
+  objects: AsyncIterable<StoredObject> | Iterable<StoredObject>,
+): AsyncGenerator<HeadEntry, void> {
+  let under: { number: number; object: StoredObject; notes: Map<Note, number> } | undefined;
+  for await (const object of objects) {
+    const number = numberInKey(object.key);
+    if (number !== undefined) {
+      if (under !== undefined) yield under;
+      // Number 0 only tells that uploads have begun.
+      under = number === 0 ? undefined : { number, object, notes: new Map() };
+      continue;
+    }
+    const noted = noteInKey(object.key);
+    // A note may outlive its head for a moment.
+    if (noted?.number === under?.number) under?.notes.set(noted!.note, object.storedAtMs);
+  }
+  if (under !== undefined) yield under;
 }
 
 /** The kept backups of one database. A head that is damaged is told to `onDamage`, and does not count. */
@@ -55,29 +82,32 @@ export class Backups {
   /** Prefix of the database's objects. */
   readonly prefix: string;
 
-  constructor(
-    store: BackupStore,
-    name: DatabaseName,
-    onDamage: (key: string, error: Error) => void,
-  ) {
+  constructor(store: BackupStore, prefix: string, onDamage: (key: string, error: Error) => void) {
     this.#store = store;
     this.#onDamage = onDamage;
-    this.prefix = keys.database(name);
+    this.prefix = prefix;
   }
 
   /** The newest state: nearly always one short listing and one small read. */
   async newest(signal: AbortSignal): Promise<Newest> {
     const newest: Newest = {
-      ...{ highestNumber: 0, highest: undefined, backup: undefined, passed: undefined },
+      ...{ highestNumber: 0, highest: undefined, erasure: 0 },
+      ...{ backup: undefined, passed: undefined },
     };
-    for await (const entry of this.entries(Number.MAX_SAFE_INTEGER, signal)) {
+    let isKnown = false;
+    for await (const entry of this.heads(Number.MAX_SAFE_INTEGER, signal)) {
+      if (entry.number <= newest.erasure) break;
       const isHighest = newest.highestNumber === 0;
-      if (hasPassed(entry)) newest.passed ??= entry;
-      if (isHighest || (newest.backup === undefined && !hasFailed(entry))) {
-        const kept = await this.#read(entry, signal);
-        if (isHighest) Object.assign(newest, { highestNumber: entry.number, highest: kept?.head });
-        if (kept && !kept.head.deleted && !hasFailed(entry)) newest.backup ??= kept;
-      }
+      if (isHighest) newest.highestNumber = entry.number;
+      const counts = !isDeleted(entry) && !hasFailed(entry);
+      if (counts && hasPassed(entry)) newest.passed ??= entry;
+      if (isKnown && (!counts || newest.backup !== undefined)) continue;
+      const kept = await this.#read(entry, signal);
+      if (isHighest) newest.highest = kept?.head;
+      if (kept === undefined) continue;
+      if (!isKnown) newest.erasure = kept.head.erasure ?? 0;
+      isKnown = true;
+      if (counts && !kept.head.deleted) newest.backup ??= kept;
       if (newest.backup && newest.passed) break;
     }
     return newest;
@@ -85,10 +115,16 @@ export class Backups {
 
   /** The backup with this number; undefined where there is none. Throws DamageError. */
   async numbered(number: number, signal: AbortSignal): Promise<KeptBackup | undefined> {
-    for await (const entry of this.entries(number + 1, signal, HEADS_AT_ONCE)) {
-      if (entry.number !== number) break;
-      const kept = await this.#readWhole(entry, signal);
-      return kept?.head.deleted ? undefined : kept;
+    const entry = await this.head(number, signal);
+    if (entry === undefined || isDeleted(entry)) return undefined;
+    const kept = await this.#readWhole(entry, signal);
+    return kept?.head.deleted ? undefined : kept;
+  }
+
+  /** The head with this number, also that of a deleted backup; undefined where there is none. */
+  async head(number: number, signal: AbortSignal): Promise<HeadEntry | undefined> {
+    for await (const entry of this.heads(number + 1, signal)) {
+      return entry.number === number ? entry : undefined;
     }
     return undefined;
   }
@@ -114,38 +150,20 @@ export class Backups {
     return found.slice(0, limit);
   }
 
-  /**
-   * The heads with numbers below `before`, highest first; those of numbers that no backup has any more
-   * among them. `first`: how many objects to list at first.
-   */
-  async *entries(
-    before: number,
-    signal: AbortSignal,
-    first = HEADS_AT_ONCE,
-  ): AsyncGenerator<HeadEntry, void> {
-    let under: { number: number; object: StoredObject; notes: Map<Note, number> } | undefined;
-    for await (const object of this.#objects(before, signal, first)) {
-      const number = numberInKey(object.key);
-      if (number !== undefined) {
-        if (under !== undefined) yield under;
-        under = { number, object, notes: new Map() };
-        continue;
-      }
-      const noted = noteInKey(object.key);
-      // A note may outlive its head for a moment.
-      if (noted?.number === under?.number) under?.notes.set(noted!.note, object.storedAtMs);
-    }
-    if (under !== undefined) yield under;
+  /** The backups with numbers below `before`, highest first; nothing of them is read. */
+  async *entries(before: number, signal: AbortSignal): AsyncGenerator<HeadEntry, void> {
+    for await (const entry of this.heads(before, signal)) if (!isDeleted(entry)) yield entry;
   }
 
-  async *#objects(
-    before: number,
-    signal: AbortSignal,
-    first: number,
-  ): AsyncGenerator<StoredObject, void> {
+  /** The heads with numbers below `before`, highest first, those of deleted backups among them. */
+  heads(before: number, signal: AbortSignal): AsyncGenerator<HeadEntry, void> {
+    return headsAmong(this.#objects(before, signal));
+  }
+
+  async *#objects(before: number, signal: AbortSignal): AsyncGenerator<StoredObject, void> {
     const prefix = keys.heads(this.prefix);
     let startAfter = keys.head(this.prefix, before);
-    for (let limit = first; ; limit = LISTED_AT_ONCE) {
+    for (let limit = HEADS_AT_ONCE; ; limit = LISTED_AT_ONCE) {
       const objects = await this.#store.list(prefix, { limit, startAfter }, signal);
       yield* objects;
       if (objects.length < limit) return;
@@ -164,8 +182,18 @@ export class Backups {
     }
   }
 
-  /** Undefined where it was deleted meanwhile. Throws DamageError. */
+  /** Undefined where it was deleted meanwhile. Throws DamageError where it is so at a second look. */
   async #readWhole(entry: HeadEntry, signal: AbortSignal): Promise<KeptBackup | undefined> {
+    try {
+      return await this.#readOnce(entry, signal);
+    } catch (error) {
+      if (!(error instanceof DamageError)) throw error;
+      // Else what was damaged on its way alone would make the backup before it the newest.
+      return this.#readOnce(entry, signal);
+    }
+  }
+
+  async #readOnce(entry: HeadEntry, signal: AbortSignal): Promise<KeptBackup | undefined> {
     const { number, object, notes } = entry;
     const [bytes, noted] = await Promise.all([
       this.#store.get(object.key, undefined, signal),
@@ -174,8 +202,9 @@ export class Backups {
     ]);
     if (bytes === undefined) return undefined;
     const head = decodeHead(bytes);
-    // It may be whole, but that of another key.
-    if (keys.database(head) !== this.prefix || head.number !== number) {
+    // It may be whole, but that of another key. An erasure's names nobody.
+    const isHere = head.deleted || keys.database(head) === this.prefix;
+    if (!isHere || head.number !== number) {
       throw new DamageError('head of another backup');
     }
     const failure = noted ? decodeFailure(noted) : undefined;

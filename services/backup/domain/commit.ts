@@ -4,11 +4,14 @@ import { COMMIT_ATTEMPTS, COMMIT_PAUSE_MS, UPLOADS_REMEMBERED } from '../limits.
 import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
 import { DamageError } from './coding.ts';
-import { encodeHead, type Head, numberOfUpload, uploadsUntil } from './head.ts';
+import { encodeHead, type Head, type HeadWarning, numberOfUpload, uploadsUntil } from './head.ts';
 import { keys } from './keys.ts';
 
 /** What a head says besides its place among the others. */
-export type HeadContent = Omit<Head, 'number' | 'deleted' | 'earlierUploads'>;
+export type HeadContent = Omit<
+  Head,
+  'number' | 'deleted' | 'erasure' | 'warnings' | 'earlierUploads'
+>;
 
 /**
  * Makes the backup of an upload whose packs and map are durable, by writing its head under the
@@ -16,8 +19,11 @@ export type HeadContent = Omit<Head, 'number' | 'deleted' | 'earlierUploads'>;
  * upload's root is complete whatever came before it. Where it was this same upload, sent twice at
  * once, that one's backup is the answer.
  *
- * @throws ServiceError ABORTED where others were quicker COMMIT_ATTEMPTS times; ALREADY_EXISTS where
- * the upload's id was used for another file.
+ * Where the backups were erased since, the head is withdrawn: an erasure takes a number like a head,
+ * and deletes the heads below it. So this look at it, after the head was written, misses none.
+ *
+ * @throws ServiceError ABORTED, reason CONCURRENT_UPLOAD, where others were quicker COMMIT_ATTEMPTS
+ * times, and reason ERASED; ALREADY_EXISTS where the upload's id was used for another file.
  */
 export async function commit(
   store: BackupStore,
@@ -28,24 +34,66 @@ export async function commit(
 ): Promise<{ backup: KeptBackup; repeated: boolean }> {
   let newest = since;
   for (let attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
-    const number = newest.highestNumber + 1;
-    const known = newest.highest === undefined ? [] : uploadsUntil(newest.highest);
-    const earlierUploads = known.slice(0, UPLOADS_REMEMBERED);
-    // Compared with the backup before it, which may be another one than when the upload began.
-    const unchanged = content.unchanged && newest.backup?.head.root === content.root;
-    const head: Head = { ...content, unchanged, number, deleted: false, earlierUploads };
-    const key = keys.head(backups.prefix, number);
-    if ((await store.put(key, encodeHead(head), signal)) === 'created') {
-      return { backup: await mustFind(backups, number, signal), repeated: false };
-    }
-    await pause(signal);
+    const head = headAfter(newest, content);
+    if (head.warnings.length > 0) await pinBefore(store, backups, newest, signal);
+    const key = keys.head(backups.prefix, head.number);
+    const outcome = await store.put(key, encodeHead(head), signal);
+    if (outcome === 'exists') await pause(signal);
     newest = await backups.newest(signal);
+    if (newest.erasure !== since.erasure) {
+      if (outcome === 'created') await store.delete(key, signal);
+      throw erased();
+    }
+    if (outcome === 'created') {
+      return { backup: await mustFind(backups, newest, head.number, signal), repeated: false };
+    }
     const committed = await findUpload(backups, newest, content.uploadId, signal);
     if (committed === undefined) continue;
     checkSameRoot(committed, content);
     return { backup: committed, repeated: true };
   }
   throw aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
+}
+
+/** The error of an upload whose database was erased since it began. */
+export function erased(): ServiceError {
+  return aborted('ERASED', 'the backups of the database were deleted meanwhile');
+}
+
+function headAfter(newest: Newest, content: HeadContent) {
+  const known = newest.highest === undefined ? [] : uploadsUntil(newest.highest);
+  const before = newest.backup?.head;
+  return {
+    ...content,
+    // Compared with the backup before it, which may be another one than when the upload began.
+    unchanged: content.unchanged && before?.root === content.root,
+    warnings: before === undefined ? [] : warningsOf(content, before),
+    number: newest.highestNumber + 1,
+    deleted: false,
+    erasure: newest.erasure,
+    earlierUploads: known.slice(0, UPLOADS_REMEMBERED),
+  };
+}
+
+/** What is strange about a state of a database beside the one before it. */
+function warningsOf(content: HeadContent, before: Head): HeadWarning[] {
+  const warnings: HeadWarning[] = [];
+  if (content.sizeBytes * 2 < before.sizeBytes) warnings.push('shrunk');
+  const madeMs = before.databaseCreatedAtMs;
+  if (madeMs > 0 && content.databaseCreatedAtMs > madeMs) warnings.push('younger');
+  return warnings;
+}
+
+/** Pins the backup before one that has a warning; does nothing where it is pinned so. */
+async function pinBefore(
+  store: BackupStore,
+  backups: Backups,
+  { backup }: Newest,
+  signal: AbortSignal,
+): Promise<void> {
+  if (backup === undefined) return;
+  const key = keys.note(backups.prefix, backup.head.number, 'pin-warned');
+  await store.put(key, Buffer.alloc(0), signal);
 }
 
 /**
@@ -93,12 +141,15 @@ async function pause(signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
+/** The backup that was committed just now. */
 async function mustFind(
   backups: Backups,
+  newest: Newest,
   number: number,
   signal: AbortSignal,
 ): Promise<KeptBackup> {
+  if (newest.backup?.head.number === number) return newest.backup;
   const backup = await backups.numbered(number, signal);
-  if (backup === undefined) throw new Error(`backup ${number} is gone right after its commit`);
+  if (backup === undefined) throw erased();
   return backup;
 }

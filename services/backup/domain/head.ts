@@ -11,6 +11,9 @@ export interface KeptKey {
   scrypt: { salt: string; log2N: number; r: number; p: number } | undefined;
 }
 
+/** What may be strange about a backup: it is less than half as large as the one before, or of a younger database. */
+export type HeadWarning = 'shrunk' | 'younger';
+
 /** What makes a numbered backup of a root: the object that is written last. */
 export interface Head extends DatabaseName {
   number: number;
@@ -32,8 +35,12 @@ export interface Head extends DatabaseName {
   storedBytes: number;
   /** The root is that of the backup before it. */
   unchanged: boolean;
-  /** Marks a number as used by no backup. */
+  /** What was strange about it beside the backup before it; none where absent. */
+  warnings?: readonly HeadWarning[] | undefined;
+  /** Marks a number as used by no backup: it is an erasure's. */
   deleted: boolean;
+  /** Number of the last erasure: no backup up to it counts. 0 where absent. */
+  erasure?: number | undefined;
   /** The uploads before this one, newest first: hashes of their ids, and their backups' numbers. */
   earlierUploads: readonly (readonly [hash: string, number: number])[];
 }
@@ -54,6 +61,15 @@ export function decodeHead(bytes: Buffer): Head {
   if (format !== FORMAT) throw new DamageError('head of another format');
   // The check says that encodeHead wrote it.
   return head as unknown as Head;
+}
+
+/** The head that takes a number for an erasure. It tells nothing of what was there. */
+export function erasureHead(number: number): Head {
+  return {
+    ...{ number, erasure: number, deleted: true, user: '', database: '', label: '', uploadId: '' },
+    ...{ root: '', sha256: '', sizeBytes: 0, pageSizeBytes: 0, databaseCreatedAtMs: 0 },
+    ...{ storedBytes: 0, opaque: false, unchanged: false, earlierUploads: [] },
+  };
 }
 
 /** The backup of an upload that the head knows of, its own included; undefined where it knows none. */

@@ -8,9 +8,10 @@ export interface DatabaseName {
 
 /**
  * What may be noted about a backup after it was committed: that it passed or failed its verification;
- * that it is pinned, because somebody asked for it or because the backup after it has a warning.
+ * that it is pinned, because somebody asked for it or because the backup after it has a warning; that
+ * it is deleted.
  */
-export const NOTES = ['passed', 'failed', 'pin-asked', 'pin-warned'] as const;
+export const NOTES = ['passed', 'failed', 'pin-asked', 'pin-warned', 'deleted'] as const;
 
 export type Note = (typeof NOTES)[number];
 
@@ -35,6 +36,9 @@ export const keys = {
 
   /** Prefix of the heads. */
   heads: (prefix: string) => `${prefix}heads/`,
+
+  /** Whether an object is a head, or a note about one. */
+  isOfHeads: (key: string) => key.startsWith('heads/', keys.databaseOf(key)?.length),
 
   /** The head of a numbered backup. */
   head: (prefix: string, number: number) => `${prefix}heads/${reversed(number)}`,

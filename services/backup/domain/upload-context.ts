@@ -58,3 +58,14 @@ export function baseOf({
   const base = committed ?? newest.backup;
   return base?.head.key?.id === keyId ? base : undefined;
 }
+
+/**
+ * What the packs of an upload are found by: its id, and after an erasure also the number of that, so
+ * that it finds nothing from before.
+ */
+export function packName(
+  { uploadId }: Pick<UploadDeclaration, 'uploadId'>,
+  { newest }: Pick<UploadContext, 'newest'>,
+): string {
+  return newest.erasure === 0 ? uploadId : `${newest.erasure}\n${uploadId}`;
+}

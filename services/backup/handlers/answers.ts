@@ -5,14 +5,20 @@ import {
   type SealingKeySchema,
   type VerificationSchema,
   VerificationState,
+  Warning,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { dataLoss, notFound } from '../../common/errors.ts';
 import { Backups, hasFailed, hasPassed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
-import type { KeptKey } from '../domain/head.ts';
-import type { DatabaseName } from '../domain/keys.ts';
+import type { HeadWarning, KeptKey } from '../domain/head.ts';
+import { type DatabaseName, keys } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
+
+const WARNINGS: Record<HeadWarning, Warning> = {
+  shrunk: Warning.SHRUNK,
+  younger: Warning.YOUNGER,
+};
 
 /** The backups of a database; damaged heads are left out, and logged by their keys, which name nobody. */
 export function openBackups(
@@ -20,7 +26,7 @@ export function openBackups(
   name: DatabaseName,
   log: CallContext['log'],
 ): Backups {
-  return new Backups(store, name, (key, error) => {
+  return new Backups(store, keys.database(name), (key, error) => {
     log.error({ key, fault: error.message }, 'a damaged head was left out');
   });
 }
@@ -43,6 +49,7 @@ export function toBackup({ head, ...kept }: KeptBackup): MessageInitShape<typeof
     opaque: head.opaque,
     verification: verificationOf(kept),
     pin: pinOf(kept),
+    warnings: (head.warnings ?? []).map((warning) => WARNINGS[warning]),
     ...(head.key && { key: keyOf(head.key), seal: Buffer.from(head.seal ?? '', 'hex') }),
   };
 }

@@ -7,6 +7,7 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { KeptBackup } from '../domain/backups.ts';
 import { findUpload, uploadIdConflict } from '../domain/commit.ts';
+import { markBegun } from '../domain/erasure.ts';
 import {
   baseOf,
   repeated,
@@ -53,6 +54,7 @@ async function* receive(
   const { declared, pageSizeBytes } = parseStart(caller, await parts.next());
   const backups = openBackups(store, declared, log);
   const newest = await backups.newest(signal);
+  if (newest.backup === undefined) await markBegun(store, backups.prefix, signal);
   const committed = await findUpload(backups, newest, declared.uploadId, signal);
   const keyId = declared.key?.id;
   const baseNumber = BigInt(baseOf({ newest, committed, keyId })?.head.number ?? 0);

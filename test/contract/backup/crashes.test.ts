@@ -21,6 +21,7 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
   it.each<PutFault>(['lost', 'answer lost'])(
     'leave a complete backup or none, whichever put has its %s',
     async (fault) => {
+      await upload(store, before, { user: 'bob' });
       const whole = await putsOf(() => upload(store, after, { user: 'bob' }));
       expect(whole).toBe(3); // a pack, the map and the head
 
