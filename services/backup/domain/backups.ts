@@ -22,8 +22,22 @@ export interface KeptBackup {
   /** Bytes that it added to the store. */
   storedBytes: number;
   notes: HeadEntry['notes'];
+  /**
+   * When its verification, or that of its root, was last passed, in milliseconds since 1970-01-01 UTC,
+   * by the store's clock; undefined where it never was, or failed since.
+   */
+  passedAtMs: number | undefined;
   /** Why its verification failed, where it did. */
   failure: Failure | undefined;
+}
+
+/** A backup that has passed its verification. */
+export interface PassedBackup {
+  readonly number: number;
+  /** When it was committed, in milliseconds since 1970-01-01 UTC, by the store's clock. */
+  readonly createdAtMs: number;
+  /** When its verification, or that of its root, was last passed; likewise. */
+  readonly passedAtMs: number;
 }
 
 /** Highest number in use, and the newest backup that counts. */
@@ -37,7 +51,7 @@ export interface Newest {
   /** The newest backup that has not failed its verification. */
   backup: KeptBackup | undefined;
   /** The newest that passed it. */
-  passed: HeadEntry | undefined;
+  passed: PassedBackup | undefined;
 }
 
 /** Whether a backup's verification has failed: a failure outweighs that it passed once. */
@@ -48,11 +62,6 @@ export function hasFailed({ notes }: Pick<HeadEntry, 'notes'>): boolean {
 /** Whether a backup is deleted: only its number is still in use. */
 export function isDeleted({ notes }: Pick<HeadEntry, 'notes'>): boolean {
   return notes.has('deleted');
-}
-
-/** Whether a backup has passed its verification, and not failed one since. */
-export function hasPassed({ notes }: Pick<HeadEntry, 'notes'>): boolean {
-  return notes.has('passed') && !notes.has('failed');
 }
 
 /** The heads among objects of one database, which come as a listing gives them. */
@@ -95,19 +104,25 @@ export class Backups {
       ...{ backup: undefined, passed: undefined },
     };
     let isKnown = false;
+    // What the last head that was read tells: the notes tell only what passed since.
+    let lastPassed: Head['lastPassed'];
     for await (const entry of this.heads(Number.MAX_SAFE_INTEGER, signal)) {
       if (entry.number <= newest.erasure) break;
       const isHighest = newest.highestNumber === 0;
       if (isHighest) newest.highestNumber = entry.number;
       const counts = !isDeleted(entry) && !hasFailed(entry);
-      if (counts && hasPassed(entry)) newest.passed ??= entry;
-      if (isKnown && (!counts || newest.backup !== undefined)) continue;
-      const kept = await this.#read(entry, signal);
-      if (isHighest) newest.highest = kept?.head;
-      if (kept === undefined) continue;
-      if (!isKnown) newest.erasure = kept.head.erasure ?? 0;
-      isKnown = true;
-      if (counts && !kept.head.deleted) newest.backup ??= kept;
+      // Below the one that was told of, which then is gone or has failed since.
+      const isBelow = lastPassed !== undefined && entry.number < lastPassed.number;
+      if (!isKnown || (counts && (newest.backup === undefined || isBelow))) {
+        const kept = await this.#read(entry, signal);
+        if (isHighest) newest.highest = kept?.head;
+        if (kept === undefined) continue;
+        if (!isKnown) newest.erasure = kept.head.erasure ?? 0;
+        isKnown = true;
+        lastPassed = kept.head.lastPassed;
+        if (counts && !kept.head.deleted) newest.backup ??= kept;
+      }
+      if (counts) newest.passed ??= passedBackup(entry, lastPassed);
       if (newest.backup && newest.passed) break;
     }
     return newest;
@@ -207,14 +222,24 @@ export class Backups {
     if (!isHere || head.number !== number) {
       throw new DamageError('head of another backup');
     }
-    const failure = noted ? decodeFailure(noted) : undefined;
     const { storedAtMs, sizeBytes } = object;
     return {
       head,
       createdAtMs: storedAtMs,
       storedBytes: head.storedBytes + sizeBytes,
       notes,
-      failure,
+      passedAtMs: hasFailed(entry) ? undefined : passedBackup(entry, head.lastPassed)?.passedAtMs,
+      failure: noted ? decodeFailure(noted) : undefined,
     };
   }
+}
+
+/** What an entry is as one that has passed, where its note says so or what a head has told. */
+function passedBackup(
+  { number, object, notes }: HeadEntry,
+  told: Head['lastPassed'],
+): PassedBackup | undefined {
+  const passedAtMs = notes.get('passed') ?? (told?.number === number ? told.atMs : undefined);
+  if (passedAtMs === undefined) return undefined;
+  return { number, createdAtMs: object.storedAtMs, passedAtMs };
 }

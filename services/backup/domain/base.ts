@@ -1,4 +1,3 @@
-import { DIGEST_BYTES } from '../../../clients/format/units.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { lostPacks } from './lost-packs.ts';
@@ -86,12 +85,9 @@ export class Base {
 
   /** Digest of a page that the base holds; undefined where it can't be known. */
   async pageDigest(segment: Segment, page: number): Promise<Buffer | undefined> {
-    const place = this.#map.tables.frames[segment.frames[page]!]!;
-    const index = await this.#indexes.read(this.#map.tables.packs[place.pack]!);
-    if (index === undefined) this.#damaged = true;
-    const at = segment.positions[page]! * DIGEST_BYTES;
-    const found = index?.get(place.offset)?.digests.subarray(at, at + DIGEST_BYTES);
-    return found?.length === DIGEST_BYTES ? found : undefined;
+    const found = await this.#indexes.pageDigest(this.#map.tables, segment, page);
+    if (found === undefined) this.#damaged = true;
+    return found;
   }
 
   /** Returns a function that brings places of the base's map into a new map. */

@@ -10,7 +10,7 @@ import { keys } from './keys.ts';
 /** What a head says besides its place among the others. */
 export type HeadContent = Omit<
   Head,
-  'number' | 'deleted' | 'erasure' | 'warnings' | 'earlierUploads'
+  'number' | 'deleted' | 'erasure' | 'warnings' | 'lastPassed' | 'earlierUploads'
 >;
 
 /**
@@ -63,16 +63,30 @@ export function erased(): ServiceError {
 function headAfter(newest: Newest, content: HeadContent) {
   const known = newest.highest === undefined ? [] : uploadsUntil(newest.highest);
   const before = newest.backup?.head;
+  // Compared with the backup before it, which may be another one than when the upload began.
+  const unchanged = content.unchanged && before?.root === content.root;
+  const number = newest.highestNumber + 1;
   return {
     ...content,
-    // Compared with the backup before it, which may be another one than when the upload began.
-    unchanged: content.unchanged && before?.root === content.root,
+    unchanged,
     warnings: before === undefined ? [] : warningsOf(content, before),
-    number: newest.highestNumber + 1,
+    lastPassed: lastPassedAt(number, unchanged, newest),
+    number,
     deleted: false,
     erasure: newest.erasure,
     earlierUploads: known.slice(0, UPLOADS_REMEMBERED),
   };
+}
+
+/** The newest backup that has passed when this one is made: itself, where its root has. */
+function lastPassedAt(
+  number: number,
+  unchanged: boolean,
+  { backup, passed }: Newest,
+): Head['lastPassed'] {
+  if (passed === undefined) return undefined;
+  const isSound = unchanged && passed.number === backup?.head.number;
+  return { number: isSound ? number : passed.number, atMs: passed.passedAtMs };
 }
 
 /** What is strange about a state of a database beside the one before it. */

@@ -76,7 +76,8 @@ async function* readWindows(
   }
 }
 
-async function openMap(
+/** Opens the map of a backup. Throws DamageError where that is none, or no map of the same file. */
+export async function openMap(
   store: BackupStore,
   prefix: string,
   head: Head,

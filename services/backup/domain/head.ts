@@ -37,6 +37,11 @@ export interface Head extends DatabaseName {
   unchanged: boolean;
   /** What was strange about it beside the backup before it; none where absent. */
   warnings?: readonly HeadWarning[] | undefined;
+  /**
+   * The newest backup that was known to have passed its verification when this one was made, and when
+   * that ended: this one itself, where its root is known to be sound. None where absent.
+   */
+  lastPassed?: { number: number; atMs: number } | undefined;
   /** Marks a number as used by no backup: it is an erasure's. */
   deleted: boolean;
   /** Number of the last erasure: no backup up to it counts. 0 where absent. */

@@ -1,9 +1,10 @@
+import { DIGEST_BYTES } from '../../../clients/format/units.ts';
 import { INDEX_CACHE_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { readFooter } from './footer.ts';
 import { keys } from './keys.ts';
-import type { PackPlace } from './map.ts';
+import type { MapTables, PackPlace, Segment } from './map.ts';
 import { PACK_MAGIC, type PackIndex, readPackIndex } from './pack.ts';
 
 /** A pack, and where in it the index begins, if that is known. */
@@ -37,7 +38,7 @@ export class PackIndexes {
     const object = { key: keys.pack(this.#prefix, id), sizeBytes };
     try {
       const end = await readFooter(this.#store, object, PACK_MAGIC, guessBytes, this.#signal);
-      const index = readPackIndex(end);
+      const index = readPackIndex(end, id);
       this.#keep(id, index, end.length);
       return index;
     } catch (error) {
@@ -45,6 +46,19 @@ export class PackIndexes {
       this.#keep(id, undefined, 0);
       return undefined;
     }
+  }
+
+  /** Digest of a page of a map's segment, counted from its first; undefined where it can't be known. */
+  async pageDigest(
+    { packs, frames }: Pick<MapTables, 'packs' | 'frames'>,
+    segment: Segment,
+    page: number,
+  ): Promise<Buffer | undefined> {
+    const place = frames[segment.frames[page]!]!;
+    const index = await this.read(packs[place.pack]!);
+    const at = segment.positions[page]! * DIGEST_BYTES;
+    const found = index?.get(place.offset)?.digests.subarray(at, at + DIGEST_BYTES);
+    return found?.length === DIGEST_BYTES ? found : undefined;
   }
 
   #keep(id: string, index: PackIndex | undefined, bytes: number): void {

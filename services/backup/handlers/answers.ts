@@ -9,7 +9,7 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { dataLoss, notFound } from '../../common/errors.ts';
-import { Backups, hasFailed, hasPassed, type KeptBackup } from '../domain/backups.ts';
+import { Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
 import type { HeadWarning, KeptKey } from '../domain/head.ts';
 import { type DatabaseName, keys } from '../domain/keys.ts';
@@ -55,14 +55,14 @@ export function toBackup({ head, ...kept }: KeptBackup): MessageInitShape<typeof
 }
 
 function verificationOf(
-  kept: Pick<KeptBackup, 'notes' | 'failure'>,
+  kept: Pick<KeptBackup, 'notes' | 'passedAtMs' | 'failure'>,
 ): MessageInitShape<typeof VerificationSchema> {
   if (hasFailed(kept)) {
     const atMs = BigInt(kept.notes.get('failed') ?? 0);
     return { state: VerificationState.FAILED, atMs, ...kept.failure };
   }
-  if (!hasPassed(kept)) return {};
-  return { state: VerificationState.PASSED, atMs: BigInt(kept.notes.get('passed') ?? 0) };
+  if (kept.passedAtMs === undefined) return {};
+  return { state: VerificationState.PASSED, atMs: BigInt(kept.passedAtMs) };
 }
 
 function keyOf({ id, scrypt }: KeptKey): MessageInitShape<typeof SealingKeySchema> {

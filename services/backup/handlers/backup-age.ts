@@ -31,7 +31,7 @@ export async function backupAge(
     newestAtMs: BigInt(createdAtMs),
     newestNumber: BigInt(head.number),
     databaseAgeSeconds: madeMs === 0 ? -1 : secondsBetween(madeMs, nowMs),
-    newestVerifiedAtMs: BigInt(passed?.object.storedAtMs ?? 0),
+    newestVerifiedAtMs: BigInt(passed?.createdAtMs ?? 0),
     newestVerifiedNumber: BigInt(passed?.number ?? 0),
   });
 }
