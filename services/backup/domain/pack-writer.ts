@@ -116,7 +116,7 @@ export class PackWriter implements AsyncDisposable {
     if (pack === undefined) return;
     this.#pack = undefined;
     clearTimeout(pack.timer);
-    const { bytes, indexOffset } = pack.builder.finish();
+    const { bytes, indexOffset } = pack.builder.finish(pack.id);
     Object.assign(pack.place, { indexOffset, sizeBytes: bytes.length });
     const storing = this.#store(pack, bytes);
     this.watch(storing);

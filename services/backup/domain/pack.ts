@@ -15,7 +15,7 @@ import {
 /**
  * A pack: frames, one behind the other, then the index, then the trailer.
  *
- *     index   = frame count, frames
+ *     index   = the pack's id, frame count, frames
  *     frame   = codec, bytes as stored, bytes of pages, page count, pages, digests, check
  *     pages   = numbers, each as the difference from the one before (the first: from 0)
  *     digests = 16 bytes a page, joined
@@ -38,6 +38,9 @@ export interface PageGroup {
 const INDEX_PAGE_BYTES = DIGEST_BYTES + 4;
 const INDEX_FRAME_BYTES = 16 + DIGEST_BYTES;
 
+/** Most bytes that an index begins with: the pack's id, and how many frames there are. */
+const INDEX_START_BYTES = 128;
+
 /** Fills the memory of one pack. */
 export class PackBuilder {
   readonly #bytes: Buffer;
@@ -59,7 +62,8 @@ export class PackBuilder {
   /** Whether the frame can be added without passing PACK_BYTES or PACK_PAGES. */
   fits(group: PageGroup, packed: PackedFrame): boolean {
     const pages = this.#pages + group.pages.length;
-    const index = pages * INDEX_PAGE_BYTES + (this.#frames + 2) * INDEX_FRAME_BYTES;
+    const frames = this.#frames + 1;
+    const index = INDEX_START_BYTES + pages * INDEX_PAGE_BYTES + frames * INDEX_FRAME_BYTES;
     const bytes = this.#length + packed.data.length + index + TRAILER_BYTES;
     return pages <= PACK_PAGES && bytes <= PACK_BYTES;
   }
@@ -83,9 +87,10 @@ export class PackBuilder {
     return offset;
   }
 
-  /** Closes the pack: its bytes, a view, and where in them the index begins. */
-  finish(): { bytes: Buffer; indexOffset: number } {
-    const index = new ByteWriter().number(this.#frames).raw(this.#index.finish()).finish();
+  /** Closes the pack with this id: its bytes, a view, and where in them the index begins. */
+  finish(id: string): { bytes: Buffer; indexOffset: number } {
+    const frames = this.#index.finish();
+    const index = new ByteWriter().text(id).number(this.#frames).raw(frames).finish();
     const indexOffset = this.#length;
     this.#bytes.set(index, indexOffset);
     this.#bytes.set(trailer(index, PACK_MAGIC), indexOffset + index.length);
@@ -108,13 +113,17 @@ export interface IndexedFrame {
 /** A pack's frames by their offsets in it. */
 export type PackIndex = ReadonlyMap<number, IndexedFrame>;
 
-/** Reads a pack's index from the pack's end, from where the index begins. Throws DamageError. */
-export function readPackIndex(end: Buffer): PackIndex {
+/**
+ * Reads the index of the pack with this id from the pack's end, from where the index begins. Throws
+ * DamageError, also where it is sound, but that of another pack.
+ */
+export function readPackIndex(end: Buffer, id: string): PackIndex {
   const { footerBytes, check } = readTrailer(end, PACK_MAGIC);
   const index = end.subarray(0, -TRAILER_BYTES);
   if (index.length !== footerBytes) throw new DamageError('index of another length');
   checkDigest(index, check, 'index');
   const reader = new ByteReader(index);
+  if (reader.text() !== id) throw new DamageError('index of another pack');
   const frames = new Map<number, IndexedFrame>();
   let offset = 0;
   for (let left = reader.number(); left > 0; left--) {

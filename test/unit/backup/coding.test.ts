@@ -43,10 +43,10 @@ describe('a pack', () => {
     const groups = [group([0, 1, 2]), group([70_000, 16_777_215])];
     const packed = { codec: 2 as const, data: Buffer.alloc(1000, 7) };
     const offsets = groups.map((frame) => builder.add(frame, packed));
-    const { bytes, indexOffset } = builder.finish();
+    const { bytes, indexOffset } = builder.finish('one');
     expect(offsets).toEqual([0, 1000]);
     expect(indexOffset).toBe(2000);
-    const index = readPackIndex(bytes.subarray(indexOffset));
+    const index = readPackIndex(bytes.subarray(indexOffset), 'one');
     for (const [at, offset] of offsets.entries()) {
       const { pages, digests, rawBytes } = groups[at]!;
       expect(index.get(offset)).toEqual({ codec: 2, storedBytes: 1000, rawBytes, pages, digests });
@@ -62,7 +62,7 @@ describe('a pack', () => {
     for (let frame = next(); builder.fits(frame, incompressible); frame = next()) {
       builder.add(frame, incompressible);
     }
-    expect(builder.finish().bytes.length).toBeLessThanOrEqual(PACK_BYTES);
+    expect(builder.finish('one').bytes.length).toBeLessThanOrEqual(PACK_BYTES);
     const many = new PackBuilder(Buffer.alloc(PACK_BYTES));
     let added = 0;
     for (let frame = next(); many.fits(frame, small); frame = next()) {
@@ -75,13 +75,14 @@ describe('a pack', () => {
   it('whose index was changed is damage', () => {
     const builder = new PackBuilder(Buffer.alloc(PACK_BYTES));
     builder.add(group([1, 2]), { codec: 2, data: Buffer.alloc(10) });
-    const { bytes, indexOffset } = builder.finish();
+    const { bytes, indexOffset } = builder.finish('one');
     for (let at = indexOffset; at < bytes.length; at++) {
       const changed = Buffer.from(bytes.subarray(indexOffset));
       changed[at - indexOffset]! ^= 1;
-      expect(() => readPackIndex(changed)).toThrow(DamageError);
+      expect(() => readPackIndex(changed, 'one')).toThrow(DamageError);
     }
-    expect(() => readPackIndex(Buffer.alloc(0))).toThrow(DamageError);
+    expect(() => readPackIndex(Buffer.alloc(0), 'one')).toThrow(DamageError);
+    expect(() => readPackIndex(bytes.subarray(indexOffset), 'two')).toThrow('of another pack');
   });
 });
 
