@@ -50,6 +50,36 @@ export const PACK_OPEN_MS = 10_000;
  */
 export const TRANSFER_MS = 24 * 3_600_000;
 
+/** How long packs of an unfinished upload are kept, in longest transfers: to go on with it within a week. */
+export const SPARED_TRANSFERS = 7;
+
+/**
+ * How long what nothing needs stays before it is deleted, in longest transfers: two of them may end
+ * meanwhile, one behind the other, and the rest is for their last requests (see `Reuse`).
+ */
+export const GRACE_TRANSFERS = 3;
+
+/** Share of a database's frames that may be dead before the deadest packs are stored anew, */
+export const MOST_DEAD_SHARE = 0.12;
+
+/** and the share that is left then: so much that the work grows with what changes, not with what is kept. */
+export const LEAST_DEAD_SHARE = 0.04;
+
+/** Runs over which the newest backup may be spread: a restore reads as many places at once. */
+export const MOST_RUNS = 12;
+
+/** Packs of less than a quarter of PACK_BYTES that the newest backup may need: each is a request. */
+export const MOST_SMALL_PACKS = 64;
+
+/** Runs that one compaction reads, whose indexes it holds; */
+export const COMPACTED_RUNS = 32;
+
+/** and bytes of frames that it stores anew, about: some minutes' work. */
+export const COMPACTED_BYTES = 2 * 1024 ** 3;
+
+/** Marks and deletions of a database at once, in the background: few, for others want the store as well. */
+export const COLLECTED_AT_ONCE = 4;
+
 /** Pages of a pack, so that its index stays under 400 KiB however small the pages become. */
 export const PACK_PAGES = 16_384;
 
@@ -89,6 +119,23 @@ export const COMMIT_PAUSE_MS = 100;
 /** Heads that are read at once; and how many objects a first look at the newest lists. */
 export const HEADS_AT_ONCE = 16;
 
+/**
+ * How long the head of a deleted backup, or an erasure, keeps its number, in longest transfers: no upload
+ * that was under way takes it again.
+ */
+export const NUMBER_KEPT_TRANSFERS = 2;
+
+/** Times of the rounds over all databases that the configuration leaves open, in milliseconds. */
+export const KEEPER = {
+  /** The first comes within this time after the start. */
+  firstAfterMs: 60_000,
+  /** How long its end may take: longer than what it has under way, unless the store hangs. */
+  endMs: 5_000,
+};
+
+/** Objects that are deleted at once. */
+export const OBJECTS_AT_ONCE = 16;
+
 /** Objects that one listing of the store asks for: as many as MinIO gives. */
 export const LISTED_AT_ONCE = 1000;
 
@@ -118,3 +165,17 @@ export const STORE_BACKOFF_MS = 50;
 
 /** Connections to the store: enough for tens of uploads and downloads at once. */
 export const STORE_CONNECTIONS = 128;
+
+/** The limits of the process in which SQLite checks a backup. */
+export const CHECK = {
+  /** Bytes of memory of its own: Node takes 50 MiB of it, SQLite a few more with sound databases. */
+  memoryBytes: 128 * 1024 * 1024,
+  /** Seconds of the processor that the smallest file may take: sound ones take a tenth of one. */
+  seconds: 10,
+  /** Bytes of a larger file for each further second: a slow processor checks ten times as many. */
+  bytesPerSecond: 8 * 1024 * 1024,
+  /** How much longer than that it may take by the clock: the disk may be slow, and others busy. */
+  patience: 6,
+  /** How long nothing was written to a temporary file that nobody uses any more, in milliseconds. */
+  leftoverMs: 600_000,
+};

@@ -28,6 +28,12 @@ export const keys = {
   /** Prefix of all of a user's objects. */
   user: (user: string) => `u/${sha256Hex(user)}/`,
 
+  /** Prefix of the rounds of a background job. */
+  rounds: (job: string) => `rounds/${job}/`,
+
+  /** The round of a background job in the interval that begins at this time. */
+  round: (job: string, ms: number) => `rounds/${job}/${String(ms).padStart(16, '0')}`,
+
   /** Prefix of all of a database's objects. */
   database: ({ user, database }: DatabaseName) => `${keys.user(user)}${sha256Hex(database)}/`,
 
@@ -82,6 +88,9 @@ export const keys = {
 export function packId(uploadId: string, attempt: string, firstPage: number): string {
   return `${uploadHash(uploadId)}-${attempt}-${firstPage}`;
 }
+
+/** Stands for an upload's id in the packs that compaction stores; uploads have longer ones. */
+export const COMPACTION = '';
 
 /** The number of the first page in a pack, by the pack's id; undefined where that is none. */
 export function pageInPackId(id: string): number | undefined {

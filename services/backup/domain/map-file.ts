@@ -113,6 +113,11 @@ export class MapBuilder {
     return this.#packs;
   }
 
+  /** The frames that were added. */
+  get frames(): readonly FramePlace[] {
+    return this.#frames;
+  }
+
   /** Adds a pack, and returns its number in this map. */
   addPack(pack: PackPlace): number {
     return this.#packs.push(pack) - 1;

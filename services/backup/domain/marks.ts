@@ -19,6 +19,7 @@ export class Marks {
   readonly #prefix: string;
   readonly #damaged = new Set<string>();
   readonly #unneeded = new Map<string, UnneededMark>();
+  readonly #keys = new Map<string, string[]>();
 
   /** No marks yet, of the database with this prefix. */
   constructor(prefix: string) {
@@ -29,21 +30,36 @@ export class Marks {
   add(key: string, storedAtMs: number): void {
     const { marked, number } = markInKey(key) ?? {};
     if (marked === undefined) return;
+    this.#keys.set(marked, [...this.of(marked), key]);
     if (number === undefined) this.#damaged.add(marked);
     else if (number >= (this.#unneeded.get(marked)?.number ?? 0)) {
       this.#unneeded.set(marked, { number, storedAtMs });
     }
   }
 
+  /** Whether the pack with this id was found damaged. */
+  isDamaged(id: string): boolean {
+    return this.#damaged.has(keys.pack(this.#prefix, id));
+  }
+
   /** Whether an upload may use the pack with this id. */
   mayReusePack(id: string): boolean {
-    const key = keys.pack(this.#prefix, id);
-    return !this.#damaged.has(key) && !this.#unneeded.has(key);
+    return !this.isDamaged(id) && !this.#unneeded.has(keys.pack(this.#prefix, id));
   }
 
   /** Whether an upload may use the map under this key. Its packs are another matter. */
   mayReuseMap(key: string): boolean {
     return !this.#unneeded.has(key);
+  }
+
+  /** Keys of all packs and maps that are marked. */
+  marked(): Iterable<string> {
+    return this.#keys.keys();
+  }
+
+  /** Keys of all marks of the pack or map under a key. */
+  of(key: string): readonly string[] {
+    return this.#keys.get(key) ?? [];
   }
 
   /** The last mark of the pack or map under a key; undefined where it was never unneeded. */

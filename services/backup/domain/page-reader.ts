@@ -63,12 +63,17 @@ export class PageReader {
   }
 
   /**
-   * Fills `bytes` with a segment's pages from `firstPage` on. Their digests are not checked here.
-   * Throws DamageError where a frame is gone or can't be unpacked.
+   * Fills `bytes` with a segment's pages from `firstPage` on; with those in `only` alone, if given.
+   * Their digests are not checked here. Throws DamageError where a frame is gone or can't be unpacked.
    */
-  async fill(segment: Segment, firstPage: number, bytes: Buffer): Promise<void> {
+  async fill(
+    segment: Segment,
+    firstPage: number,
+    bytes: Buffer,
+    only?: ReadonlySet<number>,
+  ): Promise<void> {
     const count = Math.ceil(bytes.length / this.#map.tables.pageSizeBytes);
-    await this.#fill(this.#wanted(segment, firstPage, count), { bytes, firstPage });
+    await this.#fill(this.#wanted(segment, firstPage, count, only), { bytes, firstPage });
   }
 
   /**
@@ -107,10 +112,16 @@ export class PageReader {
     await inParallel(READS_AT_ONCE, gather(missing), (group) => this.#readGroup(group, target));
   }
 
-  #wanted(segment: Segment, firstPage: number, count: number): Iterable<Wanted> {
+  #wanted(
+    segment: Segment,
+    firstPage: number,
+    count: number,
+    only?: ReadonlySet<number>,
+  ): Iterable<Wanted> {
     const { frames } = this.#map.tables;
     const wanted = new Map<number, Wanted>();
     for (let page = firstPage; page < firstPage + count; page++) {
+      if (only?.has(page) === false) continue;
       const frame = segment.frames[page]!;
       let entry = wanted.get(frame);
       if (entry === undefined) {

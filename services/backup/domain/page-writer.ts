@@ -1,4 +1,4 @@
-import { FramePacker, type PackedFrame } from '../../../clients/format/frames.ts';
+import { FAST_LEVEL, FramePacker, type PackedFrame } from '../../../clients/format/frames.ts';
 import { DIGEST_BYTES, FRAME_BYTES } from '../../../clients/format/units.ts';
 import { FRAMES_AT_ONCE } from '../limits.ts';
 import type { FramePlace, PagePlace } from './map.ts';
@@ -22,16 +22,21 @@ interface OpenFrame {
 export class PageWriter implements AsyncDisposable {
   readonly #packs: PackWriter;
   readonly #map: MapBuilder;
+  readonly #level: number;
   readonly #freeFrames: Buffer[] = [];
   readonly #freePackers: FramePacker[] = [];
   readonly #packing: { frame: OpenFrame; packer: FramePacker; packed: Promise<PackedFrame> }[] = [];
   readonly #resources = new DisposableStack();
   #frame: OpenFrame | undefined;
 
-  /** Writes frames to `packs`, and their places into `map`; the caller disposes of `packs` afterwards. */
-  constructor(packs: PackWriter, map: MapBuilder) {
+  /**
+   * Writes frames, packed with this level of zstd, to `packs`, and their places into `map`; the caller
+   * disposes of `packs` afterwards.
+   */
+  constructor(packs: PackWriter, map: MapBuilder, level = FAST_LEVEL) {
     this.#packs = packs;
     this.#map = map;
+    this.#level = level;
   }
 
   /**
@@ -83,7 +88,7 @@ export class PageWriter implements AsyncDisposable {
     const frame = this.#frame;
     if (frame === undefined) return;
     this.#frame = undefined;
-    const packer = this.#freePackers.pop() ?? this.#resources.use(new FramePacker());
+    const packer = this.#freePackers.pop() ?? this.#resources.use(new FramePacker(this.#level));
     const packed = packer.pack(frame.bytes.subarray(0, frame.rawBytes));
     this.#packs.watch(packed);
     this.#packing.push({ frame, packer, packed });

@@ -5,7 +5,7 @@ import type {
   StoredObject,
 } from '../../../services/backup/store/store.ts';
 
-/** What befalls a put: it never reaches the store, or its answer never comes back. */
+/** What befalls a put or a deletion: it never reaches the store, or its answer never comes back. */
 export type PutFault = 'lost' | 'answer lost';
 
 /** A store whose puts go wrong as a test says, and which counts what is under way. */
@@ -14,6 +14,8 @@ export class FaultyStore implements BackupStore {
   /** Decides on each put, before it begins. */
   onPut: (key: string, put: number) => PutFault | undefined | Promise<PutFault | undefined> = () =>
     undefined;
+  /** Decides on each deletion, before it begins. */
+  onDelete: (key: string) => PutFault | undefined = () => undefined;
   /** What a get gives in place of the bytes that are stored. */
   onGet: (key: string, bytes: Buffer) => Buffer = (_key, bytes) => bytes;
   /** Puts begun so far. */
@@ -44,7 +46,12 @@ export class FaultyStore implements BackupStore {
   }
 
   delete(key: string, signal: AbortSignal): Promise<void> {
-    return this.#count(() => this.#inner.delete(key, signal));
+    return this.#count(async () => {
+      const fault = this.onDelete(key);
+      if (fault === 'lost') throw new Error('the deletion was lost');
+      await this.#inner.delete(key, signal);
+      if (fault === 'answer lost') throw new Error('the answer was lost');
+    });
   }
 
   list(prefix: string, options: ListOptions, signal: AbortSignal): Promise<StoredObject[]> {

@@ -1,0 +1,174 @@
+import { digest } from '../../../clients/format/digests.ts';
+import { type FrameCodec, SMALL_LEVEL } from '../../../clients/format/frames.ts';
+import { DIGEST_BYTES, WINDOW_BYTES } from '../../../clients/format/units.ts';
+import { PACK_OPEN_MS } from '../limits.ts';
+import type { BackupStore } from '../store/store.ts';
+import { DamageError } from './coding.ts';
+import { COMPACTION, keys } from './keys.ts';
+import type { FramePlace, PackPlace, Segment } from './map.ts';
+import { MapBuilder, newFramePlace, type StoredMap } from './map-file.ts';
+import { markDamaged } from './marks.ts';
+import type { IndexedFrame } from './pack.ts';
+import { PackIndexes } from './pack-indexes.ts';
+import type { FrameUse, PackUse, PackUses } from './pack-use.ts';
+import { PackWriter } from './pack-writer.ts';
+import { PageReader } from './page-reader.ts';
+import { PageWriter } from './page-writer.ts';
+
+/** A frame that holds pages that were moved, and its pack. */
+export interface NewFrame {
+  readonly pack: PackPlace;
+  readonly place: FramePlace;
+}
+
+/** What moves a map's pages. */
+interface Run {
+  readonly map: StoredMap;
+  readonly frames: readonly FrameUse[];
+  /** For each of the map's packs, whether its pages are moved. */
+  readonly victims: readonly boolean[];
+  readonly scratch: MapBuilder;
+  readonly reader: PageReader;
+  readonly packs: PackWriter;
+  readonly writer: PageWriter;
+}
+
+/** A page to be moved: its number in the segment, and where it is now. */
+interface Moving {
+  readonly page: number;
+  readonly use: FrameUse;
+  readonly pack: PackPlace;
+  readonly position: number;
+}
+
+/**
+ * Stores the needed pages of some packs anew, those of each map in file order, and so that each page is
+ * compared with its digest before. Frames that are sealed, and those that are whole and in file order
+ * already, are copied as they are.
+ */
+export class PageMover {
+  readonly #store: BackupStore;
+  readonly #prefix: string;
+  readonly #uses: PackUses;
+  readonly #victims: ReadonlySet<PackUse>;
+  readonly #indexes: PackIndexes;
+  readonly #signal: AbortSignal;
+  /** The frames that were stored, in the order of their numbers. */
+  readonly newFrames: NewFrame[] = [];
+  /** Bytes of the packs that were stored. */
+  storedBytes = 0;
+
+  constructor(
+    store: BackupStore,
+    prefix: string,
+    uses: PackUses,
+    victims: ReadonlySet<PackUse>,
+    signal: AbortSignal,
+  ) {
+    this.#store = store;
+    this.#prefix = prefix;
+    this.#uses = uses;
+    this.#victims = victims;
+    this.#indexes = new PackIndexes(store, prefix, signal);
+    this.#signal = signal;
+  }
+
+  /**
+   * Moves a map's pages, all but those that were moved already. Throws DamageError where one is not as
+   * written; its pack is marked then.
+   */
+  async move(map: StoredMap): Promise<void> {
+    const [store, prefix, signal] = [this.#store, this.#prefix, this.#signal];
+    const scratch = new MapBuilder(map.tables);
+    const options = { store, prefix, uploadId: COMPACTION, map: scratch, openMs: PACK_OPEN_MS };
+    await using packs = new PackWriter({ ...options, signal });
+    await using writer = new PageWriter(packs, scratch, SMALL_LEVEL);
+    const reader = new PageReader(store, prefix, map, signal);
+    const frames = this.#uses.framesOf(map);
+    const isVictim = ({ id }: PackPlace) => this.#victims.has(this.#uses.packs.get(id)!);
+    const victims = map.tables.packs.map(isVictim);
+    const run = { map, frames, victims, scratch, reader, packs, writer };
+    for (const number of map.tables.segments.keys()) {
+      const segment = await map.segment(number, signal);
+      const perWindow = WINDOW_BYTES / map.tables.pageSizeBytes;
+      for (let first = 0; first < segment.pages; first += perWindow) {
+        const end = Math.min(first + perWindow, segment.pages);
+        const copied = this.#moving(run, segment, first, end);
+        for (const moving of copied) await this.#copyWhole(run, moving);
+        await this.#rewrite(run, segment, this.#moving(run, segment, first, end));
+      }
+    }
+    await writer.finish();
+    for (const place of scratch.frames) {
+      this.newFrames.push({ pack: scratch.packs[place.pack]!, place });
+    }
+    this.storedBytes += packs.storedBytes;
+  }
+
+  /** Pages of a part of a segment that are to be moved. */
+  #moving({ map, frames, victims }: Run, segment: Segment, first: number, end: number): Moving[] {
+    const { tables } = map;
+    const found: Moving[] = [];
+    for (let page = first; page < end; page++) {
+      const [frame, position] = [segment.frames[page]!, segment.positions[page]!];
+      const { pack } = tables.frames[frame]!;
+      const use = frames[frame]!;
+      if (!victims[pack] || use.moved(position) !== undefined) continue;
+      found.push({ page, use, pack: tables.packs[pack]!, position });
+    }
+    return found;
+  }
+
+  /** Copies the page's frame where that should not be taken apart. */
+  async #copyWhole(run: Run, { use, pack, position }: Moving): Promise<void> {
+    if (use.moved(position) !== undefined) return;
+    if (!use.sealed && use.livePages < use.pages) return;
+    const indexed = await this.#indexed(pack, use);
+    if (!use.sealed && !isInOrder(indexed)) return;
+    const { offset, storedBytes: length, codec } = use.place;
+    const key = keys.pack(this.#prefix, pack.id);
+    const data = await this.#store.get(key, { offset, length }, this.#signal);
+    const isSound = indexed.check === undefined || (data && digest(data).equals(indexed.check));
+    if (data?.length !== length || !isSound) await this.#damaged(pack);
+    const place = newFramePlace();
+    const frame = this.newFrames.length + run.scratch.addFrame(place);
+    await run.packs.add(indexed, { codec: codec as FrameCodec, data: data! }, place);
+    for (let at = 0; at < use.pages; at++) use.move(at, { frame, position: at });
+  }
+
+  /** Stores pages in new frames. */
+  async #rewrite({ scratch, reader, writer }: Run, segment: Segment, moving: Moving[]) {
+    const firstPage = moving[0]?.page;
+    if (firstPage === undefined) return;
+    const { pageSizeBytes, sizeBytes } = scratch.division;
+    const start = (segment.firstPage + firstPage) * pageSizeBytes;
+    const end = (segment.firstPage + moving.at(-1)!.page + 1) * pageSizeBytes;
+    const bytes = Buffer.allocUnsafe(Math.min(end, sizeBytes) - start);
+    const wanted = new Set(moving.map(({ page }) => page));
+    await reader.fill(segment, firstPage, bytes, wanted);
+    for (const { page, use, pack, position } of moving) {
+      const at = (page - firstPage) * pageSizeBytes;
+      const data = bytes.subarray(at, at + pageSizeBytes);
+      const { digests } = await this.#indexed(pack, use);
+      const known = digests.subarray(position * DIGEST_BYTES, (position + 1) * DIGEST_BYTES);
+      if (!digest(data).equals(known)) await this.#damaged(pack);
+      const to = await writer.add(segment.firstPage + page, data, known);
+      use.move(position, { ...to, frame: this.newFrames.length + to.frame });
+    }
+  }
+
+  async #indexed(pack: PackPlace, { place }: FrameUse): Promise<IndexedFrame> {
+    const index = await this.#indexes.read(pack);
+    return index?.get(place.offset) ?? (await this.#damaged(pack));
+  }
+
+  async #damaged({ id }: PackPlace): Promise<never> {
+    await markDamaged(this.#store, this.#prefix, id, this.#signal);
+    throw new DamageError(`pack ${id} holds other bytes than were stored`);
+  }
+}
+
+/** Whether a frame's pages lie together in the file, nearly. */
+function isInOrder({ pages }: IndexedFrame): boolean {
+  return pages.at(-1)! - pages[0]! < 1.5 * pages.length;
+}
