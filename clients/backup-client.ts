@@ -6,6 +6,7 @@ import { fileSource, refuseMixing, type UploadSource } from './database-file.ts'
 import { Download, type OpenDownload } from './download.ts';
 import { BackscrollError } from './errors.ts';
 import { canUnpackFrames } from './format/frames.ts';
+import { release } from './format/memory.ts';
 import { type SealerOf, unpackFrames } from './frames-download.ts';
 import {
   type Backup,
@@ -211,6 +212,7 @@ export class BackupClient extends ServiceClient {
       for await (const chunk of download) {
         await file.writeFile(chunk);
         receivedBytes += chunk.length;
+        release(chunk);
         options.onProgress?.({ receivedBytes, sizeBytes: Number(backup.sizeBytes) });
       }
     });

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
 import { FrameCodec, FrameError, unpackFrame } from './format/frames.ts';
+import { release } from './format/memory.ts';
 import { EXTENT_BYTES, FRAME_BYTES, WINDOW_BYTES } from './format/units.ts';
 import type {
   Backup,
@@ -141,6 +142,7 @@ class Window {
       const from = (positions[index] ?? index) * pageSizeBytes;
       unpacked.copy(this.#bytes, to, from, from + pageSizeBytes);
     }
+    for (const used of [frame.data, unpacked]) release(used);
   }
 
   async #unpack({ pages, positions, codec, data, unpackedBytes }: Frame): Promise<Buffer> {

@@ -1,10 +1,10 @@
 import { pageDigests } from '../../../clients/format/digests.ts';
 import { FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { release } from '../../../clients/format/memory.ts';
 import { invalidArgument } from '../../common/errors.ts';
 import { FRAMES_AT_ONCE } from '../limits.ts';
 import type { FramePlace } from './map.ts';
 import { type MapBuilder, newFramePlace } from './map-file.ts';
-import { release } from './memory.ts';
 import type { PageGroup } from './pack.ts';
 import type { PackWriter } from './pack-writer.ts';
 

@@ -1,4 +1,5 @@
 import { FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { release } from '../../../clients/format/memory.ts';
 import { FRAME_BYTES } from '../../../clients/format/units.ts';
 import {
   FRAME_CACHE_BYTES,
@@ -13,7 +14,6 @@ import { inParallel } from './in-parallel.ts';
 import { keys } from './keys.ts';
 import { type FramePlace, pagesPerExtent, type Segment } from './map.ts';
 import type { StoredMap } from './map-file.ts';
-import { release } from './memory.ts';
 
 /** A frame, and where its pages go. */
 interface Wanted {

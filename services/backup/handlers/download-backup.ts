@@ -1,5 +1,5 @@
-import { create } from '@bufbuild/protobuf';
-import { encodeBytesField } from '../../../clients/format/bytes-field.ts';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { encodeBytesField, startBytesField } from '../../../clients/format/bytes-field.ts';
 import {
   type DownloadBackupRequest,
   type DownloadBackupResponse,
@@ -15,7 +15,7 @@ import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
-const DATA_FIELD = DownloadBackupResponseSchema.field.data.number;
+const { data: DATA, frame: FRAME } = DownloadBackupResponseSchema.field;
 
 /** Answers DownloadBackup, in file order, as the file's bytes or as frames. */
 export async function* downloadBackup(
@@ -37,12 +37,12 @@ export async function* downloadBackup(
     }
     if (request.frames) {
       for await (const frame of readFrames(store, backups.prefix, head, offset, signal)) {
-        yield toFrame(frame);
+        yield encodeFrame(frame);
       }
       return;
     }
     for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
-      yield encodeBytesField(DATA_FIELD, data);
+      yield encodeBytesField(DATA.number, data);
     }
   } catch (error) {
     throw damageAsDataLoss(error);
@@ -50,13 +50,13 @@ export async function* downloadBackup(
 }
 
 /** The format's numbers of codecs are the proto's. */
-function toFrame({ pages, positions, codec, data, unpackedBytes }: PagesFrame) {
+function encodeFrame({ pages, positions, codec, data, unpackedBytes }: PagesFrame): Buffer {
   const value = create(FrameSchema, {
     pages: pages.map(BigInt),
     positions,
     codec: codec as FrameCodec,
-    data,
     unpackedBytes,
   });
-  return create(DownloadBackupResponseSchema, { part: { case: 'frame', value } });
+  const dataStart = startBytesField(FrameSchema.field.data.number, data.length);
+  return encodeBytesField(FRAME.number, toBinary(FrameSchema, value), dataStart, data);
 }
