@@ -116,8 +116,11 @@ export const COMMIT_ATTEMPTS = 64;
 /** Longest pause before a commit tries the next number, in milliseconds: a few requests' time. */
 export const COMMIT_PAUSE_MS = 100;
 
-/** Heads that are read at once; and how many objects a first look at the newest lists. */
+/** Heads that are read at once. */
 export const HEADS_AT_ONCE = 16;
+
+/** Objects of a first look at the newest heads: a day's, hour by hour, with notes. Each takes time. */
+export const LISTED_AT_FIRST = 32;
 
 /**
  * How long the head of a deleted backup, or an erasure, keeps its number, in longest transfers: no upload

@@ -1,9 +1,9 @@
-import { HEADS_AT_ONCE, LISTED_AT_ONCE } from '../limits.ts';
+import { HEADS_AT_ONCE, LISTED_AT_FIRST, LISTED_AT_ONCE } from '../limits.ts';
 import type { BackupStore, StoredObject } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { decodeHead, type Head } from './head.ts';
 import { inParallel } from './in-parallel.ts';
-import { keys, type Note, noteInKey, numberInKey } from './keys.ts';
+import { keys, NOTES, type Note, noteInKey, numberInKey } from './keys.ts';
 import { decodeFailure, type Failure } from './verdict.ts';
 
 /** A head with the notes about its backup, as a listing tells of them: nothing was read. */
@@ -138,7 +138,8 @@ export class Backups {
 
   /** The head with this number, also that of a deleted backup; undefined where there is none. */
   async head(number: number, signal: AbortSignal): Promise<HeadEntry | undefined> {
-    for await (const entry of this.heads(number + 1, signal)) {
+    // Notes of the one above come first.
+    for await (const entry of this.heads(number + 1, signal, 1 + 2 * NOTES.length)) {
       return entry.number === number ? entry : undefined;
     }
     return undefined;
@@ -170,15 +171,26 @@ export class Backups {
     for await (const entry of this.heads(before, signal)) if (!isDeleted(entry)) yield entry;
   }
 
-  /** The heads with numbers below `before`, highest first, those of deleted backups among them. */
-  heads(before: number, signal: AbortSignal): AsyncGenerator<HeadEntry, void> {
-    return headsAmong(this.#objects(before, signal));
+  /**
+   * The heads with numbers below `before`, highest first, those of deleted backups among them. `first`:
+   * how many objects are listed before it is known that more are wanted.
+   */
+  heads(
+    before: number,
+    signal: AbortSignal,
+    first = LISTED_AT_FIRST,
+  ): AsyncGenerator<HeadEntry, void> {
+    return headsAmong(this.#objects(before, signal, first));
   }
 
-  async *#objects(before: number, signal: AbortSignal): AsyncGenerator<StoredObject, void> {
+  async *#objects(
+    before: number,
+    signal: AbortSignal,
+    first: number,
+  ): AsyncGenerator<StoredObject, void> {
     const prefix = keys.heads(this.prefix);
     let startAfter = keys.head(this.prefix, before);
-    for (let limit = HEADS_AT_ONCE; ; limit = LISTED_AT_ONCE) {
+    for (let limit = first; ; limit = LISTED_AT_ONCE) {
       const objects = await this.#store.list(prefix, { limit, startAfter }, signal);
       yield* objects;
       if (objects.length < limit) return;
