@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { listenSetting, readConfig, readValue } from '../common/config.ts';
+import { listenSetting, readConfig, readValue, wholeNumber } from '../common/config.ts';
 
 /** Where the backups are kept. */
 export type StoreSetting =
@@ -32,6 +32,13 @@ const SETTINGS = {
       context.issues.push({ code: 'custom', input: text, message: setting });
       return z.NEVER;
     }),
+  BACKUP_KEEP_LAST: wholeNumber(10, 0, 1_000_000),
+  BACKUP_KEEP_DAILY: wholeNumber(7, 0, 36_500),
+  BACKUP_KEEP_WEEKLY: wholeNumber(4, 0, 5_200),
+  BACKUP_KEEP_MONTHLY: wholeNumber(12, 0, 1_200),
+  BACKUP_KEEP_FLOOR_HOURS: wholeNumber(24, 0, 876_000),
+  BACKUP_SWEEP_SECONDS: wholeNumber(21_600, 1, 86_400),
+  BACKUP_QUOTA_BYTES: wholeNumber(0, 0, Number.MAX_SAFE_INTEGER),
 };
 
 /** What the backup service reads from its environment. */

@@ -7,14 +7,22 @@ import { type RunningServer, startServer } from '../common/server.ts';
 import { blame } from '../common/start-error.ts';
 import type { BackupConfig } from './config.ts';
 import { createContext } from './context.ts';
+import type { KeepPolicy } from './domain/retention.ts';
 import { Transfers } from './domain/transfers.ts';
 import { backupAge } from './handlers/backup-age.ts';
+import { deleteAllBackups } from './handlers/delete-all-backups.ts';
+import { deleteBackup } from './handlers/delete-backup.ts';
 import { downloadBackup } from './handlers/download-backup.ts';
 import { getBackup } from './handlers/get-backup.ts';
+import { getUsage } from './handlers/get-usage.ts';
 import { listBackups } from './handlers/list-backups.ts';
-import { uploadBackup } from './handlers/upload-backup.ts';
-import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
+import { pinBackup } from './handlers/pin-backup.ts';
+import { UPLOAD_LIMITS, uploadBackup } from './handlers/upload-backup.ts';
+import { Keeper } from './keeper.ts';
+import { MOST_TRANSFERS, REQUEST_BYTES, TRANSFER_MS } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
+
+const HOUR_MS = 3_600_000;
 
 /**
  * Starts the backup service. It also starts while its store is gone: health then says so.
@@ -22,34 +30,51 @@ import type { BackupStore } from './store/store.ts';
  * @throws StartError when it can't listen, or its folder can't be made
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
   const { store } = await blame('BACKUP_STORE_URL', () => createContext(config));
+  stack.use(store);
+  const log = createLogger('backup', config.LOG_LEVEL);
   const transfers = new Transfers(MOST_TRANSFERS);
+  const limits = { ...UPLOAD_LIMITS, quotaBytes: config.BACKUP_QUOTA_BYTES };
   const handlers: Handlers<typeof BackupService> = {
-    uploadBackup: (requests, call) => transfers.run(uploadBackup(store, requests, call)),
+    uploadBackup: (requests, call) => transfers.run(uploadBackup(store, requests, call, limits)),
     downloadBackup: (request, call) => transfers.run(downloadBackup(store, request, call)),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
     getBackup: (request, call) => getBackup(store, request, call),
     verifyBackup: unserved,
-    pinBackup: unserved,
-    deleteBackup: unserved,
-    deleteAllBackups: unserved,
-    getUsage: unserved,
+    pinBackup: (request, call) => pinBackup(store, request, call),
+    deleteBackup: (request, call) => deleteBackup(store, request, call),
+    deleteAllBackups: (request, call) => deleteAllBackups(store, request, call),
+    getUsage: (request, call) => getUsage(store, config.BACKUP_QUOTA_BYTES, request, call),
   };
+  const metrics = metricsOf(store, transfers);
+  const keeping = { policy: policyOf(config), everyMs: config.BACKUP_SWEEP_SECONDS * 1_000 };
+  stack.use(new Keeper({ store, ...keeping, transferMs: TRANSFER_MS, log, metrics }));
   return await startServer({
     prefix: 'BACKUP',
     listen: config.BACKUP_LISTEN,
     metricsListen: config.BACKUP_METRICS_LISTEN,
-    log: createLogger('backup', config.LOG_LEVEL),
+    log,
     implementations: [implement(BackupService, handlers, REQUEST_BYTES)],
-    metrics: metricsOf(store, transfers),
+    metrics,
     check: (signal) => store.check(signal),
-    holds: store,
+    holds: stack.move(),
   });
 }
 
 function unserved(): Promise<never> {
   return Promise.reject(new Error('not served yet'));
+}
+
+function policyOf(config: BackupConfig): KeepPolicy {
+  return {
+    last: config.BACKUP_KEEP_LAST,
+    daily: config.BACKUP_KEEP_DAILY,
+    weekly: config.BACKUP_KEEP_WEEKLY,
+    monthly: config.BACKUP_KEEP_MONTHLY,
+    floorMs: config.BACKUP_KEEP_FLOOR_HOURS * HOUR_MS,
+  };
 }
 
 function metricsOf(store: BackupStore, transfers: Transfers): Metrics {

@@ -42,6 +42,16 @@ export function listenSetting(fallback: string) {
     });
 }
 
+/** A setting that is a whole number; its faults name what is allowed. */
+export function wholeNumber(fallback: number, min: number, max: number) {
+  const message = `must be a whole number of ${min} to ${max}`;
+  return z
+    .string()
+    .default(`${fallback}`)
+    .transform(Number)
+    .refine((number) => Number.isInteger(number) && number >= min && number <= max, { message });
+}
+
 /** Settings of every service. */
 const COMMON_SETTINGS = {
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
-import { type Config, listenSetting, readConfig } from '../common/config.ts';
+import { type Config, listenSetting, readConfig, wholeNumber } from '../common/config.ts';
 
 const SETTINGS = {
   HISTORY_LISTEN: listenSetting('127.0.0.1:50051'),
@@ -16,15 +16,6 @@ const SETTINGS = {
   HISTORY_CHANGES_DAYS: wholeNumber(90, 1, 36_500),
   HISTORY_SWEEP_SECONDS: wholeNumber(60, 1, 86_400),
 };
-
-function wholeNumber(fallback: number, min: number, max: number) {
-  const message = `must be a whole number of ${min} to ${max}`;
-  return z
-    .string()
-    .default(`${fallback}`)
-    .transform(Number)
-    .refine((number) => Number.isInteger(number) && number >= min && number <= max, { message });
-}
 
 /** The configuration of the history service. */
 export type HistoryConfig = Config<typeof SETTINGS>;

@@ -62,13 +62,14 @@ export class BackupDraft {
 
   /** A writer of the packs of this backup. `signal` ends its puts. */
   packWriter(signal: AbortSignal): PackWriter {
-    const { store, backups, packOpenMs: openMs } = this.#context;
+    const { store, backups, quota, packOpenMs: openMs } = this.#context;
     return new PackWriter({
       store,
       prefix: backups.prefix,
       uploadId: packName(this.#declared, this.#context),
       map: this.map,
       openMs,
+      quota,
       signal,
     });
   }
@@ -130,7 +131,7 @@ export class BackupDraft {
    * holds, and how many bytes were stored. After an erasure, what is there may be about to go.
    */
   async #storeMap(root: Buffer): Promise<[ReliedMap, number]> {
-    const { store, backups, newest, signal } = this.#context;
+    const { store, backups, newest, quota, signal } = this.#context;
     const found = await findMap(store, backups.prefix, root, signal);
     const sound = found && newest.erasure === 0 ? await this.#ifSound(found) : undefined;
     if (sound !== undefined) return [sound, 0];
@@ -138,6 +139,7 @@ export class BackupDraft {
     const bytes = this.map.finish(root);
     const key = keys.map(backups.prefix, root, generation);
     await this.#reuse.checkTime();
+    quota.take(bytes.length);
     await store.put(key, bytes, signal);
     return [{ key, packs: this.map.packs }, bytes.length];
   }

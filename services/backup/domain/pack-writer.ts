@@ -6,6 +6,7 @@ import { keys, packId } from './keys.ts';
 import type { FramePlace, PackPlace } from './map.ts';
 import type { MapBuilder } from './map-file.ts';
 import { PackBuilder, type PageGroup } from './pack.ts';
+import type { Quota } from './quota.ts';
 
 /** Where a pack writer's packs go. */
 export interface PackWriterOptions {
@@ -15,6 +16,8 @@ export interface PackWriterOptions {
   map: MapBuilder;
   /** Longest that a pack stays open before it is stored, in milliseconds. */
   openMs: number;
+  /** What may be stored; all where absent. */
+  quota?: Quota;
   /** Ends puts under way. */
   signal: AbortSignal;
 }
@@ -124,7 +127,8 @@ export class PackWriter implements AsyncDisposable {
   }
 
   async #store(pack: OpenPack, bytes: Buffer): Promise<void> {
-    const { store, prefix } = this.#options;
+    const { store, prefix, quota } = this.#options;
+    quota?.take(bytes.length);
     const outcome = await store.put(keys.pack(prefix, pack.id), bytes, this.#signal);
     if (outcome !== 'created') throw new Error(`pack ${pack.id} was there before`);
     this.#storedBytes += bytes.length;

@@ -2,6 +2,7 @@ import type { BackupStore } from '../store/store.ts';
 import type { Backups, KeptBackup, Newest } from './backups.ts';
 import type { KeptKey } from './head.ts';
 import type { DatabaseName } from './keys.ts';
+import type { Quota } from './quota.ts';
 
 /** What an upload declares before its data. */
 export interface UploadDeclaration extends DatabaseName {
@@ -33,6 +34,8 @@ export interface UploadContext {
   committed: KeptBackup | undefined;
   /** Id of the key that seals the upload; undefined where it is plain. */
   keyId: string | undefined;
+  /** What it may store. */
+  quota: Quota;
   /** Longest that a pack stays open before it is stored, in milliseconds. */
   packOpenMs: number;
   /** Longest that the upload may take, in milliseconds. */

@@ -8,7 +8,7 @@ import {
   Warning,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { dataLoss, notFound } from '../../common/errors.ts';
+import { dataLoss, notFound, type ServiceError } from '../../common/errors.ts';
 import { Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
 import type { HeadWarning, KeptKey } from '../domain/head.ts';
@@ -90,7 +90,12 @@ export async function findBackup(
   const found =
     number === 0 ? (await backups.newest(signal)).backup : await backups.numbered(number, signal);
   if (found !== undefined) return found;
-  throw notFound('BACKUP_NOT_FOUND', 'there is no such backup');
+  throw backupNotFound();
+}
+
+/** The error of a call that names a backup which is not there. */
+export function backupNotFound(): ServiceError {
+  return notFound('BACKUP_NOT_FOUND', 'there is no such backup');
 }
 
 /** What the caller is told when stored bytes are damaged; any other error stays what it is. */

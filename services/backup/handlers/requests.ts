@@ -13,10 +13,28 @@ export function parseDatabase(caller: Caller, request: DatabaseName, path = ''):
   const database = request.database || DEFAULT_DATABASE;
   checkName(`${path}user`, request.user);
   checkName(`${path}database`, database);
-  if (caller.kind === 'user' && caller.user !== request.user) {
-    throw notTheCaller();
-  }
-  return { user: request.user, database };
+  return { user: parseUser(caller, request, path), database };
+}
+
+/**
+ * The user that a request names. `path` stands before the field's name in errors.
+ *
+ * @throws ServiceError INVALID_ARGUMENT; PERMISSION_DENIED where a user names another one.
+ */
+export function parseUser(caller: Caller, { user }: { user: string }, path = ''): string {
+  checkName(`${path}user`, user);
+  if (caller.kind === 'user' && caller.user !== user) throw notTheCaller();
+  return user;
+}
+
+/**
+ * The number of a backup, which a request must give.
+ *
+ * @throws ServiceError INVALID_ARGUMENT
+ */
+export function parseBackupNumber(number: bigint): number {
+  if (number === 0n) throw invalidArgument('MISSING_FIELD', 'number', 'is required');
+  return parseCount('number', number, Number.MAX_SAFE_INTEGER);
 }
 
 /**

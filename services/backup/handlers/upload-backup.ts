@@ -8,6 +8,7 @@ import type { CallContext } from '../../common/call.ts';
 import type { KeptBackup } from '../domain/backups.ts';
 import { findUpload, uploadIdConflict } from '../domain/commit.ts';
 import { markBegun } from '../domain/erasure.ts';
+import { Quota } from '../domain/quota.ts';
 import {
   baseOf,
   repeated,
@@ -23,20 +24,28 @@ import { receivePlain } from './receive-plain.ts';
 import type { Answer } from './upload-answers.ts';
 import { parseStart } from './upload-start.ts';
 
-/** How long an upload, and a pack of it before it is stored, may take, in milliseconds. */
-export type UploadTimes = Pick<UploadContext, 'packOpenMs' | 'transferMs'>;
+/** How long an upload, and a pack of it before it is stored, may take; and how much a user may store. */
+export interface UploadLimits extends Pick<UploadContext, 'packOpenMs' | 'transferMs'> {
+  /** Bytes; 0 for no limit. */
+  quotaBytes: number;
+}
 
-const TIMES: UploadTimes = { packOpenMs: PACK_OPEN_MS, transferMs: TRANSFER_MS };
+/** The limits of an upload unless it is told otherwise. */
+export const UPLOAD_LIMITS: UploadLimits = {
+  packOpenMs: PACK_OPEN_MS,
+  transferMs: TRANSFER_MS,
+  quotaBytes: 0,
+};
 
 /** Answers UploadBackup. */
 export async function* uploadBackup(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   call: CallContext,
-  times = TIMES,
+  limits = UPLOAD_LIMITS,
 ): AsyncGenerator<UploadBackupResponse> {
   try {
-    for await (const part of receive(store, requests, call, times)) {
+    for await (const part of receive(store, requests, call, limits)) {
       yield create(UploadBackupResponseSchema, { part });
     }
   } catch (error) {
@@ -48,14 +57,16 @@ async function* receive(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,
-  times: UploadTimes,
+  { quotaBytes, ...times }: UploadLimits,
 ): AsyncGenerator<Answer, void> {
   const parts = requests[Symbol.asyncIterator]();
   const { declared, pageSizeBytes } = parseStart(caller, await parts.next());
   const backups = openBackups(store, declared, log);
   const newest = await backups.newest(signal);
-  if (newest.backup === undefined) await markBegun(store, backups.prefix, signal);
   const committed = await findUpload(backups, newest, declared.uploadId, signal);
+  const mostBytes = committed === undefined ? quotaBytes : 0;
+  const quota = await Quota.begin(store, declared.user, mostBytes, signal);
+  if (newest.backup === undefined) await markBegun(store, backups.prefix, signal);
   const keyId = declared.key?.id;
   const baseNumber = BigInt(baseOf({ newest, committed, keyId })?.head.number ?? 0);
   const accepted = { uploadId: declared.uploadId, baseNumber };
@@ -65,7 +76,10 @@ async function* receive(
     yield result(repeated(committed));
     return;
   }
-  const context: UploadContext = { store, backups, newest, committed, keyId, ...times, signal };
+  const context: UploadContext = {
+    ...{ store, backups, newest, committed, keyId, quota, signal },
+    ...times,
+  };
   const outcome =
     pageSizeBytes === undefined
       ? yield* receivePlain(parts, declared, context)

@@ -14,8 +14,7 @@ import { IncrementalUploader } from '../../../clients/incremental-uploader.ts';
 import type { Sealer } from '../../../clients/sealing/sealer.ts';
 import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
 import { Channel } from '../../../clients/upload-channel.ts';
-import { uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
-import { PACK_OPEN_MS, TRANSFER_MS } from '../../../services/backup/limits.ts';
+import { UPLOAD_LIMITS, uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { readerOf } from '../../support/memory-reader.ts';
 import { callContext } from './transfers.ts';
@@ -86,8 +85,7 @@ export function openUpload(store: BackupStore, watch: Watch): OpenUpload {
       }
     }
     const answers = uploadBackup(store, taken(), callContext(gone.signal), {
-      packOpenMs: PACK_OPEN_MS,
-      transferMs: TRANSFER_MS,
+      ...UPLOAD_LIMITS,
       ...watch,
     });
     for await (const answer of answers) {

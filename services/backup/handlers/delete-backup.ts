@@ -1,0 +1,26 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type DeleteBackupRequest,
+  type DeleteBackupResponse,
+  DeleteBackupResponseSchema,
+} from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { CallContext } from '../../common/call.ts';
+import { isDeleted } from '../domain/backups.ts';
+import { markDeleted } from '../domain/deletion.ts';
+import type { BackupStore } from '../store/store.ts';
+import { backupNotFound, openBackups } from './answers.ts';
+import { parseBackupNumber, parseDatabase } from './requests.ts';
+
+/** Answers DeleteBackup. A backup whose head is damaged can be deleted, too. */
+export async function deleteBackup(
+  store: BackupStore,
+  request: DeleteBackupRequest,
+  { caller, signal, log }: CallContext,
+): Promise<DeleteBackupResponse> {
+  const backups = openBackups(store, parseDatabase(caller, request), log);
+  const number = parseBackupNumber(request.number);
+  const head = await backups.head(number, signal);
+  if (head === undefined || isDeleted(head)) throw backupNotFound();
+  await markDeleted(store, backups.prefix, number, signal);
+  return create(DeleteBackupResponseSchema);
+}
