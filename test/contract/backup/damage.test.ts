@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts';
-import { keys } from '../../../services/backup/domain/keys.ts';
+import { keys, uploadHash } from '../../../services/backup/domain/keys.ts';
 import type { BackupStore, ByteRange } from '../../../services/backup/store/store.ts';
 import { engines, never } from './engines.ts';
 import { age, download, list, madeDatabase, upload, writePage } from './transfers.ts';
@@ -85,6 +86,31 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
     const { repeated, backup } = await upload(store, file, { uploadId: 'one' });
     expect([repeated, backup.number]).toEqual([true, 1n]);
     expect((await download(store, { number: 1n })).file.equals(file)).toBe(true);
+  });
+
+  it('is not known for what it should be where it is another pack', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = new DamagingStore(await open(stack));
+    const file = madeDatabase(100);
+    await upload(store, file);
+    const pages = { one: randomBytes(4096), other: randomBytes(4096) };
+    for (const [uploadId, page] of Object.entries(pages)) {
+      page.copy(file, 50 * 4096);
+      await upload(store, file, { uploadId });
+    }
+    const prefix = keys.packs(keys.database({ user: 'alice', database: 'backup.db' }));
+    const [one, other] = await Promise.all(
+      Object.keys(pages).map((id) => store.list(prefix + uploadHash(id), { limit: 9 }, never)),
+    );
+    expect(one![0]!.sizeBytes).toBe(other![0]!.sizeBytes);
+    store.instead = { [other![0]!.key]: one![0]!.key };
+
+    // The page is that of the pack that comes, in the place of one that is in the pack that should.
+    pages.one.copy(file, 50 * 4096);
+    writePage(file, 70, 4096, 9);
+    const { backup } = await upload(store, file);
+    store.instead = {};
+    expect((await download(store, { number: backup.number })).file.equals(file)).toBe(true);
   });
 
   it('does not count where it is a head', async () => {
@@ -172,6 +198,8 @@ class DamagingStore implements BackupStore {
   damage: { key: string; at: number } | undefined;
   /** By their keys, how many bytes are left of objects; undefined where the whole object is gone. */
   readonly cut = new Map<string, number | undefined>();
+  /** By their keys, those of which the bytes come instead. */
+  instead: Record<string, string> = {};
 
   constructor(inner: BackupStore) {
     this.inner = inner;
@@ -204,7 +232,7 @@ class DamagingStore implements BackupStore {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async #getCut(key: string, range: ByteRange | undefined, signal: AbortSignal) {
-    const bytes = await this.inner.get(key, range, signal);
+    const bytes = await this.inner.get(this.instead[key] ?? key, range, signal);
     if (!this.cut.has(key)) return bytes;
     const left = this.cut.get(key);
     if (left === undefined) return undefined;
