@@ -144,8 +144,10 @@ export class PageMover {
     const start = (segment.firstPage + firstPage) * pageSizeBytes;
     const end = (segment.firstPage + moving.at(-1)!.page + 1) * pageSizeBytes;
     const bytes = Buffer.allocUnsafe(Math.min(end, sizeBytes) - start);
-    const wanted = new Set(moving.map(({ page }) => page));
-    await reader.fill(segment, firstPage, bytes, wanted);
+    const fill = async (some: Moving[]) => {
+      await reader.fill(segment, firstPage, bytes, new Set(some.map(({ page }) => page)));
+    };
+    await fill(moving).catch((error: unknown) => this.#blame(error, moving, fill));
     for (const { page, use, pack, position } of moving) {
       const at = (page - firstPage) * pageSizeBytes;
       const data = bytes.subarray(at, at + pageSizeBytes);
@@ -154,6 +156,17 @@ export class PageMover {
       if (!digest(data).equals(known)) await this.#damaged(pack);
       const to = await writer.add(segment.firstPage + page, data, known);
       use.move(position, { ...to, frame: this.newFrames.length + to.frame });
+    }
+  }
+
+  /** Finds out which pack it was that could not be read. */
+  async #blame(error: unknown, moving: Moving[], fill: (some: Moving[]) => Promise<void>) {
+    if (!(error instanceof DamageError)) throw error;
+    for (const [pack, pages] of Map.groupBy(moving, (one) => one.pack)) {
+      await fill(pages).catch((again: unknown) => {
+        if (!(again instanceof DamageError)) throw again;
+        return this.#damaged(pack);
+      });
     }
   }
 

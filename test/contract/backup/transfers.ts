@@ -4,6 +4,7 @@ import {
   type Backup,
   BackupAgeRequestSchema,
   DownloadBackupRequestSchema,
+  type DownloadBackupResponse,
   DownloadBackupResponseSchema,
   ListBackupsRequestSchema,
   type UploadBackupRequest,
@@ -12,6 +13,7 @@ import {
   type UploadResult,
   type UploadStartSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import type { Verifications } from '../../../services/backup/domain/verify.ts';
 import { backupAge } from '../../../services/backup/handlers/backup-age.ts';
 import { downloadBackup } from '../../../services/backup/handlers/download-backup.ts';
 import { listBackups } from '../../../services/backup/handlers/list-backups.ts';
@@ -25,6 +27,12 @@ export function callContext(signal = new AbortController().signal): CallContext 
   const log = createLogger('test', 'silent');
   return { caller: { kind: 'service' }, signal, requestId: randomUUID(), log };
 }
+
+/** What verifies nothing. */
+export const unverified: Verifications = {
+  verify: (_backups, backup) => Promise.resolve(backup),
+  offer() {},
+};
 
 /** The requests of a plain upload; `start` may say other than what is sent. */
 export function* uploadRequests(
@@ -45,12 +53,18 @@ export async function send(
   store: BackupStore,
   requests: Iterable<UploadBackupRequest>,
   signal?: AbortSignal,
+  verifications = unverified,
 ): Promise<UploadBackupResponse['part'][]> {
   async function* asynchronously() {
     yield* requests;
   }
   const answers: UploadBackupResponse['part'][] = [];
-  for await (const { part } of uploadBackup(store, asynchronously(), callContext(signal))) {
+  for await (const { part } of uploadBackup(
+    store,
+    asynchronously(),
+    callContext(signal),
+    verifications,
+  )) {
     answers.push(part);
   }
   return answers;
@@ -62,8 +76,10 @@ export async function upload(
   file: Uint8Array,
   start?: MessageInitShape<typeof UploadStartSchema>,
   partBytes?: number,
+  verifications?: Verifications,
 ): Promise<UploadResult & { backup: Backup }> {
-  const last = (await send(store, uploadRequests(file, start, partBytes))).at(-1);
+  const requests = uploadRequests(file, start, partBytes);
+  const last = (await send(store, requests, undefined, verifications)).at(-1);
   if (last?.case !== 'result' || last.value.backup === undefined) throw new Error('no result');
   return { ...last.value, backup: last.value.backup };
 }
@@ -73,17 +89,27 @@ export async function download(
   store: BackupStore,
   request: MessageInitShape<typeof DownloadBackupRequestSchema> = {},
 ): Promise<{ backup: Backup; file: Buffer }> {
-  const message = create(DownloadBackupRequestSchema, { user: 'alice', ...request });
   let backup: Backup | undefined;
   const parts: Uint8Array[] = [];
-  for await (const answer of downloadBackup(store, message, callContext())) {
-    const { part } =
-      answer instanceof Uint8Array ? fromBinary(DownloadBackupResponseSchema, answer) : answer;
+  for await (const part of downloadParts(store, request)) {
     if (part.case === 'backup') backup = part.value;
     if (part.case === 'data') parts.push(part.value);
   }
   if (backup === undefined) throw new Error('no description');
   return { backup, file: Buffer.concat(parts) };
+}
+
+/** A download's answers, as they are taken. */
+export async function* downloadParts(
+  store: BackupStore,
+  request: MessageInitShape<typeof DownloadBackupRequestSchema>,
+): AsyncGenerator<DownloadBackupResponse['part'], void> {
+  const message = create(DownloadBackupRequestSchema, { user: 'alice', ...request });
+  for await (const answer of downloadBackup(store, message, callContext())) {
+    const isBytes = answer instanceof Uint8Array;
+    const { part } = isBytes ? fromBinary(DownloadBackupResponseSchema, answer) : answer;
+    yield part;
+  }
 }
 
 /** One page of a list. */
