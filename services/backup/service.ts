@@ -19,7 +19,7 @@ import { listBackups } from './handlers/list-backups.ts';
 import { pinBackup } from './handlers/pin-backup.ts';
 import { UPLOAD_LIMITS, uploadBackup } from './handlers/upload-backup.ts';
 import { Keeper } from './keeper.ts';
-import { MOST_TRANSFERS, REQUEST_BYTES, TRANSFER_MS } from './limits.ts';
+import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
 
 const HOUR_MS = 3_600_000;
@@ -35,10 +35,12 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
   stack.use(store);
   const log = createLogger('backup', config.LOG_LEVEL);
   const transfers = new Transfers(MOST_TRANSFERS);
-  const limits = { ...UPLOAD_LIMITS, quotaBytes: config.BACKUP_QUOTA_BYTES };
+  const transferMs = config.BACKUP_TRANSFER_SECONDS * 1_000;
+  const limits = { ...UPLOAD_LIMITS, transferMs, quotaBytes: config.BACKUP_QUOTA_BYTES };
   const handlers: Handlers<typeof BackupService> = {
     uploadBackup: (requests, call) => transfers.run(uploadBackup(store, requests, call, limits)),
-    downloadBackup: (request, call) => transfers.run(downloadBackup(store, request, call)),
+    downloadBackup: (request, call) =>
+      transfers.run(downloadBackup(store, request, call, transferMs)),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
     getBackup: (request, call) => getBackup(store, request, call),
@@ -50,7 +52,7 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
   };
   const metrics = metricsOf(store, transfers);
   const keeping = { policy: policyOf(config), everyMs: config.BACKUP_SWEEP_SECONDS * 1_000 };
-  stack.use(new Keeper({ store, ...keeping, transferMs: TRANSFER_MS, log, metrics }));
+  stack.use(new Keeper({ store, ...keeping, transferMs, log, metrics }));
   return await startServer({
     prefix: 'BACKUP',
     listen: config.BACKUP_LISTEN,

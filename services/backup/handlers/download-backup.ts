@@ -11,18 +11,25 @@ import type { CallContext } from '../../common/call.ts';
 import { failedPrecondition } from '../../common/errors.ts';
 import { readFile, readFrames } from '../domain/download.ts';
 import type { PagesFrame } from '../domain/page-reader.ts';
+import { takesTooLong } from '../domain/reuse.ts';
+import { TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
 const { data: DATA, frame: FRAME } = DownloadBackupResponseSchema.field;
 
-/** Answers DownloadBackup, in file order, as the file's bytes or as frames. */
+/**
+ * Answers DownloadBackup, in file order, as the file's bytes or as frames. Ends after `transferMs`: what it
+ * reads may be deleted later than that.
+ */
 export async function* downloadBackup(
   store: BackupStore,
   request: DownloadBackupRequest,
   { caller, signal, log }: CallContext,
+  transferMs = TRANSFER_MS,
 ): AsyncGenerator<DownloadBackupResponse | Uint8Array> {
+  const endMs = performance.now() + transferMs;
   const name = parseDatabase(caller, request);
   const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
   const backups = openBackups(store, name, log);
@@ -38,11 +45,13 @@ export async function* downloadBackup(
     if (request.frames) {
       for await (const frame of readFrames(store, backups.prefix, head, offset, signal)) {
         yield encodeFrame(frame);
+        if (performance.now() > endMs) throw takesTooLong();
       }
       return;
     }
     for await (const data of readFile(store, backups.prefix, head, offset, signal)) {
       yield encodeBytesField(DATA.number, data);
+      if (performance.now() > endMs) throw takesTooLong();
     }
   } catch (error) {
     throw damageAsDataLoss(error);
