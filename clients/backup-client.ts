@@ -115,7 +115,7 @@ export class BackupClient extends ServiceClient {
    *
    * With a `key` all that is sent of the file is sealed, or the upload fails: INVALID_ARGUMENT (reason
    * INVALID_KEY or INVALID_FIELD) where the key is none or the service is to check `sha256`, or
-   * FAILED_PRECONDITION: NODE_TOO_OLD, SOURCE_NOT_SEEKABLE, SEALING_UNSUPPORTED (by the service), and
+   * FAILED_PRECONDITION: NO_ZSTD, SOURCE_NOT_SEEKABLE, SEALING_UNSUPPORTED (by the service), and
    * WRONG_KEY where the newest backup has another passphrase.
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
@@ -163,11 +163,11 @@ export class BackupClient extends ServiceClient {
    * iteration, or dispose of it: until then the call is open.
    *
    * Where the backup's and the given `key` do not fit, nothing is read: FAILED_PRECONDITION, reason
-   * KEY_REQUIRED (it is sealed), WRONG_KEY, NOT_SEALED (it is plain, and a key was given) or
-   * NODE_TOO_OLD; INVALID_ARGUMENT, reason INVALID_KEY, where the key is none.
+   * KEY_REQUIRED (it is sealed), WRONG_KEY, NOT_SEALED (it is plain, and a key was given) or NO_ZSTD
+   * (this Node is older than 22.15); INVALID_ARGUMENT, reason INVALID_KEY, where the key is none.
    */
   async download(options: DownloadOptions): Promise<Download> {
-    if (options.key && !canUnpackFrames) throw tooOld();
+    if (options.key && !canUnpackFrames) throw noZstd();
     let sealer: Promise<Sealer | undefined> | undefined;
     const sealerOf: SealerOf = (backup) => {
       sealer ??= openSealed(backup, options.key, sealedDatabase(options));
@@ -246,7 +246,7 @@ function sealedDatabase({ user, database }: Database): SealedDatabase {
 
 /** Told before anything is sent: there is no other way that would seal as well. */
 function refuseUnsealable({ open }: UploadSource, { sha256 }: UploadOptions): void {
-  if (!canUnpackFrames) throw tooOld();
+  if (!canUnpackFrames) throw noZstd();
   if (!open) {
     throw new BackscrollError('A source that can not be read at any position can not be sealed', {
       code: status.FAILED_PRECONDITION,
@@ -264,10 +264,10 @@ function refuseUnsealable({ open }: UploadSource, { sha256 }: UploadOptions): vo
   );
 }
 
-function tooOld(): BackscrollError {
+function noZstd(): BackscrollError {
   return new BackscrollError('Sealed backups need Node 22.15 or newer, which knows zstd', {
     code: status.FAILED_PRECONDITION,
-    reason: 'NODE_TOO_OLD',
+    reason: 'NO_ZSTD',
   });
 }
 

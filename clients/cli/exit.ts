@@ -74,11 +74,13 @@ const EXIT_OF: Readonly<Record<number, number>> = {
 const LOCAL_REASONS = [
   ...['FILE_EXISTS', 'NOT_A_FILE', 'NODE_TOO_OLD'],
   ...['DATABASE_IN_USE', 'SOURCE_CHANGED'],
+  ...['INVALID_KEY', 'KEY_REQUIRED', 'WRONG_KEY', 'NOT_SEALED', 'NO_ZSTD'],
 ];
 
 /** What the command can do about it. */
 const HINTS: Readonly<Record<string, string>> = {
   FILE_EXISTS: ': replace it with --force',
+  KEY_REQUIRED: ': name it with --key-file, --passphrase-file or --passphrase',
   NODE_TOO_OLD: '. --raw uploads the file as it is, while no program has it open',
 };
 

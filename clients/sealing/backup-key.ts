@@ -50,8 +50,7 @@ export async function uploadKey(
   if (known?.scrypt && isDearEnough(known.scrypt)) {
     const same = await derive(key, known.scrypt);
     if (same.id.equals(known.id)) return same;
-    if (!key.replaces)
-      throw wrongKey(newest!, 'sealed by another passphrase: replace it on purpose');
+    if (!key.replaces) throw wrongKey(newest!, 'sealed by another passphrase');
   }
   return derive(key, firstScrypt(database, uploadId));
 }
@@ -68,9 +67,9 @@ export async function openSealed(
 ): Promise<Sealer | undefined> {
   if (backup.key === undefined) {
     if (key === undefined) return undefined;
-    throw unfit('NOT_SEALED', backup, 'plain: whoever stores it could have made it; take no key');
+    throw unfit('NOT_SEALED', backup, 'plain, and no key can tell who made it');
   }
-  if (key === undefined) throw unfit('KEY_REQUIRED', backup, 'sealed: it needs its key');
+  if (key === undefined) throw unfit('KEY_REQUIRED', backup, 'sealed by a key');
   const isPassphrase = !(key instanceof Uint8Array);
   if (isPassphrase && !backup.key.scrypt) throw wrongKey(backup, 'sealed by a key, no passphrase');
   const master = await derive(key, backup.key.scrypt);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { BackupClient } from '../../clients/backup-client.ts';
 import { HistoryClient } from '../../clients/history-client.ts';
 import { ChangingDatabase } from '../support/chaos/changing-database.ts';
-import { freshBucket, freshDatabase } from '../support/databases.ts';
+import { freshBackupStore, freshDatabase } from '../support/databases.ts';
 import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 import { migrate } from '../support/migrate.ts';
 import { startService, TestProcess, type TestService } from '../support/processes.ts';
@@ -82,12 +82,14 @@ describe.each(['MySQL', 'SQLite'])('the history service on %s lets go', (engine)
   });
 });
 
-describe.each(['MinIO', 'a folder'])('the backup service on %s lets go', (store) => {
+describe.each(['MinIO', 'a folder'] as const)('the backup service on %s lets go', (store) => {
   let service: TestService;
   let client: BackupClient;
 
   beforeAll(async () => {
-    service = used.use(await startService('backup', await storeEnvironment(store)));
+    service = used.use(
+      await startService('backup', await freshBackupStore(store, inject('minioUrl'), used)),
+    );
     client = used.use(new BackupClient(service.address));
     using database = new ChangingDatabase(join(folder, `${store}.db`), new Random(1));
     const bytes = database.next();
@@ -144,12 +146,6 @@ async function mysqlDatabase(used: AsyncDisposableStack): Promise<string> {
   const { url } = used.use(await freshDatabase(inject('mysqlUrl')));
   await migrate(url);
   return url;
-}
-
-async function storeEnvironment(store: string): Promise<Record<string, string>> {
-  if (store !== 'MinIO') return { BACKUP_STORE_URL: `file:${join(folder, 'backups')}` };
-  const { url, accessKey, secretKey } = used.use(await freshBucket(inject('minioUrl')));
-  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
 }
 
 /** More than all buffers between a service and a client that does not read. */

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { minioClient } from './minio.ts';
 
@@ -45,6 +48,20 @@ export async function freshBucket(minioUrl: string): Promise<FreshBucket> {
       await client.removeBucket(name);
     },
   };
+}
+
+/** The settings of a backup service on an empty store of a test's own: a bucket, or a folder. */
+export async function freshBackupStore(
+  kind: 'MinIO' | 'a folder',
+  minioUrl: string,
+  used: AsyncDisposableStack,
+): Promise<Record<string, string>> {
+  if (kind === 'a folder') {
+    const folder = used.use(await mkdtempDisposable(join(tmpdir(), 'backscroll-backups-')));
+    return { BACKUP_STORE_URL: `file:${folder.path}` };
+  }
+  const { url, accessKey, secretKey } = used.use(await freshBucket(minioUrl));
+  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
 }
 
 async function execute(mysqlUrl: string, statement: string): Promise<void> {

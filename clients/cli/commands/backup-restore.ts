@@ -3,19 +3,20 @@ import type { Command } from 'commander';
 import { BackupSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Restored, restore } from '../../restore.ts';
 import { type Context, wholeNumber } from '../context.ts';
+import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { timeOf } from '../readable.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 
-interface RestoreOptions extends DatabaseOptions {
+interface RestoreOptions extends DatabaseOptions, KeyOptions {
   readonly number?: number;
   readonly dryRun?: boolean;
 }
 
 /** Adds `backscroll backup restore`. */
 export function addRestore(group: Command, context: Context): void {
-  databaseCommand(group, 'restore')
+  withKey(databaseCommand(group, 'restore'))
     .summary('put a backup in the place of a database')
     .description(
       'Puts a backup in the place of a database, once it is downloaded and was checked. ' +
@@ -38,10 +39,11 @@ Examples:
 
 async function restoreTo(context: Context, file: string, options: RestoreOptions): Promise<void> {
   const { user, database, number, dryRun = false } = options;
+  const key = await keyOf(options, context.signal);
   const progress = progressBar('Downloading', inBytes);
   const restoring = restore(context.backup(options), file, {
     ...context.call(options),
-    ...{ user, database, number, dryRun },
+    ...{ user, database, number, key, dryRun },
     onProgress: ({ receivedBytes, sizeBytes }) => progress.update(receivedBytes, sizeBytes),
   });
   const restored = await restoring.finally(progress.stop);

@@ -1,13 +1,15 @@
 import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
+import type { BackupKey } from '../../sealing/backup-key.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
 import type { Context } from '../context.ts';
+import { type KeyOptions, keyToSeal, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 
-interface UploadOptions extends DatabaseOptions {
+interface UploadOptions extends DatabaseOptions, KeyOptions {
   readonly label?: string;
   readonly id?: string;
   readonly opaque?: boolean;
@@ -17,7 +19,7 @@ interface UploadOptions extends DatabaseOptions {
 
 /** Adds `backscroll backup upload`. */
 export function addUpload(group: Command, context: Context): void {
-  databaseCommand(group, 'upload')
+  withKey(databaseCommand(group, 'upload'))
     .summary('upload a database')
     .description(
       'Uploads a SQLite database as its newest backup; what did not change is not stored again. ' +
@@ -29,19 +31,22 @@ export function addUpload(group: Command, context: Context): void {
     .option('--temp <folder>', 'where the snapshot is made (the folder of the database)')
     .option('--raw', 'upload the file as it is; refused where a WAL or a journal has a part of it')
     .option('--opaque', 'the database is encrypted by itself, as by SQLCipher; as with --raw')
+    .option('--new-passphrase', 'the newest backup may have another passphrase')
     .addHelpText(
       'after',
       `
 Examples:
   backscroll backup upload app.db --user alice
+  backscroll backup upload app.db --user alice --key-file backup.key
   backscroll backup upload app.db --user alice --temp /var/tmp --label phone
   backscroll backup upload closed.db --user alice --raw`,
     )
     .action(async (file: string, _options, command: Command) => {
       const options = command.optsWithGlobals<UploadOptions>();
-      if (options.raw || options.opaque) return uploadFile(context, file, options);
+      const key = await keyToSeal(options, context.signal);
+      if (options.raw || options.opaque) return uploadFile(context, file, options, key);
       await using copy = await copyOf(context, file, options);
-      await uploadFile(context, copy.path, options);
+      await uploadFile(context, copy.path, options, key);
     });
 }
 
@@ -55,12 +60,17 @@ async function copyOf(context: Context, file: string, { temp }: UploadOptions): 
   return copying.finally(progress.stop);
 }
 
-async function uploadFile(context: Context, file: string, options: UploadOptions): Promise<void> {
+async function uploadFile(
+  context: Context,
+  file: string,
+  options: UploadOptions,
+  key: BackupKey | undefined,
+): Promise<void> {
   const { user, database, label, id, opaque } = options;
   const progress = progressBar('Uploading', inBytes);
   const uploading = context.backup(options).upload(file, {
     ...context.call(options),
-    ...{ user, database, label, opaque, uploadId: id },
+    ...{ user, database, label, opaque, key, uploadId: id },
     onProgress: ({ sentBytes, skippedBytes, sizeBytes }) => {
       progress.update(sentBytes + skippedBytes, sizeBytes);
       progress.note(`${inBytes(sentBytes)} sent, ${inBytes(skippedBytes)} unchanged`);

@@ -8,6 +8,7 @@ import {
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Context, wholeNumber } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
+import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
@@ -15,7 +16,7 @@ import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
 
-interface DownloadOptions extends DatabaseOptions {
+interface DownloadOptions extends DatabaseOptions, KeyOptions {
   readonly number?: number;
   readonly output?: string;
   readonly force?: boolean;
@@ -33,7 +34,7 @@ export function addBackup(program: Command, context: Context): void {
 }
 
 function addDownload(group: Command, context: Context): void {
-  databaseCommand(group, 'download')
+  withKey(databaseCommand(group, 'download'))
     .summary('write a backup to a file')
     .description(
       'Writes a backup to a file, which appears once it is complete and its digests were checked.',
@@ -59,7 +60,8 @@ Examples:
 async function download(context: Context, options: DownloadOptions): Promise<void> {
   const { user, database, number, force: overwrite } = options;
   const output = options.output ?? fileNameOf(database ?? DEFAULT_DATABASE);
-  const request = { user, database, number, ...context.call(options) };
+  const key = await keyOf(options, context.signal);
+  const request = { user, database, number, key, ...context.call(options) };
   const client = context.backup(options);
   if (output === '-') {
     for await (const chunk of await client.download(request)) await context.output.write(chunk);
