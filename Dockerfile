@@ -12,8 +12,8 @@ RUN npm ci --omit=dev --omit=optional && npm cache clean --force
 
 # Folders that new volumes are laid over: a volume takes over owner and content of the folder it
 # covers first, and so belongs to a user that is not root. See the service `secrets`.
-RUN mkdir -p /secrets/mysql /secrets/history /secrets/minio /minio-data \
-    && chown -R node:node /secrets /minio-data
+RUN mkdir -p /secrets/mysql /secrets/history /secrets/minio /minio-data /verify \
+    && chown -R node:node /secrets /minio-data /verify
 
 COPY clients clients
 COPY services services

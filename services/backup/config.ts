@@ -39,6 +39,8 @@ const SETTINGS = {
   BACKUP_KEEP_FLOOR_HOURS: wholeNumber(24, 0, 876_000),
   BACKUP_SWEEP_SECONDS: wholeNumber(21_600, 1, 86_400),
   BACKUP_TRANSFER_SECONDS: wholeNumber(86_400, 1, 604_800),
+  BACKUP_VERIFY_DAYS: wholeNumber(30, 1, 3_650),
+  BACKUP_VERIFY_FOLDER: z.string().default(''),
   BACKUP_QUOTA_BYTES: wholeNumber(0, 0, Number.MAX_SAFE_INTEGER),
 };
 

@@ -182,3 +182,21 @@ export const CHECK = {
   /** How long nothing was written to a temporary file that nobody uses any more, in milliseconds. */
   leftoverMs: 600_000,
 };
+
+/** The limits of verifying backups. */
+export const VERIFIER = {
+  /** Verifications that calls wait for, at once; each holds as much as a download, and a process. */
+  atOnce: 2,
+  /** Calls that wait for one of these: as many as there may be uploads at once, and some more. */
+  mostWaiting: 64,
+  /** Databases that wait in the background: what is more is left to the next round. */
+  mostQueued: 10_000,
+  /** How long after a database's last verification a newer backup is due, in milliseconds. */
+  dayMs: 24 * 3_600_000,
+  /** How often all databases are looked at, in milliseconds: two small requests each. */
+  roundMs: 24 * 3_600_000,
+  /** The first time comes within this time after the start, in milliseconds. */
+  firstAfterMs: 600_000,
+  /** How long the end of a round may take, in milliseconds. */
+  endMs: 5_000,
+};

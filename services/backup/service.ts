@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
@@ -18,16 +20,20 @@ import { getUsage } from './handlers/get-usage.ts';
 import { listBackups } from './handlers/list-backups.ts';
 import { pinBackup } from './handlers/pin-backup.ts';
 import { UPLOAD_LIMITS, uploadBackup } from './handlers/upload-backup.ts';
+import { verifyBackup } from './handlers/verify-backup.ts';
 import { Keeper } from './keeper.ts';
 import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
+import { quickCheckIn } from './quick-check.ts';
 import type { BackupStore } from './store/store.ts';
+import { Verifier } from './verifier.ts';
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 /**
  * Starts the backup service. It also starts while its store is gone: health then says so.
  *
- * @throws StartError when it can't listen, or its folder can't be made
+ * @throws StartError when it can't listen, or a folder can't be made
  */
 export async function startBackup(config: BackupConfig): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack();
@@ -35,22 +41,31 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
   stack.use(store);
   const log = createLogger('backup', config.LOG_LEVEL);
   const transfers = new Transfers(MOST_TRANSFERS);
+  const metrics = metricsOf(store, transfers);
+  const folder = config.BACKUP_VERIFY_FOLDER || tmpdir();
+  await blame('BACKUP_VERIFY_FOLDER', () => mkdir(folder, { recursive: true }));
+  const verifier = stack.use(
+    new Verifier({
+      ...{ store, log, metrics, everyMs: config.BACKUP_VERIFY_DAYS * DAY_MS },
+      check: quickCheckIn(folder),
+    }),
+  );
   const transferMs = config.BACKUP_TRANSFER_SECONDS * 1_000;
   const limits = { ...UPLOAD_LIMITS, transferMs, quotaBytes: config.BACKUP_QUOTA_BYTES };
   const handlers: Handlers<typeof BackupService> = {
-    uploadBackup: (requests, call) => transfers.run(uploadBackup(store, requests, call, limits)),
+    uploadBackup: (requests, call) =>
+      transfers.run(uploadBackup(store, requests, call, verifier, limits)),
     downloadBackup: (request, call) =>
       transfers.run(downloadBackup(store, request, call, transferMs)),
     listBackups: (request, call) => listBackups(store, request, call),
     backupAge: (request, call) => backupAge(store, request, call),
     getBackup: (request, call) => getBackup(store, request, call),
-    verifyBackup: unserved,
+    verifyBackup: (request, call) => verifyBackup(store, verifier, request, call),
     pinBackup: (request, call) => pinBackup(store, request, call),
     deleteBackup: (request, call) => deleteBackup(store, request, call),
     deleteAllBackups: (request, call) => deleteAllBackups(store, request, call),
     getUsage: (request, call) => getUsage(store, config.BACKUP_QUOTA_BYTES, request, call),
   };
-  const metrics = metricsOf(store, transfers);
   const keeping = { policy: policyOf(config), everyMs: config.BACKUP_SWEEP_SECONDS * 1_000 };
   stack.use(new Keeper({ store, ...keeping, transferMs, log, metrics }));
   return await startServer({
@@ -63,10 +78,6 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     check: (signal) => store.check(signal),
     holds: stack.move(),
   });
-}
-
-function unserved(): Promise<never> {
-  return Promise.reject(new Error('not served yet'));
 }
 
 function policyOf(config: BackupConfig): KeepPolicy {

@@ -56,6 +56,7 @@ export const REASONS = {
   TAKES_TOO_LONG: 'The upload or download took longer than one may: go on with a new one.',
   ERASED: 'The backups of the database were deleted while the upload was under way.',
   QUOTA_EXCEEDED: "The user's backups take up as much as they may: delete some.",
+  NOT_VERIFIED: 'The backup can not be verified now, for lack of room or by a fault: try again.',
   DAMAGED: 'What the store gave back is damaged.',
   // Both services
   STORE_UNAVAILABLE: 'The database or object store is gone or busy: try again.',

@@ -24,6 +24,7 @@ const MAX_FIELDS = 8;
 const LOGGED: Partial<Record<Reason, 'warn' | 'error'>> = {
   STORE_UNAVAILABLE: 'warn',
   DAMAGED: 'error',
+  NOT_VERIFIED: 'error',
 };
 
 /**

@@ -1,5 +1,5 @@
 import type { BackupStore } from '../store/store.ts';
-import type { Backups, KeptBackup, Newest } from './backups.ts';
+import { type Backups, hasFailed, type KeptBackup, type Newest } from './backups.ts';
 import type { KeptKey } from './head.ts';
 import type { DatabaseName } from './keys.ts';
 import type { Quota } from './quota.ts';
@@ -50,15 +50,15 @@ export function repeated(backup: KeptBackup): UploadOutcome {
 
 /**
  * The backup with which an upload is compared: where it made one before, that one, so that what is
- * still there of it is not stored twice; else the newest. Undefined where that is sealed otherwise: its
- * digests are made otherwise, too.
+ * still there of it is not stored twice; else, or where that has failed its verification, the newest.
+ * Undefined where that is sealed otherwise: its digests are made otherwise, too.
  */
 export function baseOf({
   newest,
   committed,
   keyId,
 }: Pick<UploadContext, 'newest' | 'committed' | 'keyId'>): KeptBackup | undefined {
-  const base = committed ?? newest.backup;
+  const base = committed && !hasFailed(committed) ? committed : newest.backup;
   return base?.head.key?.id === keyId ? base : undefined;
 }
 

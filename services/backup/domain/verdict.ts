@@ -1,5 +1,8 @@
-/** Why a verification failed, in a word for programs. */
-export type FailureReason = 'DAMAGED' | 'NOT_A_DATABASE' | 'CORRUPT' | 'LIMIT_EXCEEDED';
+/** Why a verification may fail, in a word for programs. */
+export const FAILURE_REASONS = ['DAMAGED', 'NOT_A_DATABASE', 'CORRUPT', 'LIMIT_EXCEEDED'] as const;
+
+/** One of `FAILURE_REASONS`. */
+export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 /** Why a verification failed. */
 export interface Failure {

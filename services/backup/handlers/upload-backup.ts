@@ -5,8 +5,8 @@ import {
   UploadBackupResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import type { KeptBackup } from '../domain/backups.ts';
-import { findUpload, uploadIdConflict } from '../domain/commit.ts';
+import { type Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
+import { erased, findUpload, uploadIdConflict } from '../domain/commit.ts';
 import { markBegun } from '../domain/erasure.ts';
 import { Quota } from '../domain/quota.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type UploadDeclaration,
   type UploadOutcome,
 } from '../domain/upload-context.ts';
+import type { Verifications } from '../domain/verify.ts';
 import { PACK_OPEN_MS, TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';
@@ -42,10 +43,11 @@ export async function* uploadBackup(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   call: CallContext,
+  verifications: Verifications,
   limits = UPLOAD_LIMITS,
 ): AsyncGenerator<UploadBackupResponse> {
   try {
-    for await (const part of receive(store, requests, call, limits)) {
+    for await (const part of receive(store, requests, call, verifications, limits)) {
       yield create(UploadBackupResponseSchema, { part });
     }
   } catch (error) {
@@ -57,10 +59,11 @@ async function* receive(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,
+  verifications: Verifications,
   { quotaBytes, ...times }: UploadLimits,
 ): AsyncGenerator<Answer, void> {
   const parts = requests[Symbol.asyncIterator]();
-  const { declared, pageSizeBytes } = parseStart(caller, await parts.next());
+  const { declared, pageSizeBytes, waitForVerification } = parseStart(caller, await parts.next());
   const backups = openBackups(store, declared, log);
   const newest = await backups.newest(signal);
   const committed = await findUpload(backups, newest, declared.uploadId, signal);
@@ -72,8 +75,10 @@ async function* receive(
   const accepted = { uploadId: declared.uploadId, baseNumber };
   yield { case: 'accepted', value: { ...accepted, keyId: Buffer.from(keyId ?? '', 'hex') } };
 
-  if (committed !== undefined && isSameFile(committed, declared)) {
-    yield result(repeated(committed));
+  const verified = (outcome: UploadOutcome) =>
+    verify(outcome, waitForVerification, verifications, backups, signal);
+  if (committed !== undefined && isSameFile(committed, declared) && !isDamaged(committed)) {
+    yield result(await verified(repeated(committed)));
     return;
   }
   const context: UploadContext = {
@@ -84,7 +89,32 @@ async function* receive(
     pageSizeBytes === undefined
       ? yield* receivePlain(parts, declared, context)
       : yield* receiveIncremental(parts, { ...declared, pageSizeBytes }, context);
-  yield result(outcome);
+  yield result(await verified(outcome));
+}
+
+/** Has a committed backup verified: in the background, or at once where somebody waits for it. */
+async function verify(
+  outcome: UploadOutcome,
+  wait: boolean,
+  verifications: Verifications,
+  backups: Backups,
+  signal: AbortSignal,
+): Promise<UploadOutcome> {
+  const { backup } = outcome;
+  const isKnown = backup.passedAtMs !== undefined || hasFailed(backup);
+  // What was damaged came anew with the upload's repeat: the old result no longer holds.
+  if (isDamaged(backup) || (wait && !isKnown)) {
+    const verified = await verifications.verify(backups, backup, signal);
+    if (verified === undefined) throw erased();
+    return { ...outcome, backup: verified };
+  }
+  if (!isKnown) verifications.offer(backups.prefix);
+  return outcome;
+}
+
+/** Whether something of a backup was found damaged, which its upload can mend. */
+function isDamaged({ failure }: KeptBackup): boolean {
+  return failure?.reason === 'DAMAGED';
 }
 
 function result({ backup, ...outcome }: UploadOutcome): Answer {

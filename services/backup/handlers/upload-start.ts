@@ -17,10 +17,11 @@ import type { UploadDeclaration } from '../domain/upload-context.ts';
 import { LABEL_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
 import { checkText, parseCount, parseDatabase } from './requests.ts';
 
-/** What a start declares; the page size is that of an incremental upload, and undefined in a plain one. */
+/** What a start declares and asks for; the page size is that of an incremental upload, else undefined. */
 export interface ParsedStart {
   declared: UploadDeclaration;
   pageSizeBytes: number | undefined;
+  waitForVerification: boolean;
 }
 
 /**
@@ -50,7 +51,7 @@ export function parseStart(
     opaque: start.opaque,
     key: parseKey(start),
   };
-  return { declared, pageSizeBytes };
+  return { declared, pageSizeBytes, waitForVerification: start.waitForVerification };
 }
 
 function parsePageSize({ mode, pageSizeBytes, opaque }: UploadStart): number | undefined {

@@ -14,10 +14,11 @@ import { IncrementalUploader } from '../../../clients/incremental-uploader.ts';
 import type { Sealer } from '../../../clients/sealing/sealer.ts';
 import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
 import { Channel } from '../../../clients/upload-channel.ts';
+import type { Verifications } from '../../../services/backup/domain/verify.ts';
 import { UPLOAD_LIMITS, uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { readerOf } from '../../support/memory-reader.ts';
-import { callContext } from './transfers.ts';
+import { callContext, unverified } from './transfers.ts';
 
 /** What a test watches of a dialogue, and does to it. */
 export interface Watch {
@@ -25,6 +26,8 @@ export interface Watch {
   onRequest?: (part: UploadBackupRequest['part']) => void;
   /** Called with each answer. */
   onAnswer?: (part: UploadBackupResponse['part']) => void;
+  /** What verifies the upload: nothing where it is absent. */
+  verifications?: Verifications;
   /** Longest that a pack stays open, in milliseconds. */
   packOpenMs?: number;
   /** Seals what is sent. */
@@ -84,10 +87,9 @@ export function openUpload(store: BackupStore, watch: Watch): OpenUpload {
         yield next;
       }
     }
-    const answers = uploadBackup(store, taken(), callContext(gone.signal), {
-      ...UPLOAD_LIMITS,
-      ...watch,
-    });
+    const limits = { ...UPLOAD_LIMITS, ...watch };
+    const call = callContext(gone.signal);
+    const answers = uploadBackup(store, taken(), call, watch.verifications ?? unverified, limits);
     for await (const answer of answers) {
       watch.onAnswer?.(answer.part);
       yield answer;

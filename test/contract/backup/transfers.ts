@@ -17,7 +17,7 @@ import type { Verifications } from '../../../services/backup/domain/verify.ts';
 import { backupAge } from '../../../services/backup/handlers/backup-age.ts';
 import { downloadBackup } from '../../../services/backup/handlers/download-backup.ts';
 import { listBackups } from '../../../services/backup/handlers/list-backups.ts';
-import { uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
+import { UPLOAD_LIMITS, uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import type { CallContext } from '../../../services/common/call.ts';
 import { createLogger } from '../../../services/common/logger.ts';
@@ -54,6 +54,7 @@ export async function send(
   requests: Iterable<UploadBackupRequest>,
   signal?: AbortSignal,
   verifications = unverified,
+  limits = UPLOAD_LIMITS,
 ): Promise<UploadBackupResponse['part'][]> {
   async function* asynchronously() {
     yield* requests;
@@ -64,6 +65,7 @@ export async function send(
     asynchronously(),
     callContext(signal),
     verifications,
+    limits,
   )) {
     answers.push(part);
   }
