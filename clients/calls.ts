@@ -97,9 +97,9 @@ export async function* callServerStream<Req, Res>(
 
 /**
  * Sends one message, or the encoded bytes of one; resolves when the next one may be sent, fails when
- * the call is over.
+ * the call is over. `written` is called once nothing refers to the bytes any more.
  */
-export type Send<Req> = (message: Req | Uint8Array) => Promise<void>;
+export type Send<Req> = (message: Req | Uint8Array, written?: () => void) => Promise<void>;
 
 /**
  * Calls a method with streams both ways: `produce` sends the requests, and this side is closed when
@@ -125,10 +125,10 @@ export async function* callBidi<Req, Res>(
   call.on('status', () => over.abort());
   const unbind = cancelOn(options.signal, call);
   let failure: { error: unknown } | undefined;
-  const send: Send<Req> = async (message) => {
+  const send: Send<Req> = async (message, written) => {
     over.signal.throwIfAborted();
     // The serializers of `serviceDefinition` take encoded bytes as well.
-    if (!call.write(message as Req)) await once(call, 'drain', { signal: over.signal });
+    if (!call.write(message as Req, written)) await once(call, 'drain', { signal: over.signal });
   };
   void produce(send).then(
     () => call.end(),

@@ -1,5 +1,5 @@
 import type { SourceReader } from './database-file.ts';
-import { FrameCodec, FramePacker, type PackedFrame, SMALL_LEVEL } from './format/frames.ts';
+import { FrameCodec, FramePacker, type PackedFrame } from './format/frames.ts';
 import { FRAME_BYTES, WINDOW_BYTES } from './format/units.ts';
 import type { Frame, PageRun } from './gen/backscroll/backup/v1/backup_pb.ts';
 import type { Sealer } from './sealing/sealer.ts';
@@ -22,6 +22,8 @@ interface FrameSenderOptions {
   readonly reader: SourceReader;
   readonly sizeBytes: number;
   readonly pageSizeBytes: number;
+  /** Level of zstd that the frames are packed with. */
+  readonly level: number;
   /** Seals the frames; undefined where they are plain. */
   readonly sealer: Sealer | undefined;
   /** Sends a frame; resolves when the next one may be sent. */
@@ -47,7 +49,7 @@ export class FrameSender implements Disposable {
   constructor(options: FrameSenderOptions) {
     this.#options = options;
     this.#packings = Array.from({ length: FRAMES_AT_ONCE }, () => ({
-      packer: new FramePacker(SMALL_LEVEL),
+      packer: new FramePacker(options.level),
       bytes: Buffer.allocUnsafeSlow(FRAME_BYTES),
     }));
     this.#idle = new Channel(options.signal, this.#packings);

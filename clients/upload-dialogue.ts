@@ -3,12 +3,15 @@ import type { Send } from './calls.ts';
 import type { SourceReader } from './database-file.ts';
 import type { FileDigests, SegmentDigests } from './file-digests.ts';
 import { encodeBytesField, startBytesField } from './format/bytes-field.ts';
+import { FAST_LEVEL, SMALL_LEVEL } from './format/frames.ts';
+import { release } from './format/memory.ts';
 import { EXTENT_BYTES, SEGMENT_EXTENTS, SEGMENTS_IN_FLIGHT } from './format/units.ts';
 import { FrameSender, type SentFrame } from './frame-sender.ts';
 import {
   FrameSchema,
   type NeededExtents,
   type NeededPages,
+  type UploadAccepted,
   type UploadBackupRequest,
   UploadBackupRequestSchema,
   type UploadBackupResponse,
@@ -65,6 +68,7 @@ export class UploadDialogue implements Disposable {
   readonly #freeSegments = new Channel(this.#signal, leave(SEGMENTS_IN_FLIGHT));
   readonly #freeBatches = new Channel(this.#signal, leave(BATCHES_IN_FLIGHT));
   readonly #hashed = new Channel<SegmentDigests>(this.#signal);
+  readonly #accepted = new Channel<UploadAccepted>(this.#signal);
   readonly #neededExtents = new Channel<NeededExtents>(this.#signal);
   readonly #batches = new Channel<Batch>(this.#signal);
   readonly #neededPages = new Channel<NeededPages>(this.#signal);
@@ -87,19 +91,9 @@ export class UploadDialogue implements Disposable {
     const { start, reader, digests, sizeBytes, pageSizeBytes, sealer } = this.#options;
     this.#send = send;
     await this.#sendPart({ case: 'start', value: start });
-    using frames = new FrameSender({
-      ...{ reader, sizeBytes, pageSizeBytes, sealer, signal: this.#signal },
-      send: async (frame, bytes) => {
-        await this.#sendFrame(frame);
-        this.#sentBytes += bytes;
-        this.#report();
-      },
-      fail: (error) => this.#stop.abort(error),
-    });
-    const tasks = [this.#tellExtents(), this.#tellPages(), this.#sendPages(frames)];
+    const tasks = [this.#tellExtents(), this.#tellPages(), this.#sendPages()];
     for (const task of tasks) task.catch((error: unknown) => this.#stop.abort(error));
     await Promise.all(tasks);
-    await frames.finish();
     await reader.confirm();
     if (!sealer) return;
     const value = sealer.sealFile({ root: digests.root(), sizeBytes, pageSizeBytes });
@@ -108,6 +102,7 @@ export class UploadDialogue implements Disposable {
 
   /** Takes an answer. */
   take(part: UploadBackupResponse['part']): void {
+    if (part.case === 'accepted') this.#accepted.push(part.value);
     if (part.case === 'neededExtents') this.#neededExtents.push(part.value);
     if (part.case === 'neededPages') this.#neededPages.push(part.value);
   }
@@ -168,10 +163,23 @@ export class UploadDialogue implements Disposable {
     await this.#sendPart({ case: 'pageDigests', value: { extents } });
   }
 
-  async #sendPages(frames: FrameSender): Promise<void> {
+  async #sendPages(): Promise<void> {
+    const { reader, sizeBytes, pageSizeBytes, sealer } = this.#options;
+    const { baseNumber } = (await this.#accepted.take())!;
+    using frames = new FrameSender({
+      ...{ reader, sizeBytes, pageSizeBytes, sealer, signal: this.#signal },
+      // A whole file is mostly a matter of the processor's time, changes are one of bytes.
+      level: baseNumber === 0n ? FAST_LEVEL : SMALL_LEVEL,
+      send: async (frame, bytes) => {
+        await this.#sendFrame(frame);
+        this.#sentBytes += bytes;
+        this.#report();
+      },
+      fail: (error) => this.#stop.abort(error),
+    });
     for (;;) {
       const batch = await this.#batches.take();
-      if (batch === undefined) return;
+      if (batch === undefined) break;
       const { runs, firstExtent } = (await this.#neededPages.take())!;
       if (firstExtent !== BigInt(batch.firstExtent)) {
         throw wrongAnswer('The service skipped some extents');
@@ -183,6 +191,7 @@ export class UploadDialogue implements Disposable {
         if (batch.endsSegment) this.#freeSegments.push('free');
       });
     }
+    await frames.finish();
   }
 
   async #sendPart(part: Part): Promise<void> {
@@ -198,8 +207,8 @@ export class UploadDialogue implements Disposable {
   }
 
   async #sendBytes(bytes: Uint8Array): Promise<void> {
-    await this.#send(bytes);
     this.#wireBytes += bytes.length;
+    await this.#send(bytes, () => release(bytes));
   }
 
   #report(): void {

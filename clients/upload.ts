@@ -3,6 +3,7 @@ import type { Attempts } from './attempts.ts';
 import type { Send } from './calls.ts';
 import { CHUNK_BYTES, type UploadSource } from './database-file.ts';
 import { encodeBytesField } from './format/bytes-field.ts';
+import { release } from './format/memory.ts';
 import {
   type Backup,
   type UploadBackupRequest,
@@ -85,8 +86,8 @@ export class PlainUploader implements Uploader {
       for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
         const data = chunk.subarray(at, at + CHUNK_BYTES);
         const message = encodeBytesField(DATA_FIELD, data);
-        await send(message);
         this.#sentBytes += message.length;
+        await send(message, () => release(message));
         sentBytes += data.length;
         this.#onProgress?.({ sentBytes, skippedBytes: 0, sizeBytes });
       }
