@@ -31,8 +31,10 @@ export function kept(
   if (last + daily + weekly + monthly === 0) return new Set(entries.map(({ number }) => number));
   const good = entries.filter((entry) => !hasFailed(entry));
   const newestGood = good[0]?.number ?? 0;
+  // The store tells the present time to the second, and of objects perhaps more exactly.
+  const isYoung = (entry: HeadEntry) => Math.max(0, nowMs - timeOf(entry)) < floorMs;
   const always = entries.filter(
-    (entry) => isPinned(entry) || nowMs - timeOf(entry) < floorMs || entry.number >= newestGood,
+    (entry) => isPinned(entry) || isYoung(entry) || entry.number >= newestGood,
   );
   return new Set(
     [
