@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { run, works } from './command.ts';
 import { TestProcess } from './processes.ts';
 
@@ -24,12 +26,35 @@ export function backscrollOnTerminal(
   env: Readonly<Record<string, string>>,
   args: readonly string[],
 ): Promise<string> {
+  return run('script', scriptArguments(args), { env: terminalEnvironment(env) });
+}
+
+/** As `backscrollOnTerminal`, of a command that asks: each line is typed once it asks for one more. */
+export async function backscrollAnswering(
+  env: Readonly<Record<string, string>>,
+  args: readonly string[],
+  lines: readonly string[],
+): Promise<{ code: number; shown: string }> {
+  const terminal = spawn('script', scriptArguments(args), { env: terminalEnvironment(env) });
+  const left = [...lines];
+  let shown = '';
+  terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+    if (/: +$/.test(shown) && left.length > 0) terminal.stdin.write(`${left.shift()}\r`);
+  });
+  const [code] = await once(terminal, 'close');
+  return { code, shown };
+}
+
+function scriptArguments(args: readonly string[]): string[] {
+  const command = [process.execPath, 'clients/cli/main.ts', ...args].map((word) => `'${word}'`);
+  return ['--quiet', '--return', '--command', command.join(' '), '/dev/null'];
+}
+
+function terminalEnvironment(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   // Each of these changes what Node thinks a terminal can show.
   const { NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS, CI, TEAMCITY_VERSION, ...rest } = process.env;
-  const command = [process.execPath, 'clients/cli/main.ts', ...args].map((word) => `'${word}'`);
-  return run('script', ['--quiet', '--return', '--command', command.join(' '), '/dev/null'], {
-    env: { ...rest, TERM: 'xterm-256color', ...env },
-  });
+  return { ...rest, TERM: 'xterm-256color', ...env };
 }
 
 /** The lines of an output. */
