@@ -57,7 +57,10 @@ export class MasterKey {
     const N = 2 ** log2N;
     // What the algorithm itself needs besides its table is small.
     const bytes = 128 * r * (N + p + 2);
-    if (!(bytes <= MOST_SCRYPT_BYTES)) throw new RangeError('the passphrase needs too much memory');
+    // By Node, 0 would mean its default.
+    if (r < 1 || p < 1 || !(bytes <= MOST_SCRYPT_BYTES)) {
+      throw new RangeError('the parameters of the passphrase ask for too much, or can not be');
+    }
     const options = { N, r, p, maxmem: bytes };
     return new MasterKey(
       await runScrypt(passphrase.normalize('NFC'), salt, KEY_BYTES, options),
