@@ -11,6 +11,9 @@ import type { Failure } from './domain/verdict.ts';
 import type { CheckDatabase } from './domain/verify.ts';
 import { CHECK } from './limits.ts';
 
+/** What a check may use; each is explained in `limits.ts`. */
+export type CheckLimits = typeof CHECK;
+
 const PROCESS = fileURLToPath(new URL('./quick-check-process.js', import.meta.url));
 
 /** What the names of the temporary files begin with. */
@@ -31,23 +34,23 @@ const OF_ITS_OWN: readonly (string | null)[] = [
 
 /**
  * Makes a check of databases by SQLite, in a process of its own that holds nothing of this one's: no
- * environment, no open file. It may use CHECK's memory and time, and a file as large as the database
+ * environment, no open file. It may use memory and time within `limits`, and a file as large as the database
  * in `folder`, which nobody else may read and which goes with the process, however that or this one
  * ends. Without a POSIX shell (on Windows) its time alone has a limit.
  */
-export function quickCheckIn(folder: string): CheckDatabase {
+export function quickCheckIn(folder: string, limits: CheckLimits = CHECK): CheckDatabase {
   return async (file, sizeBytes, signal) => {
     signal.throwIfAborted();
-    await removeLeftovers(folder);
+    await removeLeftovers(folder, limits.leftoverMs);
     const path = join(folder, `${NAME}${randomUUID()}.db`);
-    const seconds = CHECK.seconds + Math.ceil(sizeBytes / CHECK.bytesPerSecond);
-    const child = start(path, sizeBytes, seconds);
+    const seconds = limits.seconds + Math.ceil(sizeBytes / limits.bytesPerSecond);
+    const child = start(path, sizeBytes, limits.memoryBytes, seconds);
     const ended = endOf(child);
     const onAbort = () => child.kill('SIGKILL');
     signal.addEventListener('abort', onAbort);
     try {
       await pass(file, child.stdin, ended);
-      const lateMs = seconds * CHECK.patience * 1_000;
+      const lateMs = seconds * limits.patience * 1_000;
       return await verdictOf(child, ended, lateMs, signal);
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -70,13 +73,18 @@ interface End {
   complaint: string;
 }
 
-function start(path: string, sizeBytes: number, seconds: number): CheckProcess {
+function start(
+  path: string,
+  sizeBytes: number,
+  memoryBytes: number,
+  seconds: number,
+): CheckProcess {
   // To compile code it would set half a GiB of memory aside, which counts.
   const node = [process.execPath, '--jitless', '--max-old-space-size=32', '--no-warnings'];
   const command = [...node, PROCESS, path, String(sizeBytes)] as const;
   const options = { env: {} };
   if (process.platform === 'win32') return spawn(command[0]!, command.slice(1), options);
-  const limits = [CHECK.memoryBytes / 1024, Math.ceil(sizeBytes / 512), seconds, seconds + 5];
+  const limits = [memoryBytes / 1024, Math.ceil(sizeBytes / 512), seconds, seconds + 5];
   return spawn('/bin/sh', ['-c', WITH_LIMITS, 'sh', ...limits.map(String), ...command], options);
 }
 
@@ -141,12 +149,12 @@ function limitExceeded(detail: string): Failure {
  * Removes what processes left that were killed together with their services. A file in use is written
  * to all the time, until it goes.
  */
-async function removeLeftovers(folder: string): Promise<void> {
+async function removeLeftovers(folder: string, leftoverMs: number): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(NAME)) continue;
     const path = join(folder, name);
     const unused = await stat(path).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs > CHECK.leftoverMs,
+      ({ mtimeMs }) => Date.now() - mtimeMs > leftoverMs,
       () => false,
     );
     if (unused) await rm(path, { force: true });

@@ -152,7 +152,7 @@ export class BackupDraft {
     const { store, backups, signal } = this.#context;
     const { marks } = this.#reuse;
     const map = marks.mayReuseMap(key) && (await openIfReadable(store, object, signal));
-    if (!map) return undefined;
+    if (!map || !(await map.isWhole(signal))) return undefined;
     const { packs } = map.tables;
     const lost = await lostPacks(store, backups.prefix, packs, marks, signal);
     return lost.size > 0 ? undefined : { key, packs };

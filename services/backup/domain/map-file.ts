@@ -73,6 +73,17 @@ export class StoredMap {
     return new StoredMap(store, object.key, decodeTables(footer));
   }
 
+  /** Whether all its segments are as written. */
+  async isWhole(signal: AbortSignal): Promise<boolean> {
+    try {
+      for (const index of this.tables.segments.keys()) await this.segment(index, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof DamageError) return false;
+      throw error;
+    }
+  }
+
   /** Reads a segment. Throws DamageError where it is not as written. */
   async segment(index: number, signal: AbortSignal): Promise<Segment> {
     const place = this.tables.segments[index];

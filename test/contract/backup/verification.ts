@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { Verifier } from '../../../services/backup/verifier.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
+import { never } from './engines.ts';
 import { callContext, upload } from './transfers.ts';
 
 /** How often the verifier under test verifies anew, in milliseconds. */
@@ -74,11 +75,25 @@ export class TestVerifier extends Verifier {
   }
 }
 
+/** Changes one byte of a stored object, which nobody else ever does. */
+export async function damage(store: BackupStore, key: string, at: number): Promise<void> {
+  const bytes = await store.get(key, undefined, never);
+  bytes![at < 0 ? bytes!.length + at : at]! ^= 1;
+  await store.delete(key, never);
+  await store.put(key, bytes!, never);
+}
+
 /** A real SQLite database, made by these statements. */
 export function databaseOf(...statements: string[]): Buffer {
+  return changed(Buffer.alloc(0), ...statements);
+}
+
+/** A database as it is after some statements. */
+export function changed(file: Buffer, ...statements: string[]): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'verify-'));
   try {
     const path = join(folder, 'made.db');
+    writeFileSync(path, file);
     const database = new DatabaseSync(path, { defensive: false });
     for (const statement of statements) database.exec(statement);
     database.close();
@@ -93,6 +108,6 @@ export function chatDatabase(rows: number, seed = 0): Buffer {
   return databaseOf(
     'CREATE TABLE message (id INTEGER PRIMARY KEY, text TEXT); CREATE INDEX by_text ON message (text)',
     `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
-      INSERT INTO message (text) SELECT 'message ' || (i * 7919 + ${seed}) % 100003 || hex(zeroblob(40)) FROM n`,
+      INSERT INTO message (text) SELECT 'message ' || ((i * 7919 + ${seed}) % 100003) || hex(zeroblob(40)) FROM n`,
   );
 }
