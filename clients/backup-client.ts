@@ -13,9 +13,14 @@ import {
   BackupAgeRequestSchema,
   type BackupAgeResponse,
   BackupService,
+  DeleteAllBackupsRequestSchema,
+  DeleteBackupRequestSchema,
   DownloadBackupRequestSchema,
   GetBackupRequestSchema,
+  GetUsageRequestSchema,
+  type GetUsageResponse,
   ListBackupsRequestSchema,
+  PinBackupRequestSchema,
   type UploadStart,
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
@@ -72,6 +77,11 @@ export interface DownloadOptions extends Database, CallOptions {
   readonly key?: BackupKey | undefined;
   /** Byte of the file to begin with. Name the number as well: the newest changes. */
   readonly offsetBytes?: number | undefined;
+}
+
+/** Names one backup. */
+export interface NumberedBackup extends Database {
+  readonly number: bigint | number;
 }
 
 /** How old a database's newest backup is. */
@@ -235,6 +245,48 @@ export class BackupClient extends ServiceClient {
     const { ageSeconds = -1, databaseAgeSeconds = -1 } = answer;
     return Object.assign(answer, { ageSeconds, databaseAgeSeconds });
   }
+
+  /** One backup of a database: the newest that has not failed its verification unless a number is given. */
+  async get(options: Partial<NumberedBackup> & Database & CallOptions): Promise<Backup> {
+    const request = create(GetBackupRequestSchema, numberedFields(options));
+    return (await callUnary(this.channel, methods.getBackup, request, options)).backup!;
+  }
+
+  /** Pins a backup, so that it is kept however old it is. Gives it as it is now, and so does `unpin`. */
+  async pin(options: NumberedBackup & CallOptions): Promise<Backup> {
+    return await this.#pin(options, false);
+  }
+
+  /** Takes the pin of a backup away, whoever set it. */
+  async unpin(options: NumberedBackup & CallOptions): Promise<Backup> {
+    return await this.#pin(options, true);
+  }
+
+  /** Deletes one backup. Where there is none, perhaps no more, that is NOT_FOUND. */
+  async delete(options: NumberedBackup & CallOptions): Promise<void> {
+    const request = create(DeleteBackupRequestSchema, numberedFields(options));
+    await callUnary(this.channel, methods.deleteBackup, request, options);
+  }
+
+  /**
+   * Deletes all backups of one database of a user, or of all where none is named, and gives how many they
+   * were. An upload under way ends in ABORTED, reason ERASED. To be repeated until it succeeds.
+   */
+  async deleteAll(options: Database & CallOptions): Promise<bigint> {
+    const request = create(DeleteAllBackupsRequestSchema, databaseFields(options));
+    return (await callUnary(this.channel, methods.deleteAllBackups, request, options)).deleted;
+  }
+
+  /** What a user's backups take up, and how much they may. */
+  usage(options: { readonly user: string } & CallOptions): Promise<GetUsageResponse> {
+    const request = create(GetUsageRequestSchema, { user: options.user });
+    return callUnary(this.channel, methods.getUsage, request, options);
+  }
+
+  async #pin(options: NumberedBackup & CallOptions, unpin: boolean): Promise<Backup> {
+    const request = create(PinBackupRequestSchema, { ...numberedFields(options), unpin });
+    return (await callUnary(this.channel, methods.pinBackup, request, options)).backup!;
+  }
 }
 
 const methods = typedMethods(BackupService);
@@ -276,6 +328,10 @@ function noneIfNotFound(error: unknown): undefined {
   throw error;
 }
 
+function numberedFields({ number, ...database }: Partial<NumberedBackup> & Database) {
+  return { ...databaseFields(database), number: BigInt(number ?? 0) };
+}
+
 function databaseFields({ user, database }: Database) {
   return { user, database: database ?? '' };
 }
@@ -296,5 +352,6 @@ function uploaderOf(
 }
 
 function mayRepeatUpload(error: BackscrollError): boolean {
-  return willPass(error) || error.code === status.ABORTED;
+  // What was erased on purpose is not to come back by itself.
+  return willPass(error) || (error.code === status.ABORTED && error.reason !== 'ERASED');
 }

@@ -7,6 +7,7 @@ export {
   type DownloadOptions,
   type DownloadProgress,
   type DownloadToFileOptions,
+  type NumberedBackup,
   type UploadOptions,
 } from './backup-client.ts';
 export type { CallOptions } from './calls.ts';

@@ -13,6 +13,7 @@ import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
+import { addKeeping } from './backup-keep.ts';
 import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
 
@@ -31,6 +32,7 @@ export function addBackup(program: Command, context: Context): void {
   addDownload(group, context);
   addList(group, context);
   addAge(group, context);
+  addKeeping(group, context);
 }
 
 function addDownload(group: Command, context: Context): void {
