@@ -1609,7 +1609,7 @@ export const FrameCodec = {
   ZSTD: 2,
 
   /**
-   * Sealed by the client, as README.md tells; the service can't read it.
+   * Sealed by the client, which alone can read it; ARCHITECTURE.md tells how Backscroll's own does it.
    *
    * @generated from enum value: FRAME_CODEC_SEALED = 3;
    */
