@@ -1,8 +1,10 @@
 /** The baseline's process: the drivers alone, on the same servers, for the same work. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Client } from 'minio';
 import { type Connection, createConnection, type FieldPacket } from 'mysql2/promise';
+import { pageDigests } from '../../clients/format/digests.ts';
 import { group } from '../../services/history/domain/conversation.ts';
 import { CONVERSATION_COLUMNS, MEMBER_COLUMNS } from '../../services/history/store/standing.ts';
 import { minioClient } from '../support/minio.ts';
@@ -118,14 +120,22 @@ const jobs = {
     });
   },
 
-  /** Reads an object to its end; seconds. */
-  async getFile(key: string, sizeBytes: number): Promise<number> {
-    let received = 0;
-    const taken = await seconds(async () => {
-      for await (const chunk of await minio.getObject(bucket, key)) received += chunk.length;
+  /** Writes an object into a file; seconds. */
+  async getFile(key: string, path: string): Promise<number> {
+    return seconds(() => minio.fGetObject(bucket, key, path));
+  },
+
+  /** Hashes a file page by page, in one pass; seconds. */
+  async hashPages(path: string, pageBytes: number): Promise<number> {
+    return seconds(async () => {
+      await using file = await open(path);
+      const pages = Buffer.allocUnsafeSlow(1024 * 1024);
+      for (;;) {
+        const { bytesRead } = await file.read(pages);
+        if (bytesRead === 0) return;
+        pageDigests(pages.subarray(0, bytesRead), pageBytes);
+      }
     });
-    if (received !== sizeBytes) throw new Error(`${received} bytes of ${sizeBytes} came`);
-    return taken;
   },
 
   async removeFile(key: string): Promise<void> {

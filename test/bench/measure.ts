@@ -1,5 +1,5 @@
-/** Rounds that count; one before them does not. */
-const rounds = 5;
+/** Rounds that count, unless told otherwise; one before them does not. */
+const fullRounds = 5;
 
 /** Numbers of one round, by name. */
 export type Numbers<K extends string> = Readonly<Record<K, number>>;
@@ -12,11 +12,12 @@ export interface Turns<K extends string> {
 
 /**
  * Measures both sides by turns, so that what slows the machine for a while slows both: one round to
- * warm up, then five, of which the medians are taken. A round gets its number, 0 for the first.
+ * warm up, then those of which the medians are taken. A round gets its number, 0 for the first.
  */
 export async function byTurns<K extends string>(
   ours: (round: number) => Promise<Numbers<K>>,
   bare: (round: number) => Promise<Numbers<K>>,
+  rounds = fullRounds,
 ): Promise<Turns<K>> {
   const measured: Turns<K>[] = [];
   for (let round = 0; round <= rounds; round++) {

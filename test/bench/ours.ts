@@ -1,4 +1,6 @@
 /** The client's process: the client library, talking to both services. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { VerificationState } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import {
   BackupClient,
   type Conversation,
@@ -8,19 +10,21 @@ import {
   type MessageInit,
   type MessageKind,
 } from '../../clients/index.ts';
+import { peakMemoryBytes } from '../support/processes.ts';
 import type { BenchLine } from './lines.ts';
 import { seconds } from './measure.ts';
 import { serveJobs } from './worker.ts';
 
 export type OurJobs = typeof jobs;
 
-const user = 'bench';
-
+let user: string;
 let history: HistoryClient;
 let backups: BackupClient;
 
 const jobs = {
-  async connect(historyAddress: string, backupAddress: string): Promise<void> {
+  /** Connects; databases will be those of `owner`. */
+  async connect(historyAddress: string, backupAddress: string, owner: string): Promise<void> {
+    user = owner;
     history = new HistoryClient(historyAddress);
     backups = new BackupClient(backupAddress);
   },
@@ -126,20 +130,36 @@ const jobs = {
     return taken;
   },
 
-  /** Uploads a file, as the next backup of a database; seconds. */
-  async upload(path: string, database: string): Promise<number> {
-    return seconds(() => backups.upload(path, { user, database }));
+  /** Uploads a file, as the next backup of a database. */
+  async upload(path: string, database: string): Promise<{ seconds: number; sentBytes: number }> {
+    let sentBytes = 0;
+    const taken = await seconds(async () => {
+      ({ sentBytes } = await backups.upload(path, { user, database }));
+    });
+    return { seconds: taken, sentBytes };
   },
 
-  /** Downloads the newest backup of a database to its end; seconds. */
-  async download(database: string, sizeBytes: number): Promise<number> {
-    let received = 0;
-    const taken = await seconds(async () => {
-      const download = await backups.download({ user, database });
-      for await (const chunk of download) received += chunk.length;
-    });
-    if (received !== sizeBytes) throw new Error(`${received} bytes of ${sizeBytes} came`);
-    return taken;
+  /** Waits until a database's newest backup is verified, as the first one is at once. */
+  async untilVerified(database: string): Promise<void> {
+    for (;;) {
+      for await (const { verification } of backups.list({ user, database })) {
+        const { state, detail } = verification ?? {};
+        if (state === VerificationState.FAILED) throw new Error(detail);
+        if (state === VerificationState.PASSED) return;
+        break;
+      }
+      await delay(200);
+    }
+  },
+
+  /** Restores the newest backup of a database into a file; seconds. */
+  async restore(database: string, path: string): Promise<number> {
+    return seconds(() => backups.downloadToFile(path, { user, database, overwrite: true }));
+  },
+
+  /** The most memory that this process ever had resident. */
+  async peakMemoryBytes(): Promise<number> {
+    return peakMemoryBytes('self');
   },
 };
 

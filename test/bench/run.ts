@@ -1,7 +1,8 @@
 /** `npm run bench`: measures the services beside their drivers alone. See --help. */
 import { parseArgs } from 'node:util';
 import { measureAppendGrowth, measureAppends } from './appends.ts';
-import { fillDevice, measureStored, measureTransfer } from './backup.ts';
+import { fillDevice, measureChanges, measureMemory, measureTransfer } from './backup.ts';
+import { measureDays } from './backup-days.ts';
 import { fillChanges, measureFiltered, measureGrowth } from './growth.ts';
 import { fillHistory, measureImport, measurePages, measureSync } from './history.ts';
 import { fillInbox, measureInbox } from './inbox.ts';
@@ -10,21 +11,25 @@ import { type Bench, startBench } from './setup.ts';
 
 const names = [
   ...(['sync', 'pages', 'filtered', 'inbox', 'growth', 'append', 'import'] as const),
-  ...(['transfer', 'stored'] as const),
+  ...(['transfer', 'changes', 'days'] as const),
 ] as const;
 
 type Name = (typeof names)[number];
+
+/** What uploads a chat database. */
+const backsUp: readonly Name[] = ['transfer', 'changes', 'days'];
 
 /** What reads the long conversation. */
 const readsHistory: readonly Name[] = ['sync', 'pages', 'filtered', 'inbox', 'growth'];
 
 const help = `npm run bench [-- OPTIONS]
 
-Measures both services on a real MySQL and a real MinIO beside the drivers alone: medians of five
-interleaved rounds, with client, services and baseline in processes of their own. Takes about ten
-minutes on two cores. Ends with 1 if something falls short of its reach.
+Measures both services on a real MySQL and a real MinIO beside the drivers alone: medians of three
+or five interleaved rounds, with client, services and baseline in processes of their own. Takes about
+half an hour on two cores. Ends with 1 if something falls short of its reach.
 
   --only NAME  only this: ${names.join(', ')}; may be repeated
+  --mib N      size of the chat database that is backed up: 1024 unless told otherwise
   --json       one JSON object a line instead of a table
   --help       this
 
@@ -34,6 +39,7 @@ BACKSCROLL_CORPUS names a folder of real chats; without it made-up ones serve.
 const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
+    mib: { type: 'string', default: '1024' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -84,12 +90,16 @@ async function* measure(bench: Bench, wanted: readonly Name[]): AsyncGenerator<R
   }
   if (wanted.includes('append')) yield* await step('append', () => measureAppends(bench));
   if (wanted.includes('import')) yield* await step('import', () => measureImport(bench));
-  if (!wanted.includes('transfer') && !wanted.includes('stored')) return;
-  const device = await step('building a chat database', () => fillDevice(bench));
+  if (!wanted.some((name) => backsUp.includes(name))) return;
+  await using device = await step('building a chat database', () =>
+    fillDevice(bench, Number(values.mib)),
+  );
   if (wanted.includes('transfer')) {
     yield* await step('transfer', () => measureTransfer(bench, device));
   }
-  if (wanted.includes('stored')) yield* await step('stored', () => measureStored(bench, device));
+  if (wanted.includes('changes')) yield* await step('changes', () => measureChanges(bench, device));
+  if (wanted.includes('days')) yield* await step('days', () => measureDays(bench, device));
+  yield* await measureMemory(bench, device);
 }
 
 /** Says on standard error what is done, and how long it took. */

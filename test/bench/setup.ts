@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { freshBucket, freshDatabase } from '../support/databases.ts';
+import type { MinioOptions } from '../../services/backup/store/minio.ts';
+import { type FreshBucket, freshBucket, freshDatabase } from '../support/databases.ts';
 import { provideMinio, provideMysql } from '../support/engines.ts';
 import { migrate } from '../support/migrate.ts';
 import { minioClient } from '../support/minio.ts';
@@ -20,9 +21,19 @@ export interface Bench extends AsyncDisposable {
   readonly bare: Worker<BareJobs>;
   /** A folder for files. */
   readonly folder: string;
+  /** Whose databases are backed up. */
+  readonly user: string;
+  /** Where the services answer. */
+  readonly addresses: { readonly history: string; readonly backup: string };
+  /** The most memory that the backup service ever had resident, in bytes. */
+  backupMemoryBytes(): number;
   /** Bytes that the backup service has stored. */
   storedBytes(): Promise<number>;
+  /** Where it stores them. */
+  readonly store: MinioOptions;
 }
+
+const user = 'bench';
 
 /** Starts everything, each in a process of its own. */
 export async function startBench(): Promise<Bench> {
@@ -46,7 +57,7 @@ export async function startBench(): Promise<Bench> {
   );
   const ours = started.use(new Worker<OurJobs>(new URL('./ours.ts', import.meta.url)));
   const bare = started.use(new Worker<BareJobs>(new URL('./bare.ts', import.meta.url)));
-  await ours.run('connect', history.address, backup.address);
+  await ours.run('connect', history.address, backup.address, user);
   await bare.run('connect', database.url, minio.url);
   const rest = started.move();
   return {
@@ -58,9 +69,19 @@ export async function startBench(): Promise<Bench> {
     ours,
     bare,
     folder,
+    user,
+    addresses: { history: history.address, backup: backup.address },
+    backupMemoryBytes: () => backup.process.peakMemoryBytes(),
+    store: storeIn(bucket),
     storedBytes: () => bucketBytes(minio.url, bucket.url.slice(bucket.url.lastIndexOf('/') + 1)),
     [Symbol.asyncDispose]: () => rest.disposeAsync(),
   };
+}
+
+function storeIn({ url, accessKey, secretKey }: FreshBucket): MinioOptions {
+  const { hostname, port, pathname } = new URL(url.replace(/^s3\+/, ''));
+  const bucket = pathname.slice(1);
+  return { endPoint: hostname, port: Number(port), tls: false, bucket, accessKey, secretKey };
 }
 
 async function bucketBytes(minioUrl: string, bucket: string): Promise<number> {

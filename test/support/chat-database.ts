@@ -48,16 +48,21 @@ export async function appendToChatDatabase(
   return await insert(database, lines, (messages) => messages === count);
 }
 
-/** Edits `count` messages of such a database, drawn at random; one may be drawn twice. */
-export function editChatDatabase(path: string, random: Random, count: number): void {
+/** Gives `count` messages of such a database, drawn at random, another status; one may be drawn twice. */
+export function changeStatuses(path: string, random: Random, count: number): void {
   using database = open(path);
-  const { last } = database.prepare('SELECT max(id) AS last FROM messages').get() as {
-    last: number;
-  };
-  const edit = database.prepare("UPDATE messages SET status = 1, text = text || '.' WHERE id = ?");
+  const last = lastId(database);
+  const change = database.prepare('UPDATE messages SET status = status + 1 WHERE id = ?');
   database.exec('BEGIN');
-  for (let i = 0; i < count; i++) edit.run(random.between(1, last));
+  for (let i = 0; i < count; i++) change.run(random.between(1, last));
   database.exec('COMMIT');
+}
+
+/** Gives the newest `count` messages of such a database another status. */
+export function changeNewestStatuses(path: string, count: number): void {
+  using database = open(path);
+  const change = database.prepare('UPDATE messages SET status = status + 1 WHERE id > ?');
+  change.run(lastId(database) - count);
 }
 
 /**
@@ -96,6 +101,10 @@ function open(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
   database.exec('PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536');
   return database;
+}
+
+function lastId(database: DatabaseSync): number {
+  return (database.prepare('SELECT max(id) AS last FROM messages').get() as { last: number }).last;
 }
 
 function size(database: DatabaseSync): number {

@@ -7,6 +7,12 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const endWithParent = fileURLToPath(new URL('./end-with-parent.ts', import.meta.url));
 
+/** The most memory that a process (`self`: this one) ever had resident, in bytes, by the kernel's account. Linux only. */
+export function peakMemoryBytes(pid: string): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
 /** How a process ended. */
 export interface Exit {
   readonly code: number | null;
@@ -46,8 +52,7 @@ export class TestProcess implements AsyncDisposable {
 
   /** The most memory that was ever resident, in bytes, by the kernel's account. Linux only. */
   peakMemoryBytes(): number {
-    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
+    return peakMemoryBytes(`${this.child.pid}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
