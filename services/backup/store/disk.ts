@@ -201,8 +201,8 @@ export class DiskStore implements BackupStore {
   /** Gives a file its name, in a folder that is made for it. */
   async #link(temporary: string, path: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      await this.#makeFolder(dirname(path));
       try {
+        await this.#makeFolder(dirname(path));
         return await link(temporary, path);
       } catch (error) {
         // Whoever deletes the last file of a folder removes that, perhaps just now.
@@ -215,9 +215,7 @@ export class DiskStore implements BackupStore {
   async #flushOrRemove(folder: string): Promise<void> {
     let path = folder;
     while (path !== this.#root && (await removeIfEmpty(path))) path = dirname(path);
-    await flushFolder(path).catch((error: unknown) => {
-      if (!isAbsent(error)) throw error;
-    });
+    await flushFolder(path);
   }
 
   /** Makes a folder and those above it, and flushes the folders that got a new entry. */
@@ -236,12 +234,16 @@ async function writeDurably(path: string, bytes: Buffer, signal: AbortSignal): P
   await file.sync();
 }
 
-/** Makes the names in a folder durable. */
+/** Makes the names in a folder durable. One that is gone has none: whoever removed it has seen to that. */
 async function flushFolder(path: string): Promise<void> {
   // Windows can't open a folder, and keeps its names in a journal.
   if (process.platform === 'win32') return;
-  await using folder = await open(path, 'r');
-  await folder.sync();
+  try {
+    await using folder = await open(path, 'r');
+    await folder.sync();
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
 }
 
 /** Whether a folder is gone now. */

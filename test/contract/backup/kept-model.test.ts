@@ -1,0 +1,25 @@
+import { randomInt } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { Random } from '../../support/random.ts';
+import { engines } from './engines.ts';
+import { KeptModel } from './kept-model.ts';
+
+const DATABASES = 3;
+const STEPS = 50;
+
+it.each(engines)('backups are kept whatever happens: %s', async (_name, open) => {
+  await using stack = new AsyncDisposableStack();
+  const store = await open(stack);
+  for (let database = 0; database < DATABASES; database++) {
+    const seed = Number(process.env.BACKUP_MODEL_SEED ?? randomInt(2 ** 32));
+    const model = new KeptModel(store, `database ${database}`, new Random(seed));
+    try {
+      for (let step = 0; step < STEPS; step++) await model.step();
+      await model.finish();
+    } catch (error) {
+      const events = model.events.join(', ');
+      throw new Error(`BACKUP_MODEL_SEED=${seed}, after ${events}`, { cause: error });
+    }
+  }
+  expect(store.requestsInFlight).toBe(0);
+});
