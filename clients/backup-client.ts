@@ -23,6 +23,7 @@ import {
   PinBackupRequestSchema,
   type UploadStart,
   UploadStartSchema,
+  VerifyBackupRequestSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
 import { IncrementalUploader } from './incremental-uploader.ts';
 import { refuseTaken, writeNewFile } from './new-file.ts';
@@ -65,6 +66,8 @@ export interface UploadOptions extends Database, CallOptions {
   readonly opaque?: boolean | undefined;
   /** Seals what is sent, so that nobody can read or alter it without the key. */
   readonly key?: BackupKey | undefined;
+  /** Resolve only once the backup was verified: its `verification` tells what that came to. */
+  readonly waitForVerification?: boolean | undefined;
   /** Told after each piece that was sent; begins anew with each try. */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
 }
@@ -143,6 +146,7 @@ export class BackupClient extends ServiceClient {
       databaseCreatedAtMs: BigInt(options.databaseCreatedAtMs ?? 0),
       label: options.label ?? '',
       opaque: options.opaque ?? false,
+      waitForVerification: options.waitForVerification ?? false,
       ...(key && { key: key.description }),
     });
     const sealer = key?.sealer(sealedDatabase(options));
@@ -247,9 +251,18 @@ export class BackupClient extends ServiceClient {
   }
 
   /** One backup of a database: the newest that has not failed its verification unless a number is given. */
-  async get(options: Partial<NumberedBackup> & Database & CallOptions): Promise<Backup> {
+  async get(options: Omit<DownloadOptions, 'offsetBytes'>): Promise<Backup> {
     const request = create(GetBackupRequestSchema, numberedFields(options));
     return (await callUnary(this.channel, methods.getBackup, request, options)).backup!;
+  }
+
+  /**
+   * Has a backup rebuilt from the store and checked, now: the newest unless a number is given. Gives it
+   * with the result in `verification`: a backup that fails is no error.
+   */
+  async verify(options: Omit<DownloadOptions, 'offsetBytes'>): Promise<Backup> {
+    const request = create(VerifyBackupRequestSchema, numberedFields(options));
+    return (await callUnary(this.channel, methods.verifyBackup, request, options)).backup!;
   }
 
   /** Pins a backup, so that it is kept however old it is. Gives it as it is now, and so does `unpin`. */
@@ -328,7 +341,7 @@ function noneIfNotFound(error: unknown): undefined {
   throw error;
 }
 
-function numberedFields({ number, ...database }: Partial<NumberedBackup> & Database) {
+function numberedFields({ number, ...database }: Omit<DownloadOptions, 'offsetBytes'>) {
   return { ...databaseFields(database), number: BigInt(number ?? 0) };
 }
 

@@ -9,6 +9,7 @@ export const Exit = {
   usage: 2,
   unreachable: 3,
   nothing: 4,
+  notSound: 5,
   interrupted: 130,
 } as const;
 
@@ -20,6 +21,7 @@ Exit codes:
   2    wrong usage or input; nothing to gain from trying again
   3    the service could not be reached, or not in time: try again
   4    there is no such thing; \`backup age\`: there was never a backup
+  5    the backup did not pass its verification
   130  interrupted (Ctrl-C)`;
 
 /** Ends the command with a message for its user and an exit code. */

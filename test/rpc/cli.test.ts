@@ -252,6 +252,32 @@ describe('backup', () => {
     expect(hash.digest('hex')).toBe(createHash('sha256').update(original).digest('hex'));
   });
 
+  it('verifies a backup, and tells by its exit code where that did not pass', async () => {
+    const database = ['--user', 'alice', '--database', 'verified'];
+    const waited = await backscroll('backup', 'upload', app, ...database, '--verify');
+    expect(waited.stdout).toMatch(/^Backup 1: .+, verified\n$/);
+    const verified = await backscroll('backup', 'verify', ...database);
+    expect(verified).toMatchObject({ code: 0, stdout: 'Backup 1: verified\n' });
+
+    const corrupt = await readFile(app);
+    corrupt.fill(0xaa, 4_096, 8_192);
+    const file = join(folder, 'corrupt.db');
+    await writeFile(file, corrupt);
+    const upload = ['backup', 'upload', file, ...database, '--raw', '--verify', '--json'];
+    const failed = await backscroll(...upload);
+    expect([failed.code, failed.stderr]).toEqual([5, expect.stringContaining('did not pass')]);
+    const [{ backup }] = jsonOf(failed.stdout);
+    expect(backup.verification).toMatchObject({ reason: 'CORRUPT' });
+    const again = await backscroll('backup', 'verify', ...database);
+    expect(again.code).toBe(5);
+    expect(again.stdout).toMatch(/^Backup 2: failed: CORRUPT, .+\n$/);
+    const listed = linesOf((await backscroll('backup', 'list', ...database)).stdout);
+    expect(listed).toEqual([
+      expect.stringMatching(/^ +2 .+ failed/),
+      expect.stringMatching(/^ +1 .+ verified/),
+    ]);
+  });
+
   it('refuses what is no database', async () => {
     const none = await backscroll('backup', 'upload', 'package.json', ...alice);
     expect(none.code).toBe(2);

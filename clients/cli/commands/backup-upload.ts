@@ -8,11 +8,13 @@ import { type KeyOptions, keyToSeal, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
+import { requirePassed, verificationOf } from './backup-verify.ts';
 
 interface UploadOptions extends DatabaseOptions, KeyOptions {
   readonly label?: string;
   readonly id?: string;
   readonly opaque?: boolean;
+  readonly verify?: boolean;
   readonly raw?: boolean;
   readonly temp?: string;
 }
@@ -30,6 +32,7 @@ export function addUpload(group: Command, context: Context): void {
     .option('--id <id>', 'idempotency key: repeating the command with it adds nothing')
     .option('--temp <folder>', 'where the snapshot is made (the folder of the database)')
     .option('--raw', 'upload the file as it is; refused where a WAL or a journal has a part of it')
+    .option('--verify', 'wait until the backup was verified; exit code 5 where it does not pass')
     .option('--opaque', 'the database is encrypted by itself, as by SQLCipher; as with --raw')
     .option('--new-passphrase', 'the newest backup may have another passphrase')
     .addHelpText(
@@ -66,11 +69,11 @@ async function uploadFile(
   options: UploadOptions,
   key: BackupKey | undefined,
 ): Promise<void> {
-  const { user, database, label, id, opaque } = options;
+  const { user, database, label, id, opaque, verify: waitForVerification } = options;
   const progress = progressBar('Uploading', inBytes);
   const uploading = context.backup(options).upload(file, {
     ...context.call(options),
-    ...{ user, database, label, opaque, key, uploadId: id },
+    ...{ user, database, label, opaque, key, uploadId: id, waitForVerification },
     onProgress: ({ sentBytes, skippedBytes, sizeBytes }) => {
       progress.update(sentBytes + skippedBytes, sizeBytes);
       progress.note(`${inBytes(sentBytes)} sent, ${inBytes(skippedBytes)} unchanged`);
@@ -79,8 +82,10 @@ async function uploadFile(
   const { backup, unchanged, repeated, sentBytes } = await uploading.finally(progress.stop);
   const stored = `${inBytes(sentBytes)} sent, ${inBytes(Number(backup.storedBytes))} stored`;
   const what = unchanged ? 'nothing had changed' : stored;
-  const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}`;
+  const verified = waitForVerification ? `, ${verificationOf(backup)}` : '';
+  const text = `Backup ${backup.number}: ${inBytes(Number(backup.sizeBytes))}, ${what}${verified}`;
   const result = create(UploadResultSchema, { backup, unchanged, repeated });
   const json = toJson(UploadResultSchema, result, ALL_FIELDS) as JsonObject;
   await print(context, options, text, { ...json, sentBytes: String(sentBytes) });
+  if (waitForVerification) requirePassed(backup);
 }

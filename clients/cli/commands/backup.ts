@@ -16,6 +16,7 @@ import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 import { addKeeping } from './backup-keep.ts';
 import { addRestore } from './backup-restore.ts';
 import { addUpload } from './backup-upload.ts';
+import { addVerify, stateOf } from './backup-verify.ts';
 
 interface DownloadOptions extends DatabaseOptions, KeyOptions {
   readonly number?: number;
@@ -32,6 +33,7 @@ export function addBackup(program: Command, context: Context): void {
   addDownload(group, context);
   addList(group, context);
   addAge(group, context);
+  addVerify(group, context);
   addKeeping(group, context);
 }
 
@@ -89,7 +91,9 @@ function fileNameOf(database: string): string {
 function addList(group: Command, context: Context): void {
   databaseCommand(group, 'list')
     .summary('list the backups of a database')
-    .description('Lists the backups of a database, newest first: number, time, size, added, label.')
+    .description(
+      'Lists the backups of a database, newest first: number, time, size, added, state, label.',
+    )
     .addHelpText(
       'after',
       `
@@ -111,7 +115,8 @@ function rowOf(backup: Backup): string {
   const { number, createdAtMs, sizeBytes, storedBytes, label } = backup;
   const size = inBytes(Number(sizeBytes)).padStart(10);
   const added = `+${inBytes(Number(storedBytes))}`.padStart(11);
-  return `${String(number).padStart(6)}  ${timeOf(createdAtMs)} ${size} ${added}  ${printable(label)}`;
+  const row = `${String(number).padStart(6)}  ${timeOf(createdAtMs)} ${size} ${added}`;
+  return `${row}  ${stateOf(backup).padEnd(8)}  ${printable(label)}`;
 }
 
 function addAge(group: Command, context: Context): void {
