@@ -4,6 +4,7 @@ import https from 'node:https';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, S3Error } from 'minio';
+import { signV4 } from 'minio/dist/esm/signing.mjs';
 import {
   STORE_ATTEMPT_MS,
   STORE_ATTEMPTS,
@@ -51,6 +52,17 @@ const TIMES: StoreTimes = {
   requestMs: STORE_REQUEST_MS,
 };
 
+/** Any will do for MinIO, and without one the library asks for it first. */
+const REGION = 'us-east-1';
+
+/** How far this machine's clock may be off before requests are signed by the store's: that allows 15 minutes. */
+const CLOCK_TOLERANCE_MS = 60_000;
+
+/** A request as the library hands it over. */
+interface SignedRequest extends Omit<Parameters<typeof signV4>[0], 'headers'> {
+  headers: Record<string, string>;
+}
+
 /**
  * A store in a bucket of MinIO, which is made where it is absent at the first contact.
  *
@@ -60,6 +72,7 @@ const TIMES: StoreTimes = {
  */
 export class MinioStore implements BackupStore {
   readonly #bucket: string;
+  readonly #credentials: Pick<MinioOptions, 'accessKey' | 'secretKey'>;
   readonly #times: StoreTimes;
   readonly #agent: http.Agent;
   readonly #client: Client;
@@ -72,6 +85,7 @@ export class MinioStore implements BackupStore {
 
   constructor(options: MinioOptions) {
     this.#bucket = options.bucket;
+    this.#credentials = options;
     this.#times = options.times ?? TIMES;
     const module = options.tls ? https : http;
     this.#agent = new module.Agent({ keepAlive: true, maxSockets: STORE_CONNECTIONS });
@@ -81,8 +95,7 @@ export class MinioStore implements BackupStore {
       useSSL: options.tls,
       accessKey: options.accessKey,
       secretKey: options.secretKey,
-      // Any will do for MinIO, and without one the library asks for it first.
-      region: 'us-east-1',
+      region: REGION,
       transport: { request: this.#requester(module.request) },
       transportAgent: this.#agent,
       retryOptions: { disableRetry: true },
@@ -226,15 +239,37 @@ export class MinioStore implements BackupStore {
 
   /** Sends each request with the signal of its call, and learns the store's time from each answer. */
   #requester(request: typeof http.request): typeof http.request {
-    const send = (options: http.RequestOptions, onAnswer: (answer: http.IncomingMessage) => void) =>
-      request({ ...options, signal: this.#signals.getStore() }, (answer) => {
+    const send = (options: SignedRequest, onAnswer: (answer: http.IncomingMessage) => void) => {
+      const signed =
+        Math.abs(this.#aheadMs ?? 0) > CLOCK_TOLERANCE_MS ? this.#sign(options) : options;
+      return request({ ...signed, signal: this.#signals.getStore() }, (answer) => {
         const { statusCode = 0, headers } = answer;
         const sentMs = Date.parse(headers.date ?? '');
         // What stands between may say that the store is gone, by another clock.
         if (statusCode < 500 && !Number.isNaN(sentMs)) this.#aheadMs = sentMs - Date.now();
         onAnswer(answer);
       });
+    };
     return send as typeof http.request;
+  }
+
+  /** Signs a request anew by the store's clock: it refuses what is signed by one that is far off. */
+  #sign(options: SignedRequest): SignedRequest {
+    const { accessKey, secretKey } = this.#credentials;
+    const date = new Date(Date.now() + (this.#aheadMs ?? 0));
+    const amzDate = date.toISOString().replace(/[-:]|\.\d{3}/g, '');
+    const headers = { ...options.headers, 'x-amz-date': amzDate };
+    const sha256 = options.headers['x-amz-content-sha256'] ?? '';
+    // The old signature is not among the headers that are signed.
+    const authorization = signV4(
+      { ...options, headers },
+      accessKey,
+      secretKey,
+      REGION,
+      date,
+      sha256,
+    );
+    return { ...options, headers: { ...headers, authorization } };
   }
 }
 
@@ -264,7 +299,14 @@ function isRefused(error: unknown): boolean {
  * Codes of errors that may pass: the request did not arrive as it was sent. What MinIO answers while
  * it starts, or has too much to do, comes without a code, because the library does not read it.
  */
-const PASSING = ['BadDigest', 'IncompleteBody', 'RequestTimeout', 'XAmzContentSHA256Mismatch'];
+const PASSING = [
+  'BadDigest',
+  'IncompleteBody',
+  'RequestTimeout',
+  // The answer has told the right time.
+  'RequestTimeTooSkewed',
+  'XAmzContentSHA256Mismatch',
+];
 
 function mayPass(error: S3Error): boolean {
   return PASSING.some((code) => hasCode(error, code));
