@@ -27,11 +27,15 @@ export class TestVerifier extends Verifier {
   readonly #metrics: Metrics;
   readonly #store: BackupStore;
 
-  private constructor(store: BackupStore, check: CheckDatabase, metrics: Metrics) {
+  /** Where its files are while it needs them. */
+  readonly folder: string;
+
+  private constructor(store: BackupStore, check: CheckDatabase, folder: string, metrics: Metrics) {
     const log = createLogger('test', 'silent');
     super({ store, check, everyMs: EVERY_MS, log, metrics });
     this.#metrics = metrics;
     this.#store = store;
+    this.folder = folder;
   }
 
   /** Makes one that ends with the stack; `wrap` may come between it and its check. */
@@ -40,8 +44,8 @@ export class TestVerifier extends Verifier {
     store: BackupStore,
     wrap: (check: CheckDatabase) => CheckDatabase = (check) => check,
   ): Promise<TestVerifier> {
-    const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'verify-')));
-    return stack.use(new TestVerifier(store, wrap(quickCheckIn(folder.path)), new Metrics()));
+    const { path } = stack.use(await mkdtempDisposable(join(tmpdir(), 'verify-')));
+    return stack.use(new TestVerifier(store, wrap(quickCheckIn(path)), path, new Metrics()));
   }
 
   /** Uploads a file of alice's, unless told otherwise, and waits for its verification. */
