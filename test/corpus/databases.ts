@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { BackupClient } from '../../clients/backup-client.ts';
-import { checkDamaged, checkRoundTrip, digestOf } from '../support/backup-check.ts';
+import { checkDamaged, checkRoundTrip, checkSealed, digestOf } from '../support/backup-check.ts';
 import { readTarGz } from '../support/corpus.ts';
 import type { TestService } from '../support/processes.ts';
 import type { Report } from './report.ts';
@@ -49,6 +49,12 @@ async function checkFiles(
     async ([name, bytes]) => {
       outcomes[await checkDamaged(client, 'bad', name, bytes)]++;
     },
+    nameOf,
+  );
+  await report.each(
+    `${label}: ${good.length + bad.length} good and bad SQLite files, sealed and opened`,
+    [...good, ...bad],
+    ([name, bytes]) => checkSealed(client, 'sealed', name, bytes),
     nameOf,
   );
   await report.check(`${label}: the service has outlived them`, async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { BackupClient } from '../../clients/backup-client.ts';
 import { HistoryClient } from '../../clients/history-client.ts';
-import { checkDamaged, checkRoundTrip } from '../support/backup-check.ts';
+import { checkDamaged, checkRoundTrip, checkSealed } from '../support/backup-check.ts';
 import { allAtOnce, checkScrollback, importFile, shortMessages } from '../support/chat-check.ts';
 import {
   type ChatLine,
@@ -15,7 +15,7 @@ import {
   readChatLines,
   readTarGz,
 } from '../support/corpus.ts';
-import { freshBucket, freshDatabase } from '../support/databases.ts';
+import { freshBackupStore, freshDatabase } from '../support/databases.ts';
 import { migrate } from '../support/migrate.ts';
 import { startService } from '../support/processes.ts';
 import { smallCorpus } from '../support/small-corpus.ts';
@@ -69,16 +69,17 @@ describe.each(['MySQL', 'SQLite'])('history on %s', (engine) => {
   });
 });
 
-describe.each(['MinIO', 'a folder'])('backup on %s', (store) => {
+describe.each(['MinIO', 'a folder'] as const)('backup on %s', (store) => {
   const good = corpus ? databasesOf(join(corpus, 'sqlite', 'good.tar.gz')) : goodDatabases();
   const bad = corpus ? databasesOf(join(corpus, 'sqlite', 'bad.tar.gz')) : badDatabases();
 
   test(`gives back ${good.size} good files, and survives ${bad.size} bad ones`, async () => {
     await using used = new AsyncDisposableStack();
-    const env = store === 'MinIO' ? await minioStore(used) : folderStore();
-    const service = used.use(await startService('backup', env));
+    const settings = await freshBackupStore(store, inject('minioUrl'), used);
+    const service = used.use(await startService('backup', settings));
     const client = used.use(new BackupClient(service.address));
     for (const [name, bytes] of good) await checkRoundTrip(client, 'good', name, bytes);
+    for (const [name, bytes] of good) await checkSealed(client, 'sealed', name, bytes);
     const outcomes = { refused: 0, kept: 0 };
     for (const [name, bytes] of bad) outcomes[await checkDamaged(client, 'bad', name, bytes)]++;
     expect(outcomes.refused).toBeGreaterThan(0);
@@ -90,15 +91,6 @@ async function mysqlDatabase(used: AsyncDisposableStack): Promise<string> {
   const { url } = used.use(await freshDatabase(inject('mysqlUrl')));
   await migrate(url);
   return url;
-}
-
-async function minioStore(used: AsyncDisposableStack): Promise<Record<string, string>> {
-  const { url, accessKey, secretKey } = used.use(await freshBucket(inject('minioUrl')));
-  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
-}
-
-function folderStore(): Record<string, string> {
-  return { BACKUP_STORE_URL: `file:${join(folder, 'backups')}` };
 }
 
 /** The first conversations of a chat file. */

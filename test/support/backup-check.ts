@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { BackupClient } from '../../clients/backup-client.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import { readerOf } from './memory-reader.ts';
@@ -57,6 +57,39 @@ export async function checkDamaged(
   }
   if (!hasHeader) throw new Error(`${database} has no SQLite header and was kept`);
   return 'kept';
+}
+
+/**
+ * Uploads a small file sealed and reads it back; throws where a byte differs, or where it is refused and
+ * the plain one is not, or for another reason.
+ */
+export async function checkSealed(
+  client: BackupClient,
+  user: string,
+  database: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const signal = AbortSignal.timeout(patienceMs);
+  const { changes } = sourcesOf(bytes);
+  const sealed = { user, database: `sealed ${database}`, key: randomBytes(32), signal };
+  const [plain, result] = await Promise.all([
+    client.upload(changes, { user, database, signal }).catch(reasonOf),
+    client.upload(changes, sealed).catch(reasonOf),
+  ]);
+  if (typeof plain === 'string' || typeof result === 'string') {
+    if (plain === result) return;
+    throw new Error(`${database} is not refused alike when it is sealed`, {
+      cause: [plain, result],
+    });
+  }
+  await using download = await client.download({ ...sealed, number: result.backup.number });
+  const parts = await Array.fromAsync(download);
+  if (!Buffer.concat(parts).equals(bytes)) throw new Error(`${database} was opened otherwise`);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof BackscrollError && error.code === invalidArgument) return error.reason;
+  throw error;
 }
 
 /** A file, to be sent whole, or as what changed of it. */
