@@ -8,7 +8,7 @@ import { StoredMap } from '../../services/backup/domain/map-file.ts';
 import { PackUses } from '../../services/backup/domain/pack-use.ts';
 import { prune } from '../../services/backup/domain/prune.ts';
 import { tidy } from '../../services/backup/domain/tidy.ts';
-import { TRANSFER_MS } from '../../services/backup/limits.ts';
+import { GRACE_TRANSFERS, SPARED_TRANSFERS, TRANSFER_MS } from '../../services/backup/limits.ts';
 import { MinioStore } from '../../services/backup/store/minio.ts';
 import type { ListOptions, StoredObject } from '../../services/backup/store/store.ts';
 import { type Device, passDay } from './backup.ts';
@@ -18,10 +18,9 @@ import type { Bench } from './setup.ts';
 
 const days = 100;
 
-/** Days after them until nothing is left that only waits to be deleted. */
-const restDays = 5;
+/** Days after them, of one transfer's longest time each, until nothing is left that only waits to be deleted. */
+const restDays = SPARED_TRANSFERS + GRACE_TRANSFERS + 2;
 
-const dayMs = 24 * 3_600_000;
 const mebibyte = 1024 * 1024;
 const { signal } = new AbortController();
 
@@ -80,7 +79,7 @@ class StoreOfDays extends MinioStore {
   }
 
   #later(ms: number): number {
-    return ms + dayMs * this.#beganMs.filter((beganMs) => beganMs <= ms).length;
+    return ms + TRANSFER_MS * this.#beganMs.filter((beganMs) => beganMs <= ms).length;
   }
 }
 
