@@ -32,6 +32,9 @@ export const REQUEST_BYTES = {
  */
 export const MOST_TRANSFERS = 32;
 
+/** Bytes of one upload that may be under way: 20 MiB/s over a round trip of 50 ms. */
+export const UPLOAD_WINDOW_BYTES = 1024 * 1024;
+
 /** Bytes of a file in one message of a download: larger ones were not faster. */
 export const DOWNLOAD_PART_BYTES = 262_144;
 

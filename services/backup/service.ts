@@ -22,7 +22,7 @@ import { pinBackup } from './handlers/pin-backup.ts';
 import { UPLOAD_LIMITS, uploadBackup } from './handlers/upload-backup.ts';
 import { verifyBackup } from './handlers/verify-backup.ts';
 import { Keeper } from './keeper.ts';
-import { MOST_TRANSFERS, REQUEST_BYTES } from './limits.ts';
+import { MOST_TRANSFERS, REQUEST_BYTES, UPLOAD_WINDOW_BYTES } from './limits.ts';
 import { quickCheckIn } from './quick-check.ts';
 import type { BackupStore } from './store/store.ts';
 import { Verifier } from './verifier.ts';
@@ -76,6 +76,7 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
     implementations: [implement(BackupService, handlers, REQUEST_BYTES)],
     metrics,
     check: (signal) => store.check(signal),
+    streamWindowBytes: UPLOAD_WINDOW_BYTES,
     holds: stack.move(),
   });
 }
