@@ -23,30 +23,40 @@ export async function freshDatabase(mysqlUrl: string): Promise<FreshDatabase> {
   };
 }
 
-/** A bucket of a test's own, with what BACKUP_STORE_URL and its secrets take; disposing it removes it. */
-export interface FreshBucket extends AsyncDisposable {
+/** Where a bucket is: what BACKUP_STORE_URL and its secrets take. */
+export interface BucketAddress {
   /** `s3+http://127.0.0.1:PORT/BUCKET`. */
   readonly url: string;
   readonly accessKey: string;
   readonly secretKey: string;
 }
 
+/** A bucket of a test's own; disposing it removes it. */
+export interface FreshBucket extends BucketAddress, AsyncDisposable {}
+
 /** Makes an empty bucket in the MinIO at `minioUrl`. */
 export async function freshBucket(minioUrl: string): Promise<FreshBucket> {
   const name = `test-${randomBytes(8).toString('hex')}`;
   const client = minioClient(minioUrl);
   await client.makeBucket(name);
-  const { host, username, password } = new URL(minioUrl.replace(/^s3\+/, ''));
   return {
-    url: `${minioUrl.slice(0, minioUrl.indexOf('//'))}//${host}/${name}`,
-    accessKey: decodeURIComponent(username),
-    secretKey: decodeURIComponent(password),
+    ...bucketAddress(minioUrl, name),
     async [Symbol.asyncDispose]() {
       const names: string[] = [];
       for await (const object of client.listObjectsV2(name, '', true)) names.push(object.name);
       if (names.length > 0) await client.removeObjects(name, names);
       await client.removeBucket(name);
     },
+  };
+}
+
+/** Address of a bucket in the MinIO at `minioUrl`. */
+export function bucketAddress(minioUrl: string, name: string): BucketAddress {
+  const { host, username, password } = new URL(minioUrl.replace(/^s3\+/, ''));
+  return {
+    url: `${minioUrl.slice(0, minioUrl.indexOf('//'))}//${host}/${name}`,
+    accessKey: decodeURIComponent(username),
+    secretKey: decodeURIComponent(password),
   };
 }
 

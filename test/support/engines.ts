@@ -1,5 +1,5 @@
 import { dockerAnswers, provideImage } from './docker.ts';
-import { minio } from './minio.ts';
+import { minio, minioOnFolders } from './minio.ts';
 import { mysql } from './mysql.ts';
 import { type EngineKind, type Prepared, untilReady } from './server.ts';
 
@@ -30,6 +30,9 @@ export const startMysql = () => start(mysql);
 
 /** Starts a MinIO of the caller's own, empty, as a container or a process. */
 export const startMinio = () => start(minio);
+
+/** The same of a MinIO on four folders, whose buckets may keep versions and lock them. */
+export const startMinioOnFolders = () => start(minioOnFolders);
 
 /**
  * Makes sure that both engines can be had, downloading or building what they need. Resolves to a line

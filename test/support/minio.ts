@@ -9,31 +9,44 @@ import { type EngineKind, freePort, type Prepared, processServer } from './serve
 const image = process.env.MINIO_IMAGE || 'quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z';
 const user = 'backscroll';
 const password = 'backscroll-tests';
-const env = { MINIO_ROOT_USER: user, MINIO_ROOT_PASSWORD: password, MINIO_BROWSER: 'off' };
+const env = {
+  MINIO_ROOT_USER: user,
+  MINIO_ROOT_PASSWORD: password,
+  MINIO_BROWSER: 'off',
+  // Lets folders be on the disk that the system is on.
+  MINIO_CI_CD: '1',
+};
 
 /** MinIO: a container of the image that MINIO_IMAGE names, or a process of its newest source. */
-export const minio: EngineKind = {
-  name: 'MinIO',
-  variable: 'MINIO_URL',
-  image,
-  async container() {
-    const publishedPort = await freePort();
-    const args = ['server', '/data'];
-    const server = containerServer({ image, port: 9000, publishedPort, env, args });
-    return { server, url: urlAt(publishedPort) };
-  },
-  needs: 'Go',
-  canBuild: goWorks,
-  async build() {
-    const { version } = await program();
-    return `built from ${version}`;
-  },
-  process: fromProgram,
-  async answers(url) {
-    await minioClient(url).listBuckets();
-    return 'MinIO';
-  },
-};
+export const minio = minioOn(['data']);
+
+/** The same on four folders: only then its buckets may keep versions, and lock them. */
+export const minioOnFolders = minioOn(['data1', 'data2', 'data3', 'data4']);
+
+function minioOn(folders: readonly string[]): EngineKind {
+  return {
+    name: 'MinIO',
+    variable: 'MINIO_URL',
+    image,
+    async container() {
+      const publishedPort = await freePort();
+      const args = ['server', ...folders.map((folder) => `/${folder}`)];
+      const server = containerServer({ image, port: 9000, publishedPort, env, args });
+      return { server, url: urlAt(publishedPort) };
+    },
+    needs: 'Go',
+    canBuild: goWorks,
+    async build() {
+      const { version } = await program();
+      return `built from ${version}`;
+    },
+    process: () => fromProgram(folders),
+    async answers(url) {
+      await minioClient(url).listBuckets();
+      return 'MinIO';
+    },
+  };
+}
 
 /** A client for a MinIO given as `s3+http://ACCESS:SECRET@host:port` (or `s3+https`). */
 export function minioClient(url: string): Client {
@@ -54,11 +67,12 @@ function program(): Promise<GoProgram> {
   return goInstall('minio', 'github.com/minio/minio', 'about four minutes on two cores, once');
 }
 
-async function fromProgram(): Promise<Prepared> {
+async function fromProgram(folders: readonly string[]): Promise<Prepared> {
   const { path } = await program();
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'backscroll-minio-'));
-  const args = ['server', '--quiet', '--address', `127.0.0.1:${port}`, join(folder, 'data')];
+  const data = folders.map((name) => join(folder, name));
+  const args = ['server', '--quiet', '--address', `127.0.0.1:${port}`, ...data];
   return { server: processServer([path, ...args], folder, env), url: urlAt(port) };
 }
 

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { STORE_CONNECTIONS } from '../../../services/backup/limits.ts';
 import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
 import { minioClient } from '../../support/minio.ts';
 import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
-import { never } from './engines.ts';
+import { never, optionsOf } from './engines.ts';
+import { RequestProxy } from './request-proxy.ts';
 
 const times = { smallAttemptMs: 1_000, attemptMs: 1_000, requestMs: 5_000 };
 
@@ -19,11 +21,9 @@ describe('a MinIO that fails', () => {
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
     bucket = stack.use(await freshBucket(inject('minioUrl')));
-    const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
-    proxy = stack.use(await BreakingProxy.start(hostname, Number(port)));
-    const { accessKey, secretKey } = bucket;
-    const options = { tls: false, bucket: pathname.slice(1), accessKey, secretKey };
-    direct = stack.use(new MinioStore({ ...options, endPoint: hostname, port: Number(port) }));
+    const options = optionsOf(bucket);
+    proxy = stack.use(await BreakingProxy.start(options.endPoint, options.port));
+    direct = stack.use(new MinioStore(options));
     near = { ...options, endPoint: '127.0.0.1', port: proxy.port };
     store = stack.use(new MinioStore({ ...near, times }));
     await store.check(never);
@@ -91,6 +91,18 @@ describe('a MinIO that fails', () => {
     expect(await direct.put('u/a/x', Buffer.from('theirs'), never)).toBe('exists');
   });
 
+  it('and refuses more requests than there are connections is there again afterwards', async () => {
+    const { endPoint, port } = optionsOf(bucket);
+    const busy = stack.use(await RequestProxy.start(endPoint, port));
+    await using other = new MinioStore({ ...near, port: busy.port, times });
+    busy.onRequest = () => 'busy';
+    const lists = Array.from({ length: 40 }, () => other.list('u/', { limit: 1 }, never));
+    for (const { status } of await Promise.allSettled(lists)) expect(status).toBe('rejected');
+    expect(busy.seen.length).toBeGreaterThan(STORE_CONNECTIONS);
+    busy.onRequest = () => undefined;
+    expect(await other.list('u/', { limit: 1 }, never)).toEqual([]);
+  });
+
   it('is let go of as soon as nobody waits', async () => {
     proxy.trouble = 'silent';
     const gone = new AbortController();
@@ -103,16 +115,9 @@ describe('a MinIO that fails', () => {
 
   it('makes its bucket at the first contact, and is gone when that is', async () => {
     const bucket = await freshBucket(inject('minioUrl'));
-    const { hostname, port, pathname } = new URL(bucket.url.replace(/^s3\+/, ''));
-    const options = {
-      endPoint: hostname,
-      port: Number(port),
-      tls: false,
-      bucket: pathname.slice(1),
-    };
-    const { accessKey, secretKey } = bucket;
+    const options = optionsOf(bucket);
     await bucket[Symbol.asyncDispose]();
-    await using other = new MinioStore({ ...options, accessKey, secretKey });
+    await using other = new MinioStore(options);
     expect(await other.list('u/', { limit: 1 }, never)).toEqual([]);
     expect(await other.put('u/a/x', Buffer.from('there'), never)).toBe('created');
 
@@ -129,15 +134,7 @@ describe('a MinIO that fails', () => {
   });
 
   it('refuses wrong keys at once', async () => {
-    const { url, accessKey } = bucket;
-    const { hostname, port, pathname } = new URL(url.replace(/^s3\+/, ''));
-    const options = {
-      endPoint: hostname,
-      port: Number(port),
-      tls: false,
-      bucket: pathname.slice(1),
-    };
-    await using wrong = new MinioStore({ ...options, accessKey, secretKey: 'not the secret' });
+    await using wrong = new MinioStore({ ...optionsOf(bucket), secretKey: 'not the secret' });
     await expect(wrong.check(never)).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE' });
   });
 });
