@@ -26,7 +26,7 @@ describe.each([60, -60])('a replica whose clock is %i minutes ahead', (minutes) 
     for (let round = 0; round < files.length; round += clients.length) {
       const sending = clients.map(async (client, at) => {
         const file = files[round + at]!;
-        const { backup } = await client.upload(sourceOf(file), alice);
+        const { backup } = await client.upload(sourceOf(file), { ...alice, opaque: true });
         numbers.set(backup.number, file);
       });
       await Promise.all(sending);
