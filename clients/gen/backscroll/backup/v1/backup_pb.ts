@@ -1670,11 +1670,13 @@ export const BackupService: GenService<{
    * an upload that was committed (same user, database and upload id, among the newest 64) is answered
    * with its backup.
    *
-   * INVALID_ARGUMENT: a field is missing or wrong, a message comes where it may not, the bytes do not
-   * match the declared size, SHA-256 or digests, or they are no SQLite database. ALREADY_EXISTS: the
-   * upload id was used before for another file. ABORTED: other uploads of the same database were
-   * committed meanwhile: repeat. DATA_LOSS: what the store gave back is damaged. PERMISSION_DENIED: a
-   * user named another one.
+   * INVALID_ARGUMENT: a field is missing or wrong, a message comes where it may not, the bytes do
+   * not match the declared size, SHA-256 or digests, or they are no SQLite database. ALREADY_EXISTS:
+   * the upload id was used before for another file. ABORTED: other uploads of the same database were
+   * committed meanwhile: repeat; or all its backups were deleted (ERASED). RESOURCE_EXHAUSTED: the
+   * user's objects take up the quota (QUOTA_EXCEEDED): measured when the upload begins, which is
+   * refused where it is used up, and ends where it would pass it. DATA_LOSS: what the store gave
+   * back is damaged. PERMISSION_DENIED: a user named another one.
    *
    * @generated from rpc backscroll.backup.v1.BackupService.UploadBackup
    */
