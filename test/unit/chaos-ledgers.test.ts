@@ -112,6 +112,41 @@ describe('the backup ledger', () => {
     expect(backupsOfThree().faults('ana', listed)).toContain(`ana: ${fault}`);
   });
 
+  describe('where backups are deleted', () => {
+    function lastTwoKept(): BackupLedger {
+      const ledger = new BackupLedger(2);
+      for (const [at, id] of ['u1', 'u2', 'u3', 'u4'].entries()) {
+        ledger.sending('ana', id, `sha of ${id}`);
+        ledger.acknowledged('ana', id, BigInt(at + 1));
+      }
+      ledger.deleting('ana', 'u1', 'acknowledged');
+      ledger.deleting('ana', 'u2', 'asked');
+      return ledger;
+    }
+    const newest = [backup(4n, 'u4'), backup(3n, 'u3')];
+
+    test.each([
+      ['what must be kept', newest],
+      ['one whose deletion was not answered', [...newest, backup(2n, 'u2')]],
+      ['one less, where a newer one is listed', [backup(5n, 'u5'), backup(4n, 'u4')]],
+    ])('accepts %s', (_, listed) => {
+      const ledger = lastTwoKept();
+      ledger.sending('ana', 'u5', 'sha of u5');
+      expect(ledger.faults('ana', listed)).toEqual([]);
+    });
+
+    test.each([
+      ['the loss of one that must be kept', [backup(4n, 'u4')], 'lost: u3 was acknowledged as 3'],
+      ['one that came back', [...newest, backup(1n, 'u1')], 'undead: u1 was deleted, and is 1'],
+    ])('detects %s', (_, listed, fault) => {
+      expect(lastTwoKept().faults('ana', listed)).toEqual([`ana: ${fault}`]);
+    });
+
+    test('tells which may be deleted', () => {
+      expect(lastTwoKept().older('ana')).toEqual([['u3', 3n]]);
+    });
+  });
+
   test('tells the newest number and what was sent', () => {
     const ledger = backupsOfThree();
     expect(ledger.newestNumber('ana')).toBe(2n);

@@ -8,14 +8,23 @@ export interface StoredBackup {
 interface Upload {
   readonly sha256: string;
   acknowledged?: bigint;
+  /** Its backup is to be deleted, and may be gone; or is. */
+  deletion?: 'asked' | 'acknowledged';
 }
 
 /**
  * What a backup service was sent and what it promised to keep, by database. An upload that broke off
- * may have been kept, whole, or not at all; one that was acknowledged must be listed.
+ * may have been kept, whole, or not at all; one that was acknowledged must be listed, unless it was
+ * deleted, or has so many newer ones that the service need not keep it.
  */
 export class BackupLedger {
+  readonly #keepLast: number;
   readonly #databases = new Map<string, Map<string, Upload>>();
+
+  /** `keepLast`: how many of a database's newest backups the service must keep. */
+  constructor(keepLast = Number.POSITIVE_INFINITY) {
+    this.#keepLast = keepLast;
+  }
 
   /** An upload of a state with this SHA-256 (in hex) begins or is tried again. */
   sending(database: string, uploadId: string, sha256: string): void {
@@ -30,6 +39,22 @@ export class BackupLedger {
     const upload = this.#open(database).get(uploadId);
     if (!upload) throw new Error(`${uploadId} was acknowledged and never sent`);
     upload.acknowledged = number;
+  }
+
+  /** Acknowledged backups older than the newest, of which no deletion was asked: upload ids and numbers. */
+  older(database: string): readonly (readonly [uploadId: string, number: bigint])[] {
+    const newest = this.newestNumber(database);
+    return [...this.#open(database)].flatMap(([uploadId, { acknowledged, deletion }]) => {
+      const isOlder = acknowledged !== undefined && acknowledged < newest;
+      return isOlder && deletion === undefined ? [[uploadId, acknowledged] as const] : [];
+    });
+  }
+
+  /** The deletion of an upload's backup is asked for, or was acknowledged. */
+  deleting(database: string, uploadId: string, deletion: 'asked' | 'acknowledged'): void {
+    const upload = this.#open(database).get(uploadId);
+    if (!upload) throw new Error(`${uploadId} is deleted and was never sent`);
+    upload.deletion = deletion;
   }
 
   /** Every database of which something was sent. */
@@ -65,6 +90,9 @@ export class BackupLedger {
     const uploads = this.#open(database);
     const faults: string[] = [];
     const numbers = new Map<string, bigint>();
+    const newest = [this.newestNumber(database), listed[0]?.number ?? 0n];
+    const mustBeKept = (number: bigint) =>
+      newest.every((one) => Number(one - number) < this.#keepLast);
     let above: bigint | undefined;
     for (const { number, uploadId, sha256 } of listed) {
       if (above !== undefined && number >= above) faults.push(`order: ${number} below ${above}`);
@@ -77,9 +105,13 @@ export class BackupLedger {
       else if (upload.sha256 !== sha256)
         faults.push(`torn: ${number} is not what ${uploadId} sent`);
     }
-    for (const [uploadId, { acknowledged }] of uploads) {
+    for (const [uploadId, { acknowledged, deletion }] of uploads) {
       if (acknowledged === undefined) continue;
       const number = numbers.get(uploadId);
+      if (deletion === 'acknowledged' && number !== undefined) {
+        faults.push(`undead: ${uploadId} was deleted, and is ${number}`);
+      }
+      if (number === undefined && (deletion !== undefined || !mustBeKept(acknowledged))) continue;
       if (number === undefined)
         faults.push(`lost: ${uploadId} was acknowledged as ${acknowledged}`);
       else if (number !== acknowledged) {

@@ -24,6 +24,9 @@ export interface BackupRound {
 /** Status of an upload that another one of the same database came before. */
 const aborted = 10;
 
+/** Status of a backup that was deleted. */
+const notFound = 5;
+
 /** Status with which a hasty uploader gives up. */
 const cancelled = 1;
 
@@ -63,10 +66,19 @@ export async function uploader(
   }
 }
 
-/** Downloads the newest backup again and again: always a whole state that was sent, and a recent one. */
-export async function downloader(round: BackupRound, user: string): Promise<void> {
+/**
+ * Downloads the newest backup, or an older one, again and again: always a whole state that was sent, and
+ * where it is the newest a recent one.
+ */
+export async function downloader(round: BackupRound, user: string, random: Random): Promise<void> {
   const { client, activity, ledger, signal } = round;
   while (!round.over()) {
+    const older = ledger.older(user);
+    if (older.length > 0 && random.oneIn(2)) {
+      const [uploadId, number] = random.pick(older);
+      await readOlder(round, { user, uploadId, number });
+      continue;
+    }
     const acknowledged = ledger.newestNumber(user);
     if (acknowledged === 0n) {
       await pause(signal);
@@ -87,6 +99,49 @@ export async function downloader(round: BackupRound, user: string): Promise<void
         throw new Error(`${user}: backup ${number} is not what ${uploadId} sent`);
       }
     });
+  }
+}
+
+/** Downloads a backup that may be deleted meanwhile. */
+async function readOlder(
+  { client, activity, ledger, signal }: BackupRound,
+  { user, uploadId, number }: { user: string; uploadId: string; number: bigint },
+): Promise<void> {
+  const read = async () => {
+    const hash = createHash('sha256');
+    await using download = await client.download({ user, number, signal });
+    for await (const bytes of download) {
+      activity.happened('part read');
+      hash.update(bytes);
+    }
+    if (hash.digest('hex') !== ledger.digestOf(user, uploadId)) {
+      throw new Error(`${user}: backup ${number} is not what ${uploadId} sent`);
+    }
+  };
+  await attempt({ activity, signal }, 'download', user, read, [notFound]);
+}
+
+/** Deletes older backups now and then. */
+export async function deleter(
+  round: BackupRound,
+  users: readonly string[],
+  random: Random,
+): Promise<void> {
+  const { client, activity, ledger, signal } = round;
+  while (!round.over()) {
+    const user = random.pick(users);
+    const older = ledger.older(user);
+    if (older.length > 1 && random.oneIn(4)) {
+      const [uploadId, number] = random.pick(older);
+      ledger.deleting(user, uploadId, 'asked');
+      const remove = async () => {
+        await client.delete({ user, number, signal });
+        ledger.deleting(user, uploadId, 'acknowledged');
+        activity.happened('operation done');
+      };
+      await attempt(round, 'operation', user, remove, [notFound]);
+    }
+    await pause(signal);
   }
 }
 

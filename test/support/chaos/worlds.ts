@@ -38,6 +38,23 @@ const mostOperations = 1_200;
 /** Longest that the import of the small corpus may take, in milliseconds. */
 const importMs = 120_000;
 
+/** Backups that a service of backups keeps of each database. */
+const keepLast = 4;
+
+/**
+ * How a service of backups is made to collect while a storm rages: it looks for what is not needed every
+ * second, and deletes it so soon that uploads and downloads must be short, as those here are.
+ */
+const busyKeeping = {
+  BACKUP_KEEP_LAST: String(keepLast),
+  BACKUP_KEEP_DAILY: '0',
+  BACKUP_KEEP_WEEKLY: '0',
+  BACKUP_KEEP_MONTHLY: '0',
+  BACKUP_KEEP_FLOOR_HOURS: '0',
+  BACKUP_SWEEP_SECONDS: '1',
+  BACKUP_TRANSFER_SECONDS: '6',
+};
+
 /** Longest that a service may hold on to what nobody waits for, in milliseconds. */
 const heldMs = 10_000;
 
@@ -140,12 +157,13 @@ async function backupOnMinio(): Promise<World> {
       BACKUP_STORE_URL: url,
       MINIO_ACCESS_KEY: accessKey,
       MINIO_SECRET_KEY: secretKey,
+      ...busyKeeping,
     }),
   );
   const minio = engineVictim('MinIO', engine);
   const victims = [[service], [minio], [minio, service]];
   return world(
-    made.use(new BackupStorm('backup on MinIO', service.address, victims)),
+    made.use(new BackupStorm('backup on MinIO', service.address, victims, keepLast)),
     service,
     made,
   );
@@ -155,9 +173,10 @@ async function backupInFolder(): Promise<World> {
   await using made = new AsyncDisposableStack();
   const folder = await temporaryFolder(made);
   const url = `file:${join(folder, 'backups')}`;
-  const service = made.use(await ServiceVictim.launch('backup', { BACKUP_STORE_URL: url }));
+  const env = { BACKUP_STORE_URL: url, ...busyKeeping };
+  const service = made.use(await ServiceVictim.launch('backup', env));
   return world(
-    made.use(new BackupStorm('backup on a folder', service.address, [[service]])),
+    made.use(new BackupStorm('backup on a folder', service.address, [[service]], keepLast)),
     service,
     made,
   );
