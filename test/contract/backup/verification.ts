@@ -42,10 +42,10 @@ export class TestVerifier extends Verifier {
   static async open(
     stack: AsyncDisposableStack,
     store: BackupStore,
-    wrap: (check: CheckDatabase) => CheckDatabase = (check) => check,
+    wrap: (check: CheckDatabase, folder: string) => CheckDatabase = (check) => check,
   ): Promise<TestVerifier> {
     const { path } = stack.use(await mkdtempDisposable(join(tmpdir(), 'verify-')));
-    return stack.use(new TestVerifier(store, wrap(quickCheckIn(path)), path, new Metrics()));
+    return stack.use(new TestVerifier(store, wrap(quickCheckIn(path), path), path, new Metrics()));
   }
 
   /** Uploads a file of alice's, unless told otherwise, and waits for its verification. */
