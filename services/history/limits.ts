@@ -97,6 +97,15 @@ export const READ_ROWS = 1_000;
 /** Bytes asked of the store at a time; a stream holds two such pieces at most. */
 export const READ_BYTES = 512 * 1024;
 
+/** What a stream asks for first, and then twice as much each time: of who never reads it holds little. */
+export const FIRST_READ = { rows: 128, bytes: 32 * 1024 } as const;
+
+/** Limits of calls that differ from those of both services. */
+export const CALLS = {
+  /** Less than any piece: the next is used once the one before has been sent, and is read meanwhile. */
+  writeAheadBytes: 16 * 1024,
+} as const;
+
 /** Messages that appends to the same conversation join into one transaction. */
 export const JOINED_MESSAGES = 2_000;
 

@@ -27,7 +27,7 @@ import { removeMembers } from './handlers/remove-members.ts';
 import { setRole } from './handlers/set-role.ts';
 import { sync } from './handlers/sync.ts';
 import { updateGroup } from './handlers/update-group.ts';
-import { REQUEST_BYTES } from './limits.ts';
+import { CALLS, REQUEST_BYTES } from './limits.ts';
 import { Sweeper } from './sweeper.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -67,6 +67,7 @@ export async function startHistory(config: HistoryConfig): Promise<RunningServer
     metricsListen: config.HISTORY_METRICS_LISTEN,
     log,
     implementations: [history(context), directory(context)],
+    limits: CALLS,
     check: (signal) => context.check(signal),
     metrics,
     holds: stack.move(),

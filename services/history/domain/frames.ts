@@ -27,10 +27,15 @@ export class FrameWriter {
     const fits =
       this.#messages.length < FRAME_MESSAGES &&
       (this.#bytes + bytes <= FRAME_BYTES || this.#messages.length === 0);
-    const full = fits ? undefined : this.#take(new Uint8Array());
+    const full = fits ? undefined : this.flush();
     this.#messages.push(message);
     this.#bytes += bytes;
     return full;
+  }
+
+  /** A frame of what was taken and not given yet; undefined where there is nothing. */
+  flush(): Uint8Array | undefined {
+    return this.#messages.length > 0 ? this.#take(new Uint8Array()) : undefined;
   }
 
   /** The last frame: the messages left, and behind them the encoded `result`, which makes them one message. */

@@ -46,6 +46,8 @@ export async function* sync(
   const frames = new FrameWriter();
   let count = 0;
   for await (const messages of readAhead(reading, page.runs, query.newestFirst)) {
+    const before = frames.flush();
+    if (before) yield before;
     for (const message of messages) {
       const full = frames.add(message);
       if (full) yield full;

@@ -18,7 +18,7 @@ import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { importBatches } from '../../../services/history/handlers/import.ts';
 import { sync } from '../../../services/history/handlers/sync.ts';
-import { FRAME_BYTES, FRAME_MESSAGES } from '../../../services/history/limits.ts';
+import { FIRST_READ, FRAME_BYTES, FRAME_MESSAGES } from '../../../services/history/limits.ts';
 import { engines, never, opened } from './engines.ts';
 import { appendAll, encoded, numbered } from './messages.ts';
 
@@ -100,21 +100,22 @@ describe.each(engines)('syncing: %s', (_name, open) => {
     expect(synced).toMatchObject({ seq: 1n, id: 'x', content: { text: 'hi' } });
   });
 
-  it('splits frames at their limits of messages and bytes', async () => {
+  it('begins with a small frame, and splits all at their limits of messages and bytes', async () => {
     const small = await frames({ ...ofChat, count: 1 });
     expect(small).toHaveLength(1);
     await appendAll(context.database, chat, numbered('a', 2 * FRAME_MESSAGES + 1));
     const sizes = (await frames({ ...ofChat, count: 2_000 })).map(
       ({ messages }) => messages.length,
     );
-    expect(sizes).toEqual([FRAME_MESSAGES, FRAME_MESSAGES, 1]);
+    const rest = FRAME_MESSAGES + 1 - FIRST_READ.rows;
+    expect(sizes).toEqual([FIRST_READ.rows, FRAME_MESSAGES, rest]);
 
     const room = group('large');
     const text = 'x'.repeat(100_000);
     const batch = encoded(...[1, 2, 3, 4, 5].map((n) => ({ id: `${n}`, content: { text } })));
     await appendAll(context.database, room, batch);
     const large = await frames({ conversation: { case: 'group', value: 'large' } });
-    expect(large.map(({ messages }) => messages.length)).toEqual([2, 2, 1]);
+    expect(large.map(({ messages }) => messages.length)).toEqual([1, 1, 1, 2]);
     for (const frame of large) {
       expect(toBinary(SyncResponseSchema, frame).length).toBeLessThan(FRAME_BYTES);
     }
