@@ -53,6 +53,7 @@ export class PageMover {
   readonly #victims: ReadonlySet<PackUse>;
   readonly #indexes: PackIndexes;
   readonly #signal: AbortSignal;
+  readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
   /** The frames that were stored, in the order of their numbers. */
   readonly newFrames: NewFrame[] = [];
   /** Bytes of the packs that were stored. */
@@ -143,7 +144,7 @@ export class PageMover {
     const { pageSizeBytes, sizeBytes } = scratch.division;
     const start = (segment.firstPage + firstPage) * pageSizeBytes;
     const end = (segment.firstPage + moving.at(-1)!.page + 1) * pageSizeBytes;
-    const bytes = Buffer.allocUnsafe(Math.min(end, sizeBytes) - start);
+    const bytes = this.#window.subarray(0, Math.min(end, sizeBytes) - start);
     const fill = async (some: Moving[]) => {
       await reader.fill(segment, firstPage, bytes, new Set(some.map(({ page }) => page)));
     };
