@@ -30,6 +30,7 @@ import { refuseTaken, writeNewFile } from './new-file.ts';
 import { pagesOf } from './pages.ts';
 import { type BackupKey, openSealed, uploadKey } from './sealing/backup-key.ts';
 import type { MasterKey } from './sealing/master-key.ts';
+import { requireSealable, requireZstd } from './sealing/requirements.ts';
 import type { SealedDatabase, Sealer } from './sealing/sealer.ts';
 import { ServiceClient } from './service-client.ts';
 import {
@@ -133,10 +134,12 @@ export class BackupClient extends ServiceClient {
    */
   async upload(source: string | UploadSource, options: UploadOptions): Promise<Uploaded> {
     const bytes = typeof source === 'string' ? await fileSource(source) : source;
-    if (options.key) refuseUnsealable(bytes, options);
+    const { key: secret } = options;
+    if (secret !== undefined) requireSealable(bytes, options.sha256);
     const uploadId = options.uploadId ?? uuidv7();
     const attempts = new Attempts(options.signal);
-    const key = options.key && (await this.#keyOf(options.key, options, uploadId, attempts));
+    const key =
+      secret === undefined ? undefined : await this.#keyOf(secret, options, uploadId, attempts);
     const start = create(UploadStartSchema, {
       uploadId,
       user: options.user,
@@ -163,13 +166,13 @@ export class BackupClient extends ServiceClient {
     uploadId: string,
     attempts: Attempts,
   ): Promise<MasterKey> {
-    const database = sealedDatabase(options);
-    if (key instanceof Uint8Array) return uploadKey(key, database, uploadId, undefined);
-    const request = create(GetBackupRequestSchema, databaseFields(options));
+    const named = sealedDatabase(options);
+    if (key instanceof Uint8Array) return uploadKey(key, named, uploadId, undefined);
+    const { user, database, signal, timeoutMs } = options;
     const newest = await attempts
-      .run(() => callUnary(this.channel, methods.getBackup, request, options), willPass)
+      .run(() => this.get({ user, database, signal, timeoutMs }), willPass)
       .catch(noneIfNotFound);
-    return uploadKey(key, database, uploadId, newest?.backup);
+    return uploadKey(key, named, uploadId, newest);
   }
 
   /**
@@ -181,7 +184,7 @@ export class BackupClient extends ServiceClient {
    * (this Node is older than 22.15); INVALID_ARGUMENT, reason INVALID_KEY, where the key is none.
    */
   async download(options: DownloadOptions): Promise<Download> {
-    if (options.key && !canUnpackFrames) throw noZstd();
+    if (options.key !== undefined) requireZstd();
     let sealer: Promise<Sealer | undefined> | undefined;
     const sealerOf: SealerOf = (backup) => {
       sealer ??= openSealed(backup, options.key, sealedDatabase(options));
@@ -251,7 +254,7 @@ export class BackupClient extends ServiceClient {
   }
 
   /** One backup of a database: the newest that has not failed its verification unless a number is given. */
-  async get(options: Omit<DownloadOptions, 'offsetBytes'>): Promise<Backup> {
+  async get(options: Omit<DownloadOptions, 'offsetBytes' | 'key'>): Promise<Backup> {
     const request = create(GetBackupRequestSchema, numberedFields(options));
     return (await callUnary(this.channel, methods.getBackup, request, options)).backup!;
   }
@@ -260,7 +263,7 @@ export class BackupClient extends ServiceClient {
    * Has a backup rebuilt from the store and checked, now: the newest unless a number is given. Gives it
    * with the result in `verification`: a backup that fails is no error.
    */
-  async verify(options: Omit<DownloadOptions, 'offsetBytes'>): Promise<Backup> {
+  async verify(options: Omit<DownloadOptions, 'offsetBytes' | 'key'>): Promise<Backup> {
     const request = create(VerifyBackupRequestSchema, numberedFields(options));
     return (await callUnary(this.channel, methods.verifyBackup, request, options)).backup!;
   }
@@ -307,33 +310,6 @@ const methods = typedMethods(BackupService);
 /** What a database's keys are derived from: its name as the service takes it. */
 function sealedDatabase({ user, database }: Database): SealedDatabase {
   return { user, database: database || DEFAULT_DATABASE };
-}
-
-/** Told before anything is sent: there is no other way that would seal as well. */
-function refuseUnsealable({ open }: UploadSource, { sha256 }: UploadOptions): void {
-  if (!canUnpackFrames) throw noZstd();
-  if (!open) {
-    throw new BackscrollError('A source that can not be read at any position can not be sealed', {
-      code: status.FAILED_PRECONDITION,
-      reason: 'SOURCE_NOT_SEEKABLE',
-    });
-  }
-  if (!sha256?.length) return;
-  throw new BackscrollError(
-    'sha256: the service can not check that of a file that it can not read',
-    {
-      code: status.INVALID_ARGUMENT,
-      reason: 'INVALID_FIELD',
-      fields: [{ field: 'sha256', description: 'must be absent where a key is given' }],
-    },
-  );
-}
-
-function noZstd(): BackscrollError {
-  return new BackscrollError('Sealed backups need Node 22.15 or newer, which knows zstd', {
-    code: status.FAILED_PRECONDITION,
-    reason: 'NO_ZSTD',
-  });
 }
 
 function noneIfNotFound(error: unknown): undefined {
