@@ -12,6 +12,8 @@ export interface RoundsParts {
   readonly work: (signal: AbortSignal) => Promise<void>;
   /** Told of a round that failed; the next one comes all the same. */
   readonly failed: (error: unknown) => void;
+  /** Done after the last round. */
+  readonly ended?: () => Promise<void>;
 }
 
 /** Does rounds in the background. Disposing of it fires the signal of the one under way, and awaits its end. */
@@ -32,6 +34,11 @@ export class Rounds implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    await this.#repeat();
+    await this.#parts.ended?.();
+  }
+
+  async #repeat(): Promise<void> {
     const { everyMs, firstAfterMs, work, failed } = this.#parts;
     const { signal } = this.#stop;
     // Replicas that start together don't work together.

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout } from 'node:timers/promises';
 import { Counter } from 'prom-client';
 import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { Rounds } from '../common/rounds.ts';
 import { describeFault } from '../common/status.ts';
 import { SWEEP_JOBS, type SweepParts, sweep } from './domain/sweep.ts';
 import { STORE, SWEEP } from './limits.ts';
@@ -29,9 +29,8 @@ export class Sweeper implements AsyncDisposable {
   readonly #parts: SweeperParts;
   readonly #holder = randomBytes(16);
   readonly #leaseMs: number;
-  readonly #stop = new AbortController();
   readonly #counters: ReturnType<typeof countersIn>;
-  readonly #running: Promise<void>;
+  readonly #rounds: Rounds;
   #renewAtMs = 0;
   #completedMs: number;
 
@@ -46,39 +45,20 @@ export class Sweeper implements AsyncDisposable {
       'Time since this replica last completed a sweep, or started: of all replicas the least counts.',
       () => (parts.nowMs() - this.#completedMs) / 1_000,
     );
-    this.#running = this.#run();
+    this.#rounds = new Rounds({
+      ...{ everyMs: parts.everyMs, firstAfterMs: SWEEP.firstAfterMs, endMs: STORE.closeTimeoutMs },
+      work: (signal) => this.#sweepOnce(signal),
+      failed: (error) => this.#failed(error),
+      // Without that, it ends by itself.
+      ended: () => giveLeaseBack(parts.database, JOB, this.#holder).catch(() => {}),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    // A database that hangs must not hold up the end.
-    const patience = setTimeout(STORE.closeTimeoutMs, undefined, { ref: false });
-    await Promise.race([this.#running, patience]);
+    await this.#rounds[Symbol.asyncDispose]();
   }
 
-  async #run(): Promise<void> {
-    const { everyMs, log } = this.#parts;
-    const { signal } = this.#stop;
-    // Replicas that start together don't sweep together.
-    let waitMs = Math.min(everyMs, SWEEP.firstAfterMs) * Math.random();
-    for (;;) {
-      await setTimeout(waitMs, undefined, { signal }).catch(() => {});
-      if (signal.aborted) break;
-      try {
-        await this.#sweepOnce();
-      } catch (error) {
-        if (signal.aborted) break;
-        this.#counters.failures.inc();
-        const failures = error instanceof AggregateError ? error.errors : [error];
-        for (const failure of failures)
-          log.error({ fault: describeFault(failure) }, 'sweep failed');
-      }
-      waitMs = everyMs * (0.75 + Math.random() / 2);
-    }
-    await giveLeaseBack(this.#parts.database, JOB, this.#holder).catch(() => {}); // else it ends by itself
-  }
-
-  async #sweepOnce(): Promise<void> {
+  async #sweepOnce(stop: AbortSignal): Promise<void> {
     if (!(await this.#hold())) return;
     const lost = new AbortController();
     const stepped: SweepParts['stepped'] = async (job, rows) => {
@@ -86,10 +66,18 @@ export class Sweeper implements AsyncDisposable {
       const due = this.#parts.nowMs() >= this.#renewAtMs;
       if (due && !(await this.#hold())) lost.abort(new Error('another replica sweeps'));
     };
-    const signal = AbortSignal.any([this.#stop.signal, lost.signal]);
+    const signal = AbortSignal.any([stop, lost.signal]);
     await sweep({ ...this.#parts, stepped }, this.#parts.nowMs(), signal);
     this.#completedMs = this.#parts.nowMs();
     this.#counters.rounds.inc();
+  }
+
+  #failed(error: unknown): void {
+    this.#counters.failures.inc();
+    const failures = error instanceof AggregateError ? error.errors : [error];
+    for (const failure of failures) {
+      this.#parts.log.error({ fault: describeFault(failure) }, 'sweep failed');
+    }
   }
 
   #hold(): Promise<boolean> {
