@@ -9,12 +9,14 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { failedPrecondition } from '../../common/errors.ts';
+import type { Backups, KeptBackup } from '../domain/backups.ts';
+import { DamageError } from '../domain/coding.ts';
 import { readFile, readFrames } from '../domain/download.ts';
 import type { PagesFrame } from '../domain/page-reader.ts';
 import { takesTooLong } from '../domain/reuse.ts';
 import { TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
-import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
+import { backupNotFound, damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
 import { parseCount, parseDatabase } from './requests.ts';
 
 const { data: DATA, frame: FRAME } = DownloadBackupResponseSchema.field;
@@ -33,8 +35,9 @@ export async function* downloadBackup(
   const name = parseDatabase(caller, request);
   const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
   const backups = openBackups(store, name, log);
+  let backup: KeptBackup | undefined;
   try {
-    const backup = await findBackup(backups, number, signal);
+    backup = await findBackup(backups, number, signal);
     const { head } = backup;
     const offset = parseCount('offset_bytes', request.offsetBytes, head.sizeBytes);
     const part = { case: 'backup' as const, value: toBackup(backup) };
@@ -54,8 +57,19 @@ export async function* downloadBackup(
       if (performance.now() > endMs) throw takesTooLong();
     }
   } catch (error) {
+    if (backup && (await wasErased(error, backups, backup, signal))) throw backupNotFound();
     throw damageAsDataLoss(error);
   }
+}
+
+/** Whether what seems damaged was deleted meanwhile, with all of the database. */
+async function wasErased(
+  error: unknown,
+  backups: Backups,
+  { head }: KeptBackup,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return error instanceof DamageError && (await backups.head(head.number, signal)) === undefined;
 }
 
 /** The format's numbers of codecs are the proto's. */

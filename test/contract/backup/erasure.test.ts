@@ -44,6 +44,19 @@ describe.each(engines)('an erasure: %s', (_name, open) => {
     expect(await erase(store, { user: 'nobody', database })).toBe(0n);
   });
 
+  it('ends a download as one of a backup that is not there, or lets it come whole', async () => {
+    const downloads = (user: string) => (its: BackupStore) => download(its, { user });
+    await upload(store, file, { user: 'nobody' });
+    const calls = await callsOf(store, downloads('nobody'));
+    for (let call = 1; call <= calls; call++) {
+      const user = `reader ${call}`;
+      await upload(store, file, { user });
+      const got = await interleave(store, downloads(user), call, () => erase(store, { user }));
+      if (got.status === 'fulfilled') expect(got.value.file.equals(file)).toBe(true);
+      else expect(got.reason).toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+    }
+  });
+
   it('leaves nothing that names the user or the database', async () => {
     await upload(store, file, { label: 'a secret label' });
     await erase(store);
