@@ -132,19 +132,29 @@ export function age(
   return backupAge(store, message, callContext());
 }
 
-/** Bytes with a SQLite header, in `pages` pages that compress somewhat and are all different. */
+/**
+ * A SQLite database without tables, for which no page but its first counts, so that they may hold
+ * anything: `pages` pages that compress somewhat and are all different.
+ */
 export function madeDatabase(pages: number, pageSize = 4096, seed = 0): Buffer {
   const file = Buffer.alloc(pages * pageSize);
   for (let page = 0; page < pages; page++) writePage(file, page, pageSize, seed);
   file.write('SQLite format 3\0', 'latin1');
   file.writeUInt16BE(pageSize === 65_536 ? 1 : pageSize, 16);
+  // A rollback journal, no reserved bytes, and what SQLite demands of three further numbers.
+  file.set([1, 1, 0, 64, 32, 32], 18);
+  // Its size in pages, which counts where the numbers of its last change agree.
+  for (const at of [24, 28, 92]) file.writeUInt32BE(1, at);
+  // UTF-8, and the schema's tree: a leaf without cells.
+  file.writeUInt32BE(1, 56);
+  file.set([0x0d, 0, 0, 0, 0, pageSize === 65_536 ? 0 : pageSize >> 8, pageSize & 0xff, 0], 100);
   return file;
 }
 
-/** Writes other content into a page, all but the room of the header. */
+/** Writes other content into a page, all but what the first one needs. */
 export function writePage(file: Buffer, page: number, pageSize: number, seed: number): void {
   const text = `page ${page} of seed ${seed}: `;
-  file.fill(text, page * pageSize + (page === 0 ? 100 : 0), (page + 1) * pageSize);
+  file.fill(text, page * pageSize + (page === 0 ? 108 : 0), (page + 1) * pageSize);
   // Some of each page does not compress.
   for (let at = 200; at < 328; at += 4) {
     file.writeUInt32LE(Math.imul(page * 131 + at, 0x9e3779b1 + seed) >>> 0, page * pageSize + at);
