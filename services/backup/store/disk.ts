@@ -107,12 +107,19 @@ export class DiskStore implements BackupStore {
       await this.#mustBeThere();
       const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
       const found: StoredObject[] = [];
-      for await (const key of this.#keys(folder, prefix, options.startAfter ?? '')) {
+      let some: string[] = [];
+      const describeSome = async () => {
         signal.throwIfAborted();
-        const object = await this.#describe(key);
-        if (object !== undefined) found.push(object);
+        const described = await Promise.all(some.map((key) => this.#describe(key)));
+        found.push(...described.filter((object) => object !== undefined));
+        some = [];
+      };
+      for await (const key of this.#keys(folder, prefix, options.startAfter ?? '')) {
+        some.push(key);
+        if (found.length + some.length === options.limit) await describeSome();
         if (found.length === options.limit) break;
       }
+      await describeSome();
       return found;
     });
   }

@@ -5,8 +5,9 @@ import { MinioStore } from '../../../services/backup/store/minio.ts';
 import { type BucketAddress, bucketAddress } from '../../support/databases.ts';
 import { type OwnEngine, startMinioOnFolders } from '../../support/engines.ts';
 import { minioClient } from '../../support/minio.ts';
+import { optionsOf } from './bucket-options.ts';
 import { uploadChanges } from './dialogue.ts';
-import { never, optionsOf } from './engines.ts';
+import { never } from './engines.ts';
 import { storeCases } from './store-cases.ts';
 import { download, list, madeDatabase, upload, writePage } from './transfers.ts';
 

@@ -5,7 +5,8 @@ import { type MinioOptions, MinioStore } from '../../../services/backup/store/mi
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
 import { minioClient } from '../../support/minio.ts';
 import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
-import { never, optionsOf } from './engines.ts';
+import { optionsOf } from './bucket-options.ts';
+import { never } from './engines.ts';
 import { RequestProxy } from './request-proxy.ts';
 
 const times = { smallAttemptMs: 1_000, attemptMs: 1_000, requestMs: 5_000 };

@@ -6,8 +6,8 @@ import { type MinioOptions, MinioStore } from '../../../services/backup/store/mi
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
 import { Random } from '../../support/random.ts';
+import { optionsOf } from './bucket-options.ts';
 import { uploadChanges } from './dialogue.ts';
-import { optionsOf } from './engines.ts';
 import { type Fault, RequestProxy, type SeenRequest } from './request-proxy.ts';
 import {
   age,
