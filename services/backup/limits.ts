@@ -104,6 +104,12 @@ export const FRAME_CACHE_BYTES = 24 * 1024 * 1024;
 /** Most bytes that one request of a download reads. */
 export const READ_BYTES = 4 * 1024 * 1024;
 
+/** Bytes of a pack that are read at once, where those before them were wanted; */
+export const READ_AHEAD_BYTES = 1024 * 1024;
+
+/** and packs of which one download holds so many: a few more than runs over which a backup is spread. */
+export const READ_AHEAD_PACKS = 16;
+
 /** Unneeded bytes between two frames that are read rather than asked for separately. */
 export const READ_GAP_BYTES = 64 * 1024;
 

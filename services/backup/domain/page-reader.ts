@@ -11,9 +11,9 @@ import {
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { inParallel } from './in-parallel.ts';
-import { keys } from './keys.ts';
 import { type FramePlace, pagesPerExtent, type Segment } from './map.ts';
 import type { StoredMap } from './map-file.ts';
+import { PackRanges } from './pack-ranges.ts';
 
 /** A frame, and where its pages go. */
 interface Wanted {
@@ -48,18 +48,14 @@ interface Target {
  * because those pages are probably wanted next.
  */
 export class PageReader {
-  readonly #store: BackupStore;
-  readonly #prefix: string;
+  readonly #ranges: PackRanges;
   readonly #map: StoredMap;
-  readonly #signal: AbortSignal;
   readonly #kept = new Map<number, Buffer>();
   #keptBytes = 0;
 
   constructor(store: BackupStore, prefix: string, map: StoredMap, signal: AbortSignal) {
-    this.#store = store;
-    this.#prefix = prefix;
+    this.#ranges = new PackRanges(store, prefix, signal);
     this.#map = map;
-    this.#signal = signal;
   }
 
   /**
@@ -146,10 +142,9 @@ export class PageReader {
   async #readStored(group: Wanted[]): Promise<Buffer[]> {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
-    const key = keys.pack(this.#prefix, this.#map.tables.packs[first.pack]!.id);
     const length = last.offset + last.storedBytes - first.offset;
-    const stored = await this.#store.get(key, { offset: first.offset, length }, this.#signal);
-    if (stored?.length !== length) throw new DamageError('a pack is gone or too short');
+    const pack = this.#map.tables.packs[first.pack]!;
+    const stored = await this.#ranges.read(pack, first.offset, length);
     return group.map(({ place: { offset, storedBytes } }) =>
       stored.subarray(offset - first.offset, offset - first.offset + storedBytes),
     );
