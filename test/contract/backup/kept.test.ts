@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Pin, Warning } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import { databasesOf } from '../../../services/backup/domain/databases.ts';
 import { keys, type Note } from '../../../services/backup/domain/keys.ts';
 import { takeRound } from '../../../services/backup/domain/round.ts';
 import { encodeFailure } from '../../../services/backup/domain/verdict.ts';
@@ -9,6 +10,7 @@ import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
 import { engines, never } from './engines.ts';
+import { FaultyStore } from './faulty-store.ts';
 import { KEEP_ALL, keysOf, pin, pruneOf, remove, usage } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, crash, interleave } from './stepping-store.ts';
@@ -154,6 +156,23 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
       expect(await numbers()).toEqual([6n, 2n]);
     });
 
+    it('are kept where all newer ones can not be read', async () => {
+      const faulty = new FaultyStore(store);
+      for (const seed of [1, 2, 3]) await upload(faulty, madeDatabase(20, 4096, seed));
+      faulty.onGet = (key, bytes) => (key === keys.head(prefix, 3) ? Buffer.from('{}') : bytes);
+      expect(await pruneOf(faulty, { ...KEEP_ALL, last: 1 })).toBe(1);
+      expect((await download(faulty)).backup.number).toBe(2n);
+      await remove(faulty, { number: 3n });
+      expect(await numbers()).toEqual([2n]);
+    });
+
+    it('may be deleted by several at once', async () => {
+      for (const seed of [1, 2, 3, 4]) await upload(store, madeDatabase(20, 4096, seed));
+      const policy = { ...KEEP_ALL, last: 2 };
+      await Promise.all([1, 2, 3].map(() => pruneOf(store, policy)));
+      expect(await numbers()).toEqual([4n, 3n]);
+    });
+
     it('are kept when they are pinned meanwhile, or a newer one fails', async () => {
       const policy = { ...KEEP_ALL, last: 1 };
       const work = (its: Parameters<typeof pruneOf>[0]) => pruneOf(its, policy);
@@ -267,6 +286,18 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
   });
 
   describe('in the background', () => {
+    it('are found, whosever they are', async () => {
+      const names = ['alice', 'bob', 'carol'].flatMap((user) =>
+        ['backup.db', 'other'].map((database) => ({ user, database })),
+      );
+      for (const name of names) await upload(store, file, name);
+      await takeRound(store, 'job', HOUR_MS, never);
+      const all = await Array.fromAsync(databasesOf(store, never));
+      expect(all).toEqual(names.map(keys.database).sort());
+      const own = await Array.fromAsync(databasesOf(store, never, keys.user('bob')));
+      expect(own).toEqual(all.filter((one) => one.startsWith(keys.user('bob'))));
+    });
+
     it('are looked at by one replica in each interval', async () => {
       expect(await takeRound(store, 'job', HOUR_MS, never)).toBe(true);
       expect(await takeRound(store, 'job', HOUR_MS, never)).toBe(false);
