@@ -31,7 +31,7 @@ export const startMysql = () => start(mysql);
 /** Starts a MinIO of the caller's own, empty, as a container or a process. */
 export const startMinio = () => start(minio);
 
-/** The same of a MinIO on four folders, whose buckets may keep versions and lock them. */
+/** The same of a MinIO on four folders, over which it spreads each object. */
 export const startMinioOnFolders = () => start(minioOnFolders);
 
 /**

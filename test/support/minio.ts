@@ -20,7 +20,7 @@ const env = {
 /** MinIO: a container of the image that MINIO_IMAGE names, or a process of its newest source. */
 export const minio = minioOn(['data']);
 
-/** The same on four folders: only then its buckets may keep versions, and lock them. */
+/** The same on four folders, over which it spreads each object, as MinIO does with the drives of a rack. */
 export const minioOnFolders = minioOn(['data1', 'data2', 'data3', 'data4']);
 
 function minioOn(folders: readonly string[]): EngineKind {
