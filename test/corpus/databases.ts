@@ -35,6 +35,7 @@ async function checkFiles(
   using client = new BackupClient(service.address);
   const good = databasesOf(join(corpus, 'sqlite', 'good.tar.gz'));
   const bad = databasesOf(join(corpus, 'sqlite', 'bad.tar.gz'));
+  const sound = passingIn(join(corpus, 'sqlite', 'bad.tar.gz'));
   const nameOf = ([name]: [string, Buffer]) => name;
   await report.each(
     `${label}: ${good.length} good SQLite files, there and back`,
@@ -42,12 +43,14 @@ async function checkFiles(
     ([name, bytes]) => checkRoundTrip(client, 'good', name, bytes),
     nameOf,
   );
-  const outcomes = { refused: 0, kept: 0 };
+  const outcomes = { refused: 0, failed: 0, passed: 0 };
   await report.each(
     `${label}: ${bad.length} bad SQLite files`,
     bad,
     async ([name, bytes]) => {
-      outcomes[await checkDamaged(client, 'bad', name, bytes)]++;
+      const outcome = await checkDamaged(client, 'bad', name, bytes);
+      if (outcome === 'passed' && !sound.has(name)) throw new Error('it has passed');
+      outcomes[outcome]++;
     },
     nameOf,
   );
@@ -61,8 +64,20 @@ async function checkFiles(
     await client.age({ user: 'good' });
     if (service.process.child.exitCode !== null) throw new Error('it has ended');
   });
+  await checkMemory(report, `${label}: memory of all that`, service);
+  const { refused, failed, passed } = outcomes;
   console.log(
-    `  ${label}: of the bad ones ${outcomes.refused} refused, ${outcomes.kept} kept as is`,
+    `  ${label}: of the bad ones ${refused} refused, ${failed} failed, ${passed} sound for quick_check`,
+  );
+}
+
+/** Names of the bad files that quick_check takes for sound, as the corpus tells. */
+function passingIn(archive: string): Set<string> {
+  const manifest = readTarGz(archive).get('manifest.tsv')!.toString();
+  const rows = manifest.split('\n').map((line) => line.split('\t'));
+  const checks = ['accepted', 'integrity_check'];
+  return new Set(
+    rows.filter(([, check = '']) => checks.includes(check)).map(([name = '']) => name),
   );
 }
 

@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { BackupClient } from '../../clients/backup-client.ts';
 import { BackscrollError } from '../../clients/errors.ts';
+import {
+  type Backup,
+  VerificationState,
+} from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { readerOf } from './memory-reader.ts';
-
-/** The first bytes of every SQLite file that is not encrypted. */
-const sqliteMagic = Buffer.from('SQLite format 3\0');
 
 const invalidArgument = 3;
 
@@ -13,7 +14,7 @@ const patienceMs = 30_000;
 
 /**
  * Uploads a small file, first what changed and then the whole, and reads it back; throws where a byte
- * differs, or where the two ways do.
+ * differs, or where the two ways do, or where it does not pass its verification.
  */
 export async function checkRoundTrip(
   client: BackupClient,
@@ -21,29 +22,47 @@ export async function checkRoundTrip(
   database: string,
   bytes: Uint8Array,
 ): Promise<void> {
+  const { verification } = await roundTrip(client, user, database, bytes);
+  if (verification?.state !== VerificationState.PASSED) {
+    throw new Error(`${database} has failed: ${verification?.reason} ${verification?.detail}`);
+  }
+}
+
+async function roundTrip(
+  client: BackupClient,
+  user: string,
+  database: string,
+  bytes: Uint8Array,
+): Promise<Backup> {
   const signal = AbortSignal.timeout(patienceMs);
   const { whole, changes } = sourcesOf(bytes);
-  await client.upload(changes, { user, database, signal });
-  const { backup, unchanged } = await client.upload(whole, { user, database, signal });
-  if (!unchanged) throw new Error(`${database} is another file when it is sent whole`);
+  const options = { user, database, waitForVerification: true, signal };
+  const first = await client.upload(changes, options);
+  const { backup } = await client.upload(whole, options);
+  if (Buffer.compare(first.backup.root, backup.root) !== 0) {
+    throw new Error(`${database} is another file when it is sent whole`);
+  }
   await using download = await client.download({ user, database, number: backup.number, signal });
   const parts = await Array.fromAsync(download);
   if (!Buffer.concat(parts).equals(bytes)) throw new Error(`${database} came back otherwise`);
+  return backup;
 }
 
 /**
- * Uploads a damaged file: it is refused for a reason, or kept and given back as it is; without a SQLite
- * header it must be refused. Tells which.
+ * Uploads a damaged file: it is refused for a reason, or given back as it is, and then marked as failed,
+ * for a reason as well, unless it passes its verification. Tells which.
  */
 export async function checkDamaged(
   client: BackupClient,
   user: string,
   database: string,
   bytes: Buffer,
-): Promise<'refused' | 'kept'> {
-  const hasHeader = bytes.subarray(0, sqliteMagic.length).equals(sqliteMagic);
+): Promise<'refused' | 'failed' | 'passed'> {
   try {
-    await checkRoundTrip(client, user, database, bytes);
+    const { verification } = await roundTrip(client, user, database, bytes);
+    if (verification?.state === VerificationState.PASSED) return 'passed';
+    if (verification?.reason && verification.detail) return 'failed';
+    throw new Error(`${database} has failed without a reason`);
   } catch (error) {
     if (!(error instanceof BackscrollError) || error.code !== invalidArgument) throw error;
     if (error.reason === '' || error.reason === 'INVALID_ARGUMENT') {
@@ -55,8 +74,6 @@ export async function checkDamaged(
     }
     return 'refused';
   }
-  if (!hasHeader) throw new Error(`${database} has no SQLite header and was kept`);
-  return 'kept';
 }
 
 /**
