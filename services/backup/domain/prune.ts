@@ -1,15 +1,26 @@
 import { NUMBER_KEPT_TRANSFERS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
-import { type Backups, type HeadEntry, isDeleted } from './backups.ts';
-import { listHeads, markDeleted, removeHeads, removeObjects } from './deletion.ts';
+import { type Backups, isDeleted, type Newest } from './backups.ts';
+import {
+  type HeadListing,
+  listHeads,
+  markDeleted,
+  removeHeads,
+  removeObjects,
+} from './deletion.ts';
 import { removeErased } from './erasure.ts';
 import { keys } from './keys.ts';
 import { type KeepPolicy, kept } from './retention.ts';
 
+/** All that is known of a database's backups at some time. */
+interface Look extends HeadListing, Newest {
+  readonly nowMs: number;
+}
+
 /**
  * Deletes the backups of a database that a policy does not keep, but never the newest that has passed its
- * verification, nor the newest that has not failed it; and removes what earlier deletions and
- * erasures have left of heads. May be done at any time, by many at once. Gives how many it deleted.
+ * verification, nor the newest that has not failed it; and removes what earlier deletions and erasures
+ * have left of heads. May be done at any time, by many at once. Gives how many it deleted.
  */
 export async function prune(
   store: BackupStore,
@@ -19,53 +30,51 @@ export async function prune(
   signal: AbortSignal,
 ): Promise<number> {
   const { prefix } = backups;
-  const { erasure } = await backups.newest(signal);
-  if (erasure > 0) await finishErasure(store, prefix, erasure, signal);
-  const beforeMs = (await store.nowMs(signal)) - NUMBER_KEPT_TRANSFERS * transferMs;
-  await removeGone(store, prefix, beforeMs, signal);
+  const look = await lookAt(store, backups, signal);
+  if (look.erasure > 0) await finishErasure(store, prefix, look, signal);
+  const beforeMs = look.nowMs - NUMBER_KEPT_TRANSFERS * transferMs;
+  await removeGone(store, prefix, look, beforeMs, signal);
 
-  const doomed = (await notKept(store, backups, policy, new Set(), signal)).map(numberOf);
-  for (const number of doomed) await markDeleted(store, prefix, number, signal);
+  const doomed = notKept(look, policy);
   if (doomed.length === 0) return 0;
+  for (const number of doomed) await markDeleted(store, prefix, number, signal);
   // Meanwhile somebody may have pinned one, or a newer one may have failed.
-  const still = (await notKept(store, backups, policy, new Set(doomed), signal)).map(numberOf);
+  const still = notKept(await lookAt(store, backups, signal), policy, doomed);
   const saved = doomed.filter((number) => !still.includes(number));
-  await removeObjects(
-    store,
-    saved.map((number) => keys.note(prefix, number, 'deleted')),
-    signal,
-  );
+  const notes = saved.map((number) => keys.note(prefix, number, 'deleted'));
+  await removeObjects(store, notes, signal);
   return doomed.length - saved.length;
 }
 
-/** Backups that the policy does not keep, where those in `doomed` are taken for not deleted. */
-async function notKept(
-  store: BackupStore,
-  backups: Backups,
+async function lookAt(store: BackupStore, backups: Backups, signal: AbortSignal): Promise<Look> {
+  const newest = await backups.newest(signal);
+  const listing = await listHeads(store, backups.prefix, signal);
+  return { ...newest, ...listing, nowMs: await store.nowMs(signal) };
+}
+
+/** Numbers of the backups that the policy does not keep, where those in `doomed` are taken for not deleted. */
+function notKept(
+  { heads, erasure, backup, passed, nowMs }: Look,
   policy: KeepPolicy,
-  doomed: ReadonlySet<number>,
-  signal: AbortSignal,
-): Promise<HeadEntry[]> {
-  const { heads } = await listHeads(store, backups.prefix, signal);
-  const { backup, passed, erasure } = await backups.newest(signal);
+  doomed: readonly number[] = [],
+): number[] {
   const living = heads.filter(
-    (head) => head.number > erasure && (!isDeleted(head) || doomed.has(head.number)),
+    (head) => head.number > erasure && (!isDeleted(head) || doomed.includes(head.number)),
   );
-  const keep = kept(living, policy, await store.nowMs(signal));
+  const keep = kept(living, policy, nowMs);
   // A newer head may be damaged, and what has passed stand in other heads: a listing tells neither.
   if (backup !== undefined) keep.add(backup.head.number);
   if (passed !== undefined) keep.add(passed.number);
-  return living.filter(({ number }) => !keep.has(number));
+  return living.map(({ number }) => number).filter((number) => !keep.has(number));
 }
 
 /** Does what an erasure, or an upload that should have withdrawn its head, left undone. */
 async function finishErasure(
   store: BackupStore,
   prefix: string,
-  erasure: number,
+  { heads, erasure }: Look,
   signal: AbortSignal,
 ): Promise<void> {
-  const { heads } = await listHeads(store, prefix, signal);
   const mark = heads.find(({ number }) => number === erasure);
   if (mark !== undefined && !isDeleted(mark)) await markDeleted(store, prefix, erasure, signal);
   if (heads.some(({ number }) => number < erasure)) {
@@ -80,31 +89,19 @@ async function finishErasure(
 async function removeGone(
   store: BackupStore,
   prefix: string,
+  { heads, lone }: Look,
   beforeMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { heads, lone } = await listHeads(store, prefix, signal);
-  const gone = heads.filter(({ notes }) => (notes.get('deleted') ?? beforeMs) < beforeMs);
-  await removeHeads(
-    store,
-    prefix,
-    gone.filter((head) => head !== heads[0]),
-    signal,
-  );
-  const old = lone.filter(({ storedAtMs }) => storedAtMs < beforeMs);
-  await removeObjects(
-    store,
-    old.map(({ key }) => key),
-    signal,
-  );
   const [highest] = heads;
+  const gone = heads.filter(({ notes }) => (notes.get('deleted') ?? beforeMs) < beforeMs);
+  const others = gone.filter((head) => head !== highest);
+  await removeHeads(store, prefix, others, signal);
+  const old = lone.filter(({ storedAtMs }) => storedAtMs < beforeMs).map(({ key }) => key);
+  await removeObjects(store, old, signal);
   if (highest === undefined || !gone.includes(highest)) return;
-  const left = await store.list(prefix, { limit: 1 + highest.notes.size + 1 }, signal);
+  const left = await store.list(prefix, { limit: highest.notes.size + 2 }, signal);
   if (left.every(({ key }) => key.startsWith(highest.object.key))) {
     await removeHeads(store, prefix, [highest], signal);
   }
-}
-
-function numberOf({ number }: HeadEntry): number {
-  return number;
 }
