@@ -27,33 +27,36 @@ export const KEEP_ALL: KeepPolicy = { last: 0, daily: 0, weekly: 0, monthly: 0, 
 export async function remove(
   store: BackupStore,
   request: MessageInitShape<typeof DeleteBackupRequestSchema>,
+  call = callContext(),
 ): Promise<void> {
   const message = create(DeleteBackupRequestSchema, { user: 'alice', ...request });
-  await deleteBackup(store, message, callContext());
+  await deleteBackup(store, message, call);
 }
 
 /** Deletes all of alice's backups, or as told; gives how many. */
 export async function erase(
   store: BackupStore,
   request: MessageInitShape<typeof DeleteAllBackupsRequestSchema> = {},
+  call = callContext(),
 ): Promise<bigint> {
   const message = create(DeleteAllBackupsRequestSchema, { user: 'alice', ...request });
-  return (await deleteAllBackups(store, message, callContext())).deleted;
+  return (await deleteAllBackups(store, message, call)).deleted;
 }
 
 /** Pins or unpins a backup of alice's, and gives it as it is now. */
 export async function pin(
   store: BackupStore,
   request: MessageInitShape<typeof PinBackupRequestSchema>,
+  call = callContext(),
 ): Promise<Backup> {
   const message = create(PinBackupRequestSchema, { user: 'alice', ...request });
-  return (await pinBackup(store, message, callContext())).backup!;
+  return (await pinBackup(store, message, call)).backup!;
 }
 
 /** What alice's backups take up. */
-export function usage(store: BackupStore, quotaBytes = 0) {
-  const message = create(GetUsageRequestSchema, { user: 'alice' });
-  return getUsage(store, quotaBytes, message, callContext());
+export function usage(store: BackupStore, quotaBytes = 0, call = callContext(), request = {}) {
+  const message = create(GetUsageRequestSchema, { user: 'alice', ...request });
+  return getUsage(store, quotaBytes, message, call);
 }
 
 /** Does what a background round does about the backups of a database, `backup.db` of alice unless told otherwise. */

@@ -7,15 +7,17 @@ import { encodeFailure } from '../../../services/backup/domain/verdict.ts';
 import { UPLOAD_LIMITS } from '../../../services/backup/handlers/upload-backup.ts';
 import { Keeper } from '../../../services/backup/keeper.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
+import type { CallContext } from '../../../services/common/call.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
-import { KEEP_ALL, keysOf, pin, pruneOf, remove, usage } from './keeping.ts';
+import { erase, KEEP_ALL, keysOf, pin, pruneOf, remove, usage } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, crash, interleave } from './stepping-store.ts';
 import {
   age,
+  callContext,
   download,
   list,
   madeDatabase,
@@ -283,6 +285,31 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
       expect(await numbers()).toEqual([2n, 1n]);
       await within(4_000_000n, uploadRequests(large, { user: 'bob' }));
     });
+  });
+
+  it('are kept, deleted and counted for their user alone, and by their numbers', async () => {
+    await upload(store, file);
+    const invalid = (reason: string, field: string) => ({ reason, fields: [{ field }] });
+    const missing = invalid('MISSING_FIELD', 'number');
+    await expect(remove(store, {})).rejects.toMatchObject(missing);
+    await expect(pin(store, {})).rejects.toMatchObject(missing);
+    const large = { number: 2n ** 53n };
+    const tooLarge = invalid('INVALID_FIELD', 'number');
+    await expect(remove(store, large)).rejects.toMatchObject(tooLarge);
+    await expect(pin(store, large)).rejects.toMatchObject(tooLarge);
+    const nobody = { user: '' };
+    const noUser = invalid('MISSING_FIELD', 'user');
+    await expect(remove(store, { ...nobody, number: 1n })).rejects.toMatchObject(noUser);
+    await expect(erase(store, nobody)).rejects.toMatchObject(noUser);
+    await expect(usage(store, 0, callContext(), nobody)).rejects.toMatchObject(noUser);
+
+    const bob: CallContext = { ...callContext(), caller: { kind: 'user', user: 'bob' } };
+    const denied = { reason: 'NOT_THE_CALLER' };
+    await expect(remove(store, { number: 1n }, bob)).rejects.toMatchObject(denied);
+    await expect(pin(store, { number: 1n }, bob)).rejects.toMatchObject(denied);
+    await expect(erase(store, {}, bob)).rejects.toMatchObject(denied);
+    await expect(usage(store, 0, bob)).rejects.toMatchObject(denied);
+    expect(await numbers()).toEqual([1n]);
   });
 
   describe('in the background', () => {
