@@ -12,7 +12,7 @@ import {
   UploadStartSchema,
 } from './gen/backscroll/backup/v1/backup_pb.ts';
 import type { Sealer } from './sealing/sealer.ts';
-import { cutOff } from './stream-faults.ts';
+import { cutOff, wrongAnswer } from './stream-faults.ts';
 import {
   NO_RESULT,
   type OpenUpload,
@@ -93,13 +93,16 @@ export class IncrementalUploader implements Uploader {
       onProgress,
     });
     let result: Result | undefined;
-    let agreed = !sealer;
+    let accepted = false;
     try {
       for await (const { part } of open((send) => dialogue.produce(send))) {
         attempts.reached();
         // No page is sent before this: the pages that are wanted are told later.
-        agreed ||= part.case === 'accepted' && hasKey(part.value.keyId, start);
-        if (!agreed) throw noSealing();
+        if (part.case === 'accepted') {
+          if (!hasKey(part.value.keyId, start)) throw noSealing();
+          accepted = true;
+        }
+        if (!accepted) throw wrongAnswer('The service answered an upload that it had not accepted');
         dialogue.take(part);
         if (part.case === 'progress' && part.value.storedBytes > 0n) attempts.progressed();
         result ??= resultOf(part);
@@ -109,8 +112,7 @@ export class IncrementalUploader implements Uploader {
     }
     if (!result) throw cutOff(NO_RESULT);
     const { root, key } = result.backup;
-    const isSame = digests.root().equals(root) && (!sealer || (key && hasKey(key.id, start)));
-    if (!isSame) throw otherFile(result);
+    if (!digests.root().equals(root) || !hasKey(key?.id, start)) throw otherFile(result);
     return { ...result, sentBytes: this.#sentBytes };
   }
 
@@ -126,8 +128,9 @@ export class IncrementalUploader implements Uploader {
   }
 }
 
-function hasKey(id: Uint8Array, { key }: UploadStart): boolean {
-  return Buffer.from(id).equals(key!.id);
+/** Whether this is the id of the key that seals the upload; none is that of a plain one. */
+function hasKey(id: Uint8Array = Buffer.alloc(0), { key }: UploadStart): boolean {
+  return Buffer.from(id).equals(key?.id ?? Buffer.alloc(0));
 }
 
 function noSealing(): BackscrollError {

@@ -47,6 +47,8 @@ import { serve } from './fake-server.ts';
 type Uploading = ServerDuplexStream<UploadBackupRequest, UploadBackupResponse>;
 type Downloading = ServerWritableStream<DownloadBackupRequest, DownloadBackupResponse>;
 
+const ACCEPTED = create(UploadBackupResponseSchema, { part: { case: 'accepted', value: {} } });
+
 /** A file of 40 extents and a bit, and its backup. */
 const FILE = Buffer.from(Array.from({ length: 2_700_001 }, (_, index) => (index * 7919) >> 5));
 const BACKUP = backupOf(FILE);
@@ -98,7 +100,10 @@ describe('upload', () => {
       tries.push(seen);
       const nth = tries.length;
       call.on('data', ({ part }: UploadBackupRequest) => {
-        if (part.case === 'start') seen.start = part.value;
+        if (part.case === 'start') {
+          seen.start = part.value;
+          call.write(ACCEPTED);
+        }
         if (part.case === 'data') seen.bytes = Buffer.concat([seen.bytes, part.value]);
         if (part.case === 'extentDigests') call.write(neededExtents(part.value));
         if (part.case === 'pageDigests') call.write(neededPages(part.value));
