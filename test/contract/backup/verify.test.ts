@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { VerificationState } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import { MasterKey } from '../../../clients/sealing/master-key.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { uploadChanges } from './dialogue.ts';
@@ -46,6 +48,28 @@ describe.each(engines)('verification: %s', (_name, open) => {
     await damage(store, (await keysOf(store, 'packs'))[0]!, 20);
     const { verification } = await verifier.verifyNow();
     expect(verification).toMatchObject({ state: FAILED, reason: 'DAMAGED' });
+  });
+
+  it('checks digests alone of what is sealed', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = await open(stack);
+    const verifier = await TestVerifier.open(stack, store);
+    const key = MasterKey.ofBytes(randomBytes(32));
+    const sealer = key.sealer({ user: 'alice', database: 'backup.db' });
+    const send = (file: Buffer) => {
+      const start = { key: key.description, waitForVerification: true };
+      return uploadChanges(store, file, start, { sealer, verifications: verifier });
+    };
+    const file = chatDatabase(3_000);
+    expect((await send(file)).backup.verification).toMatchObject({ state: PASSED });
+    const [shared] = await keysOf(store, 'packs');
+    const second = changed(file, "UPDATE message SET text = 'changed' WHERE id = 1500");
+    expect((await send(second)).backup.verification).toMatchObject({ state: PASSED });
+    await damage(store, shared!, 20);
+    const failed = { state: FAILED, reason: 'DAMAGED' };
+    expect((await verifier.verifyNow({ number: 1n })).verification).toMatchObject(failed);
+    expect((await verifier.verifyNow({ number: 2n })).verification).toMatchObject(failed);
+    expect((await send(second)).backup.verification).toMatchObject({ state: PASSED });
   });
 
   it('finds a damaged pack, and all backups that need it', async () => {
