@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { Download } from '../../../clients/download.ts';
 import { unpackFrames } from '../../../clients/frames-download.ts';
+import { VerificationState } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { inParallel } from '../../../services/backup/domain/in-parallel.ts';
 import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
@@ -8,6 +9,7 @@ import { type FreshBucket, freshBucket } from '../../support/databases.ts';
 import { Random } from '../../support/random.ts';
 import { optionsOf } from './bucket-options.ts';
 import { uploadChanges } from './dialogue.ts';
+import { erase, remove } from './keeping.ts';
 import { type Fault, RequestProxy, type SeenRequest } from './request-proxy.ts';
 import {
   age,
@@ -18,6 +20,7 @@ import {
   upload,
   writePage,
 } from './transfers.ts';
+import { TestVerifier } from './verification.ts';
 
 /** Cases that run at once: what they wait for is mostly the store. */
 const CASES_AT_ONCE = 16;
@@ -92,6 +95,18 @@ const reads: Readonly<Record<string, Operation>> = {
   }),
 };
 
+const verification = reading(async (store, user) => {
+  await using stack = new AsyncDisposableStack();
+  const verifier = await TestVerifier.open(stack, store, () => readAll);
+  const { verification } = await verifier.verifyNow({ user });
+  expect(verification?.state).toBe(VerificationState.PASSED);
+});
+
+const deletions: Readonly<Record<string, Operation & { readonly left: readonly bigint[] }>> = {
+  'a deletion': { ...reading((store, user) => remove(store, { user, number: 1n })), left: [2n] },
+  'an erasure': { ...reading((store, user) => erase(store, { user })), left: [] },
+};
+
 describe('whatever befalls a request to MinIO', () => {
   const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 2 ** 32);
   const random = new Random(seed);
@@ -109,15 +124,7 @@ describe('whatever befalls a request to MinIO', () => {
   afterAll(() => used.disposeAsync());
 
   it.each(Object.entries(uploads))('%s becomes a whole backup, or none', async (_, operation) => {
-    const cases = (await stepsOf(operation)).flatMap((step) => [
-      ...some(random, PASSING, 2).map((fault) => ({ step, fault, lasts: false })),
-      ...some(random, step.readsObject ? DAMAGES : [], 1).map((fault) => ({
-        step,
-        fault,
-        lasts: false,
-      })),
-      ...some(random, LASTING, random.between(0, 1)).map((fault) => ({ step, fault, lasts: true })),
-    ]);
+    const cases = (await stepsOf(operation)).flatMap((step) => someCases(random, step));
     const { before, adds, run } = operation;
     const states = adds ? [...before, adds] : before;
     await inParallel(CASES_AT_ONCE, cases, async (befalls) => {
@@ -143,6 +150,35 @@ describe('whatever befalls a request to MinIO', () => {
     ]);
     await inParallel(CASES_AT_ONCE, cases, async (befalls) => {
       await tried(operation, user, befalls);
+    });
+  });
+
+  it.each(Object.entries(deletions))('%s is done, or can be', async (_, operation) => {
+    const cases = (await stepsOf(operation)).flatMap((step) => someCases(random, step));
+    await inParallel(CASES_AT_ONCE, cases, async (befalls) => {
+      const user = await prepare(operation);
+      const at = describeCase(befalls);
+      const failed = await tried(operation, user, befalls);
+      const numbers = await numbersOf(direct, user);
+      if (!failed) expect(numbers, at).toEqual(operation.left);
+      for (const number of numbers) await isWhole(user, number, operation.before, at);
+      await operation.run(direct, user).catch((error: unknown) => {
+        expect(error, at).toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+      });
+      expect(await numbersOf(direct, user), at).toEqual(operation.left);
+      const { backup } = await upload(direct, second, { user });
+      expect((await download(direct, { user, number: backup.number })).file.equals(second)).toBe(
+        true,
+      );
+    });
+  });
+
+  it('a verification never finds fault with what is whole', async () => {
+    const cases = (await stepsOf(verification)).flatMap((step) => someCases(random, step));
+    await inParallel(CASES_AT_ONCE, cases, async (befalls) => {
+      const user = await prepare(verification);
+      await tried(verification, user, befalls);
+      await verification.run(direct, user);
     });
   });
 
@@ -227,6 +263,22 @@ async function downloadFrames(store: BackupStore, user: string): Promise<Buffer>
   const open = (number: bigint, offset: number) => unpackFrames(answers(number, offset), offset);
   await using opened = await Download.open(open, isPlain, 0n, 0, undefined);
   return Buffer.concat(await Array.fromAsync(opened));
+}
+
+/** What may befall a step of an operation that changes what is stored: some of all that may. */
+function someCases(random: Random, step: SeenRequest): Case[] {
+  const damages = step.readsObject ? DAMAGES : [];
+  const once = [...some(random, PASSING, 2), ...some(random, damages, 1)];
+  const lasting = some(random, LASTING, random.between(0, 1));
+  return [
+    ...once.map((fault) => ({ step, fault, lasts: false })),
+    ...lasting.map((fault) => ({ step, fault, lasts: true })),
+  ];
+}
+
+/** Stands for SQLite's check, which has its own tests. */
+async function readAll(file: AsyncIterable<Buffer>): Promise<undefined> {
+  for await (const _ of file);
 }
 
 /** So many of a list, or all of it, each as likely as any other. */
