@@ -101,6 +101,22 @@ describe.each(engines)('sealed uploads: %s', (_name, open) => {
     await expect(download(store)).rejects.toMatchObject({ reason: 'SEALED' });
   });
 
+  it('are given out in no more bytes than are stored, however scattered their pages are', async () => {
+    const file = madeDatabase(5_000);
+    await uploadSealed(file);
+    for (let seed = 1; seed <= 4; seed++) {
+      for (let page = seed; page < 5_000; page += 60) randomBytes(4096).copy(file, page * 4096);
+      await uploadSealed(file);
+    }
+    let bytes = 0;
+    for await (const part of downloadParts(store, { frames: true })) {
+      if (part.case === 'frame') bytes += part.value.data.length;
+    }
+    const packs = await store.list(keys.packs(keys.database(name)), { limit: 1_000 }, never);
+    expect(bytes).toBeLessThan(packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    expect((await read()).equals(file)).toBe(true);
+  });
+
   describe('tell what a store has forged', () => {
     const prefix = keys.database(name);
     const older = madeDatabase(200);
