@@ -5,7 +5,7 @@ import type { StoredMessage } from '../store/model.ts';
 import { type MessageRow, readFitting } from '../store/read.ts';
 import { readStanding } from '../store/standing.ts';
 import { resyncRequired } from './errors.ts';
-import { seenAmong } from './seen.ts';
+import { seenAmong, unexpired } from './seen.ts';
 import { isInView, type View } from './view.ts';
 
 /** Some of what changed, of what the user sees. */
@@ -25,7 +25,7 @@ export async function* changesSince(
   database: Database,
   view: View,
   sinceRevision: number,
-  nowMs: number,
+  nowMs: () => number,
   signal: AbortSignal,
 ): AsyncGenerator<ChangePiece> {
   if (sinceRevision < view.logRevision || sinceRevision > view.revision) throw resyncRequired();
@@ -59,7 +59,7 @@ async function* pieces(
   database: Database,
   view: View,
   entries: readonly LoggedChange[],
-  nowMs: number,
+  nowMs: () => number,
   signal: AbortSignal,
 ): AsyncGenerator<ChangePiece> {
   const { id } = view.conversation;
@@ -70,7 +70,7 @@ async function* pieces(
 
   const changed = entries.flatMap(({ message }) => (message ? [message] : []));
   const seqs = changed.map(([seq]) => seq);
-  const look = async (session: Session) => new Set(await seenAmong(session, view, seqs, nowMs));
+  const look = async (session: Session) => new Set(await seenAmong(session, view, seqs, nowMs()));
   const seen = await database.run(look, signal);
   let rows: readonly MessageRow[] = changed.filter(([seq]) => seen.has(seq));
   while (rows.length > 0) {
@@ -78,7 +78,8 @@ async function* pieces(
       (session) => readFitting(session, id, rows, READ_BYTES),
       signal,
     );
-    yield { messages: read.messages, hiddenSeqs: [] };
+    const messages = await unexpired(database, view, read.messages, nowMs, signal);
+    yield { messages, hiddenSeqs: [] };
     rows = read.left;
   }
 }

@@ -3,6 +3,7 @@ import type { Database } from '../store/database.ts';
 import type { Membership } from '../store/inbox.ts';
 import { type Listed, readListed, readWanted } from '../store/listed.ts';
 import { type Conversation, keyOf, type StoredMessage } from '../store/model.ts';
+import { ROLE } from '../store/standing.ts';
 import { newestSeen, unreadCounts } from './unread.ts';
 import { type View, viewFrom } from './view.ts';
 
@@ -16,7 +17,7 @@ export interface InboxEntry {
 /** What an inbox shows of a conversation. */
 export interface Shown {
   readonly view: View;
-  /** Of a group; may be empty. */
+  /** Of a group; may be empty. For former members what it was when they left. */
   readonly title: string;
   /** The user's own revision at which something last changed for them here. */
   readonly revision: number;
@@ -115,9 +116,11 @@ async function headsOf(
     if (one === undefined) return [];
     const { conversation, standing } = one;
     const { title, deletedAtMs } = standing.conversation;
-    const head = { ...one, index, revision, title };
+    const member = standing.members.get(user);
+    const isFormer = member?.role === ROLE.former;
+    const head = { ...one, index, revision, title: isFormer ? member.leftTitle : title };
     if (deletedAtMs > 0) return [{ ...head, view: undefined }];
-    if (!standing.members.has(user)) return [];
+    if (!member) return [];
     return [{ ...head, view: viewFrom(conversation, user, standing) }];
   });
 }

@@ -37,7 +37,8 @@ export const SWEEP_JOBS = Object.keys(JOBS) as SweepJob[];
 /**
  * Sweeps once: does all that is to be done at `nowMs`, in small steps between which others get their
  * turn and the signal is looked at. May break off anywhere and be done again, by several at once, too.
- * A job that fails keeps no other from being done.
+ * A job that fails keeps no other from being done. What was removed, by the sweep or before it, is gone
+ * from the database's log in the end.
  *
  * @throws the signal's reason; AggregateError with what failed
  */
@@ -55,5 +56,6 @@ export async function sweep(parts: SweepParts, nowMs: number, signal: AbortSigna
       failures.push(error);
     }
   }
+  await parts.database.scrub().catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw new AggregateError(failures, 'some of a sweep failed');
 }

@@ -26,7 +26,7 @@ export async function* changes(
   const view = await viewOf(database, conversationAt(request), user, signal);
   const since = Number(request.sinceRevision);
   const frames = new FrameWriter();
-  for await (const changed of changesSince(database, view, since, nowMs(), signal)) {
+  for await (const changed of changesSince(database, view, since, nowMs, signal)) {
     for (const message of changed.messages) {
       const full = frames.add(message);
       if (full) yield full;

@@ -16,6 +16,7 @@ import { marksTold } from '../domain/marks.ts';
 import { matching } from '../domain/matching.ts';
 import { type Page, pickPage, type WalkFrom } from '../domain/page.ts';
 import { readAhead } from '../domain/read-ahead.ts';
+import { unexpired } from '../domain/seen.ts';
 import { type View, viewOf } from '../domain/view.ts';
 import { inView, type Reading, Walk } from '../domain/walk.ts';
 import { SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
@@ -45,9 +46,10 @@ export async function* sync(
   const page = await pickPage(walksOf(reading, query.filter), view, spot, query.count);
   const frames = new FrameWriter();
   let count = 0;
-  for await (const messages of readAhead(reading, page.runs, query.newestFirst)) {
+  for await (const read of readAhead(reading, page.runs, query.newestFirst)) {
     const before = frames.flush();
     if (before) yield before;
+    const messages = await unexpired(database, view, read, nowMs, signal);
     for (const message of messages) {
       const full = frames.add(message);
       if (full) yield full;

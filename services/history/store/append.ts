@@ -11,7 +11,15 @@ import {
 } from './append-places.ts';
 import { writeSideRows } from './append-side-rows.ts';
 import { type Database, DuplicateKey, type Transaction } from './database.ts';
-import type { Batch, Conversation, Outcome, Refusal, Rules } from './model.ts';
+import { expiriesOf } from './excluded.ts';
+import {
+  ANY_CONTENT,
+  type Batch,
+  type Conversation,
+  type Outcome,
+  type Refusal,
+  type Rules,
+} from './model.ts';
 import { type Changed, changeAndSettle } from './pending.ts';
 import { isMember, lockOrBegin, lockStanding, type Standing } from './standing.ts';
 import { MESSAGE } from './tables.ts';
@@ -57,7 +65,8 @@ async function appendIn(transaction: Transaction, asked: Asked): Promise<Changed
   const { conversation: before, members } = standing;
   if (before.deletedAtMs > 0) return refuseAll(batches, { why: 'groupDeleted' });
   const terms = termsOf(asked, standing, nowMs);
-  const { outcomes, fresh } = await insertFresh(transaction, asked, terms);
+  const expiredAtMs = before.expiring ? nowMs : undefined;
+  const { outcomes, fresh } = await insertFresh(transaction, asked, terms, expiredAtMs);
   if (fresh.length === 0) return { value: outcomes };
 
   const change = { conversation, before, members, fresh, imported: !!rules.imported, nowMs };
@@ -110,6 +119,7 @@ async function insertFresh(
   transaction: Transaction,
   { database, conversation, batches }: Asked,
   terms: Terms,
+  expiredAtMs: number | undefined,
 ): Promise<Places> {
   if (terms.lastSeq === 0 || !expectRepeats.has(database)) {
     const places = placeBatches(batches, new Map(), terms);
@@ -120,7 +130,7 @@ async function insertFresh(
       if (!(error instanceof DuplicateKey)) throw error;
     }
   }
-  const known = await findKnown(transaction, conversation, batches);
+  const known = await findKnown(transaction, conversation, batches, expiredAtMs);
   if (known.size > 0) expectRepeats.add(database);
   else expectRepeats.delete(database);
   const places = placeBatches(batches, known, terms);
@@ -128,22 +138,30 @@ async function insertFresh(
   return places;
 }
 
-/** What is stored under the ids of `batches`. */
+/**
+ * What is stored under the ids of `batches`. What has expired by `expiredAtMs` (undefined where nothing
+ * does) counts as removed, whether a sweep came by or not.
+ */
 async function findKnown(
   transaction: Transaction,
   conversation: Conversation,
   batches: readonly Batch[],
+  expiredAtMs: number | undefined,
 ): Promise<Map<string, Known>> {
   const rows = await transaction.rows<[Buffer, number, Buffer, string, Buffer]>(
     `SELECT message_id, seq, sender, CAST(sent_at_ms AS CHAR), content_hash FROM message
      WHERE conversation_id = ? AND message_id IN (?)`,
     [conversation.id, idsOf(batches).map((id) => Buffer.from(id))],
   );
+  const seqs = rows.map(([, seq]) => seq);
+  const expiries = expiredAtMs && (await expiriesOf(transaction, conversation.id, seqs));
   return new Map(
-    rows.map(([id, seq, sender, sentAtMs, contentHash]) => [
-      id.toString(),
-      { seq, sender: sender.toString(), sentAtMs: BigInt(sentAtMs), contentHash },
-    ]),
+    rows.map(([id, seq, sender, sentAtMs, hash]) => {
+      const expired = expiries && (expiries.get(seq) ?? Infinity) <= expiredAtMs;
+      const contentHash = expired ? ANY_CONTENT : hash;
+      const known = { seq, sender: sender.toString(), sentAtMs: BigInt(sentAtMs), contentHash };
+      return [id.toString(), known];
+    }),
   );
 }
 

@@ -112,6 +112,12 @@ export interface Database extends AsyncDisposable {
    */
   transaction<T>(work: (transaction: Transaction) => Promise<Ending<T>>): Promise<T>;
 
+  /**
+   * Resolves once nothing of what was removed before is left in the engine's log, where that is the
+   * service's to clear. What cannot be cleared now is by the next one.
+   */
+  scrub(): Promise<void>;
+
   /** Resolves where rows could be written now; else rejects with what is wrong. Costs a round trip or two. */
   check(signal: AbortSignal): Promise<void>;
 }

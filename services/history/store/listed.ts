@@ -63,7 +63,7 @@ type ListedColumns = [
 type NoMessage = [null, null, null, null, null, null];
 
 /** Where the columns of message, member and conversation begin. */
-const [MESSAGE_AT, MEMBER_AT, CONVERSATION_AT] = [6, 12, 22];
+const [MESSAGE_AT, MEMBER_AT, CONVERSATION_AT] = [6, 12, 23];
 
 function listedOf(row: ListedColumns, peer: MemberRow | undefined): Listed {
   const [id, kind, a, b, quietTo, importedTo] = row;

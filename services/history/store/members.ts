@@ -21,7 +21,7 @@ export async function writeMembers(
   const rows = members.map((member) => [
     ...[conversationId, Buffer.from(member.user), member.role],
     ...[writeIntervals(member.intervals), member.epoch, member.readSeq, member.deliveredSeq],
-    ...[member.joinedAtMs, member.leftSentAtMs],
+    ...[member.joinedAtMs, member.leftSentAtMs, Buffer.from(member.leftTitle)],
   ]);
   await session.insert(MEMBER, rows, {
     role: 'replace',
@@ -31,6 +31,7 @@ export async function writeMembers(
     delivered_seq: 'raise',
     joined_at_ms: 'replace',
     left_sent_at_ms: 'replace',
+    left_title: 'replace',
   });
 }
 
@@ -52,8 +53,10 @@ export function joining(
 ): MemberRow {
   const intervals = joined(before?.intervals ?? [], fromSeq).slice(-GROUP.intervals);
   const epoch = (before?.epoch ?? 0) + 1;
-  return { ...NEW, ...before, user, role, intervals, epoch, joinedAtMs, leftSentAtMs: 0n };
+  return { ...NEW, ...before, user, role, intervals, epoch, joinedAtMs, ...STAYING };
 }
+
+const STAYING = { leftSentAtMs: 0n, leftTitle: '' };
 
 const NEW = { hiddenUpToSeq: 0, hides: false, readSeq: 0, deliveredSeq: 0 };
 
@@ -61,7 +64,7 @@ const NEW = { hiddenUpToSeq: 0, hides: false, readSeq: 0, deliveredSeq: 0 };
 export async function leaving(
   session: Session,
   conversationId: Buffer,
-  { floorSeq, lastSeq }: ConversationRow,
+  { floorSeq, lastSeq, title }: ConversationRow,
   members: readonly MemberRow[],
 ): Promise<MemberRow[]> {
   const gone = members.map((member) => ({
@@ -75,6 +78,7 @@ export async function leaving(
   return gone.map((member, index) => ({
     ...member,
     leftSentAtMs: times.get(lastSeqs[index]!) ?? 0n,
+    leftTitle: title,
   }));
 }
 

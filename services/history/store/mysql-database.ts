@@ -55,6 +55,9 @@ export class MysqlDatabase implements Database {
     });
   }
 
+  /** MySQL clears its logs by itself. */
+  async scrub(): Promise<void> {}
+
   async check(signal: AbortSignal): Promise<void> {
     const outcome = this.#attempt(this.#writes, async (sender) => {
       // Refused where this user may not write now: the server is read only after a failover.

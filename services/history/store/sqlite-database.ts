@@ -78,6 +78,12 @@ export class SqliteDatabase implements Database {
     });
   }
 
+  /** What the file no longer has may still stand in the log beside it. */
+  async scrub(): Promise<void> {
+    using _turn = await this.takeTurn();
+    await this.guard(async () => this.#writer.execute('PRAGMA wal_checkpoint(TRUNCATE)'));
+  }
+
   /** Tries to write only where the last write failed for good. */
   async check(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();

@@ -59,6 +59,8 @@ export interface MemberRow {
   readonly joinedAtMs: number;
   /** Time of the last message that a former member may see; 0 for members. */
   readonly leftSentAtMs: bigint;
+  /** The group's title when a former member left; empty for members. */
+  readonly leftTitle: string;
 }
 
 /** Whether a user of this row is a member now. */
@@ -90,12 +92,12 @@ export type ConversationColumns = [
 /** Columns of a `MemberRow`, for SELECTs that `memberRow` reads. */
 export const MEMBER_COLUMNS = `member.user_name, member.role, member.intervals, member.epoch,
   member.hidden_up_to_seq, member.hides, member.read_seq, member.delivered_seq,
-  member.joined_at_ms, CAST(member.left_sent_at_ms AS CHAR)`;
+  member.joined_at_ms, CAST(member.left_sent_at_ms AS CHAR), member.left_title`;
 
 /** The values of `MEMBER_COLUMNS`. */
 export type MemberColumns = [
   ...[Buffer, number, Buffer, number, number],
-  ...[number, number, number, number, string],
+  ...[number, number, number, number, string, Buffer],
 ];
 
 /** Reads the values of `CONVERSATION_COLUMNS`. */
@@ -133,6 +135,7 @@ export function memberRow(columns: MemberColumns): MemberRow {
     deliveredSeq: columns[7],
     joinedAtMs: columns[8],
     leftSentAtMs: BigInt(columns[9]),
+    leftTitle: columns[10].toString(),
   };
 }
 

@@ -25,7 +25,7 @@ export const MEMBER: Table = {
   name: 'member',
   columns: [
     ...['conversation_id', 'user_name', 'role', 'intervals', 'epoch'],
-    ...['read_seq', 'delivered_seq', 'joined_at_ms', 'left_sent_at_ms'],
+    ...['read_seq', 'delivered_seq', 'joined_at_ms', 'left_sent_at_ms', 'left_title'],
   ],
   key: ['conversation_id', 'user_name'],
 };

@@ -50,6 +50,10 @@ export class BreakingDatabase implements Database {
     return this.#step('COMMIT', async () => value);
   }
 
+  scrub(): Promise<void> {
+    return this.#database.scrub();
+  }
+
   check(signal: AbortSignal): Promise<void> {
     return this.#database.check(signal);
   }

@@ -8,6 +8,7 @@ import { callAs, methodsOf } from './calls.ts';
 import { databases, engines, migrated } from './engines.ts';
 import { appendAll, numbered } from './messages.ts';
 import { rowsOf, setMember, tablesWith } from './raw-rows.ts';
+import { sweepAt } from './sweeps.ts';
 
 describe.each(engines)('deleting: %s', (_name, open) => {
   const peer = { case: 'peer', value: 'bob' } as const;
@@ -240,7 +241,7 @@ describe.each(engines)('deleting: %s', (_name, open) => {
   });
 });
 
-it('leaves nothing of what was said in the file of an embedded database', async () => {
+it('leaves nothing of what was said in the files of an embedded database, once it was swept', async () => {
   await using stack = new AsyncDisposableStack();
   const [, make] = databases.find(([name]) => name === 'sqlite')!;
   const url = await make(stack);
@@ -248,17 +249,19 @@ it('leaves nothing of what was said in the file of an embedded database', async 
   const secret = 'what nobody shall know';
   {
     await using opened = new AsyncDisposableStack();
-    const service = methodsOf(await migrated(opened, url));
+    const context = await migrated(opened, url);
+    const service = methodsOf(context);
     const byAlice = { user: 'alice', conversation: { case: 'peer', value: 'bob' } } as const;
     const texts = [secret, secret.repeat(1_000), 'harmless'];
     await service.append({ ...byAlice, messages: texts.map((text) => ({ content: { text } })) });
     const scope = DeleteScope.FOR_EVERYONE;
     await service.delete({ ...byAlice, scope, seqs: [1n, 2n] });
+    await sweepAt(context, 0);
+    // The database stays open, and the log beside it stands there.
+    const all = Buffer.concat([await readFile(file), await readFile(`${file}-wal`)]);
+    expect(all.includes('harmless')).toBe(true);
+    expect(all.includes(secret)).toBe(false);
   }
-  // Closed, it is this file alone.
-  const bytes = await readFile(file);
-  expect(bytes.includes('harmless')).toBe(true);
-  expect(bytes.includes(secret)).toBe(false);
 });
 
 /** A message of somebody's. */

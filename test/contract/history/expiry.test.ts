@@ -1,13 +1,20 @@
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
+import {
+  Order,
+  SyncRequestSchema,
+  SyncResponseSchema,
+} from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { expire } from '../../../services/history/domain/expire.ts';
-import { SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
+import { sync } from '../../../services/history/handlers/sync.ts';
+import { FIRST_READ, SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
-import { methodsOf } from './calls.ts';
+import { callAs, methodsOf } from './calls.ts';
 import { engines, never, opened } from './engines.ts';
-import { appendAll, decoded, encoded, importAll, readAll, textOf } from './messages.ts';
+import { appendAll, decoded, encoded, importAll, numbered, readAll, textOf } from './messages.ts';
 import { rowsOf, tablesWith } from './raw-rows.ts';
 import { sweepAt } from './sweeps.ts';
 
@@ -65,6 +72,43 @@ describe.each(engines)('expiry: %s', (_name, open) => {
     expect(await appendAll(context.database, chat, other)).toMatchObject([
       { seq: 1, repeated: true },
     ]);
+  });
+
+  it('takes what has expired for removed before it is', async () => {
+    const past = (text: string) => ({
+      ...{ id: '0', sender: 'alice', expiresAtMs: 10n, content: { text } },
+    });
+    await appendAll(context.database, chat, encoded(past('first')));
+    const [again] = await appendAll(context.database, chat, encoded(past('other')));
+    expect(again).toMatchObject({ seq: 1, repeated: true });
+  });
+
+  it('is looked at once more before a slow reader is sent what it is about', async () => {
+    const later = Date.now() + 1_000_000;
+    await appendAll(context.database, chat, numbered('a', FIRST_READ.rows));
+    await appendAll(context.database, chat, [...expiring(later), ...numbered('b', 5)]);
+    let nowMs = later - 1;
+    const parts = { ...context, nowMs: () => nowMs };
+    const request = create(SyncRequestSchema, {
+      ...{ user: 'bob', conversation: peer, count: 1_000, order: Order.OLDEST_FIRST },
+    });
+    const seqs: number[] = [];
+    let told = 0n;
+    for await (const bytes of sync(parts, request, callAs())) {
+      // The first piece is on its way, and the next was read.
+      nowMs = later;
+      await sweepAt(context, later);
+      const { messages, result } = fromBinary(SyncResponseSchema, bytes);
+      for (const { seq, content } of messages) {
+        expect(content).toBeDefined();
+        seqs.push(Number(seq));
+      }
+      told = result?.count ?? told;
+    }
+    const expired = FIRST_READ.rows + 1;
+    const all = Array.from({ length: expired + 5 }, (_, n) => n + 1);
+    expect(seqs).toEqual(all.filter((seq) => seq !== expired));
+    expect(told).toBe(BigInt(seqs.length));
   });
 
   it('leaves the tombstone of a deleted message as it is', async () => {

@@ -118,7 +118,9 @@ describe.each(engines)('the inbox: %s', (_name, open) => {
 
   it('shows a former member what they saw, and a deleted group to nobody', async () => {
     const left = { role: 0, intervals: Buffer.from('[[2,4]]'), read_seq: 3, epoch: 2 };
-    await addRoom('left', 9, { last_sent_at_ms: 900 }, { ...left, left_sent_at_ms: 40 });
+    const leftThen = { left_sent_at_ms: 40, left_title: Buffer.from('then') };
+    const now = { last_sent_at_ms: 900, title: Buffer.from('now') };
+    await addRoom('left', 9, now, { ...left, ...leftThen });
     for (const seq of [4, 9]) await addMessage(group('left'), seq, `text ${seq}`);
     await addRoom('deleted', 9, { deleted_at_ms: 1 });
     expect((await inbox().list({ user: 'bob' })).conversations).toMatchObject([
@@ -126,6 +128,7 @@ describe.each(engines)('the inbox: %s', (_name, open) => {
         conversation: { value: 'left' },
         lastMessage: { seq: 4n, content: { text: 'text 4' } },
         ...{ lastSeq: 4n, unreadCount: 1, floorSeq: 2n, state: MemberState.FORMER },
+        title: 'then',
       },
     ]);
   });

@@ -180,8 +180,12 @@ describe.each(engines)('members: %s', (_name, open) => {
       await as('owner').update({ historyVisibility: HistoryVisibility.FROM_JOINING });
       await as('mod').add('bob', 'carol');
       expect((await memberRow('bob'))?.leftSentAtMs).toBe(0n);
+      await as('owner').update({ title: 'while bob was there' });
       await as('mod').remove('bob', 'carol');
-      expect((await memberRow('bob'))?.leftSentAtMs).toBe(one?.sentAtMs);
+      await as('owner').update({ title: 'what bob shall not know' });
+      expect(await memberRow('bob')).toMatchObject({
+        ...{ leftSentAtMs: one?.sentAtMs, leftTitle: 'while bob was there' },
+      });
       expect((await memberRow('carol'))?.leftSentAtMs).toBe(0n);
 
       await as('mod').add('bob');

@@ -218,7 +218,9 @@ export async function checkInbox(
     const { read, delivered } = view;
     const got = [title, lastSeq, epoch, marks?.readSeq, marks?.deliveredSeq, entry.state].join();
     const standing = isGroup ? state : MemberState.UNSPECIFIED;
-    const told = [conversation.title, view.lastSeq, view.epoch, read, delivered, standing].join();
+    const leftTitle = conversation.members.get(user)?.leftTitle;
+    const seenTitle = isMember ? conversation.title : leftTitle;
+    const told = [seenTitle, view.lastSeq, view.epoch, read, delivered, standing].join();
     if (got !== told) {
       throw new Error(`${keyOf(conversation.name)} in the inbox of ${user}: ${got}, not ${told}`);
     }

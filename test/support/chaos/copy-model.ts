@@ -41,6 +41,8 @@ export interface ModelMember {
   readonly hidden: Set<number>;
   read: number;
   delivered: number;
+  /** The group's title when they left; of no meaning for members. */
+  leftTitle: string;
   /** The highest read mark that a device of theirs set. */
   marked: number;
 }
@@ -91,7 +93,7 @@ export class ModelConversation {
     if (before && before.role > 0) return;
     const member = before ?? {
       ...{ role, intervals: [], epoch: 0, hiddenUpTo: 0, hidden: new Set<number>() },
-      ...{ read: 0, delivered: 0, marked: 0 },
+      ...{ read: 0, delivered: 0, marked: 0, leftTitle: '' },
     };
     member.role = role;
     member.epoch++;
@@ -104,6 +106,7 @@ export class ModelConversation {
     const member = this.members.get(user);
     if (!member || member.role === 0) return;
     member.role = 0;
+    member.leftTitle = this.title;
     member.epoch++;
     member.intervals = member.intervals
       .map(({ from, to }) => ({ from, to: Math.min(to, lastSeq) }))

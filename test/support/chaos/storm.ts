@@ -45,7 +45,7 @@ export interface Kill {
   readonly inFlight: Partial<Record<CallKind, number>>;
 }
 
-/** Longest that the work of a round, or its check, may take, in milliseconds: what takes longer hangs. */
+/** Longest that it may take to the next kill, or that a check may take, in milliseconds: what takes longer hangs. */
 const roundLimitMs = 480_000;
 
 /**
@@ -73,6 +73,7 @@ export async function rageRound(
         const kill = await strike(storm, random, done.length === 0, limit.signal);
         done.push(kill);
         onKill(kill);
+        timer.refresh();
       }
     };
     try {

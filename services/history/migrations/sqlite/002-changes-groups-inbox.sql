@@ -25,7 +25,7 @@ CREATE INDEX IF NOT EXISTS message_by_kinds ON message (conversation_id, kinds, 
 -- role: 0 former member, 1 member, 2 moderator, 3 owner. intervals: seqs that the user may see, as JSON:
 -- [[from, to], …, [from]], ascending, disjoint, both ends inclusive; one without an end is open.
 -- hidden_up_to_seq: deleted for this user up to there. hides: `hidden` has rows of this user.
--- left_sent_at_ms: time of the last message that a former member may see.
+-- left_sent_at_ms: time of the last message that a former member may see. left_title: the group's then.
 ALTER TABLE member ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE member ADD COLUMN intervals BLOB NOT NULL DEFAULT x'5b5b315d5d';
 ALTER TABLE member ADD COLUMN epoch INTEGER NOT NULL DEFAULT 1;
@@ -35,6 +35,7 @@ ALTER TABLE member ADD COLUMN read_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE member ADD COLUMN delivered_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE member ADD COLUMN joined_at_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE member ADD COLUMN left_sent_at_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE member ADD COLUMN left_title BLOB NOT NULL DEFAULT x'';
 ALTER TABLE member DROP COLUMN from_seq;
 
 -- revision: the user's own revision at which something last changed for them in this conversation.

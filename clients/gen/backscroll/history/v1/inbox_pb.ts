@@ -295,7 +295,8 @@ export type Conversation = Message<"backscroll.history.v1.Conversation"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Title of a group; empty where it has none, and for pairs.
+   * Title of a group, for a former member as it was when they left; empty where it has none, and for
+   * pairs.
    *
    * @generated from field: string title = 3;
    */
