@@ -46,10 +46,14 @@ const { values } = parseArgs({
 });
 const wanted = names.filter((name) => values.only?.includes(name) ?? true);
 const unknown = values.only?.filter((name) => !names.some((known) => known === name)) ?? [];
+const mib = Number(values.mib);
 if (values.help) {
   console.log(help);
 } else if (unknown.length > 0) {
   console.error(`There is nothing called ${unknown.join(', ')} to measure.\n\n${help}`);
+  process.exitCode = 2;
+} else if (!(mib >= 1)) {
+  console.error(`A database of ${values.mib} MiB can't be made.\n\n${help}`);
   process.exitCode = 2;
 } else {
   process.exitCode = (await main(wanted, values.json)) ? 0 : 1;
@@ -91,9 +95,7 @@ async function* measure(bench: Bench, wanted: readonly Name[]): AsyncGenerator<R
   if (wanted.includes('append')) yield* await step('append', () => measureAppends(bench));
   if (wanted.includes('import')) yield* await step('import', () => measureImport(bench));
   if (!wanted.some((name) => backsUp.includes(name))) return;
-  await using device = await step('building a chat database', () =>
-    fillDevice(bench, Number(values.mib)),
-  );
+  await using device = await step('building a chat database', () => fillDevice(bench, mib));
   if (wanted.includes('transfer')) {
     yield* await step('transfer', () => measureTransfer(bench, device));
   }
