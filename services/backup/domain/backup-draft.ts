@@ -1,5 +1,6 @@
 import { RootDigest } from '../../../clients/format/digests.ts';
 import { unpackFrame } from '../../../clients/format/frames.ts';
+import { MAP_GENERATIONS } from '../limits.ts';
 import type { StoredObject } from '../store/store.ts';
 import { checkSameRoot, commit } from './commit.ts';
 import { keys, numberInKey } from './keys.ts';
@@ -128,14 +129,16 @@ export class BackupDraft {
 
   /**
    * Stores the map, unless a sound one of the same root is there: that is as complete. Gives the map that
-   * holds, and how many bytes were stored. After an erasure, what is there may be about to go.
+   * holds, and how many bytes were stored. After an erasure, what is there may be about to go, and uploads
+   * and compactions from before it may still store maps: this one's generation is higher than theirs.
    */
   async #storeMap(root: Buffer): Promise<[ReliedMap, number]> {
     const { store, backups, newest, quota, signal } = this.#context;
     const found = await findMap(store, backups.prefix, root, signal);
     const sound = found && newest.erasure === 0 ? await this.#ifSound(found) : undefined;
     if (sound !== undefined) return [sound, 0];
-    const generation = 1 + (found === undefined ? 0 : (numberInKey(found.key) ?? 0));
+    const foundGeneration = found === undefined ? 0 : (numberInKey(found.key) ?? 0);
+    const generation = 1 + Math.max(foundGeneration, newest.erasure * MAP_GENERATIONS);
     const bytes = this.map.finish(root);
     const key = keys.map(backups.prefix, root, generation);
     await this.#reuse.checkTime();

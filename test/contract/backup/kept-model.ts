@@ -53,13 +53,14 @@ export class KeptModel {
   /** What happened, in words. */
   readonly events: string[] = [];
 
-  constructor(store: BackupStore, database: string, random: Random) {
+  /** `pages`: about how large the database is. */
+  constructor(store: BackupStore, database: string, pages: number, random: Random) {
     this.#random = random;
     this.#inner = new ShiftedStore(store);
     this.#store = new FaultyStore(this.#inner);
     this.#database = database;
     this.#prefix = keys.database({ user: 'alice', database });
-    this.#file = madeDatabase(random.between(20, 200));
+    this.#file = madeDatabase(random.between(pages / 5, pages));
   }
 
   /** Lets one random thing happen, and looks at all backups now and then. */
@@ -144,8 +145,10 @@ export class KeptModel {
       if (--at !== 0) return undefined;
       this.#unharmed();
       if (this.#random.oneIn(2)) await this._delete();
-      this.#pass(this.#random.between(0, 90) / 100);
-      await this.#tidy();
+      for (let times = this.#random.between(1, 3); times > 0; times--) {
+        this.#pass(this.#random.between(0, 30) / 100);
+        await this.#tidy();
+      }
       return undefined;
     };
     await this.#failing(() => this.#send());

@@ -7,6 +7,7 @@ import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { uploadChanges } from './dialogue.ts';
 import { engines, never } from './engines.ts';
+import { erase } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, interleave, type Work } from './stepping-store.ts';
 import { DUE_MS, GRACE_MS } from './tidying.ts';
@@ -112,6 +113,24 @@ describe.each(engines)('what goes on at once, in any order: %s', (_name, open) =
       },
       async (database) => expectKept(database, 4n, second),
     );
+  });
+
+  it('a compaction, an erasure, and an upload of what was erased', async () => {
+    const calls = await callsOf(store, (await newDatabase()).compacting);
+    for (let call = 1; call <= calls; call++) {
+      const database = await newDatabase();
+      let number = 0n;
+      await interleave(store, database.compacting, call, async () => {
+        await erase(store, database.name);
+        number = (await uploadChanges(store, second, database.name)).backup.number;
+      });
+      await expectKept(database, number, second);
+      for (let rounds = 0; rounds < 2; rounds++) {
+        store.pass(GRACE_MS);
+        await database.collecting(store);
+        await expectKept(database, number, second);
+      }
+    }
   });
 
   it('two compactions, and what they leave', async () => {
