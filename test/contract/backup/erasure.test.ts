@@ -1,14 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
+import { uploadChanges } from './dialogue.ts';
 import { engines } from './engines.ts';
 import { erase, keysOf, pruneOf } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, crash, interleave } from './stepping-store.ts';
-import { age, download, list, madeDatabase, upload } from './transfers.ts';
+import { age, download, list, madeDatabase, upload, writePage } from './transfers.ts';
 
 const ERASED = { code: 10, reason: 'ERASED' };
 const file = madeDatabase(40);
+const other = madeDatabase(40, 4096, 1);
+const similar = Buffer.from(file);
+writePage(similar, 7, 4096, 1);
 const database = 'backup.db';
 
 describe.each(engines)('an erasure: %s', (_name, open) => {
@@ -95,7 +99,7 @@ describe.each(engines)('an erasure: %s', (_name, open) => {
       const erases = (user: string) => (its: BackupStore) => erase(its, { user });
       const begin = async () => {
         const user = `user ${users++}`;
-        await upload(store, madeDatabase(40, 4096, 1), { user });
+        await upload(store, other, { user });
         await upload(store, file, { user, uploadId: 'this' });
         return user;
       };
@@ -116,36 +120,39 @@ describe.each(engines)('an erasure: %s', (_name, open) => {
     },
   );
 
+  it.each([
+    ['a user ends a first upload', {}, undefined, upload],
+    ['a database ends a first upload', { database }, undefined, upload],
+    ['a user ends one that changes all', {}, other, upload],
+    ['a user ends one that changes little', {}, similar, upload],
+    ['a database ends an incremental one', { database }, similar, uploadChanges],
+  ])('of %s that is under way, wherever it is', async (_which, of, before, send) => {
+    const sends = (user: string) => async (its: BackupStore) => {
+      await send(its, file, { user });
+    };
+    const begin = async () => {
+      const user = `user ${users++}`;
+      if (before !== undefined) await upload(store, before, { user });
+      return user;
+    };
+    const calls = await callsOf(store, sends(await begin()));
+    // It is under way once it has looked at the heads, and a first one once it has said so.
+    const first = before === undefined ? 3 : 2;
+    for (let call = 1; call <= calls; call++) {
+      const user = await begin();
+      const sent = await interleave(store, sends(user), call, () => erase(store, { user, ...of }));
+      if (call < first && sent.status === 'fulfilled') {
+        expect((await download(store, { user })).file.equals(file)).toBe(true);
+        continue;
+      }
+      const { backups } = await list(store, { user });
+      expect(backups, `call ${call} of ${calls}`).toEqual([]);
+      if (sent.status === 'rejected') expect(sent.reason).toMatchObject(ERASED);
+    }
+  });
+
   describe.each(['a user', 'a database'])('of %s', (what) => {
     const request = (user: string) => (what === 'a user' ? { user } : { user, database });
-
-    it.each([
-      ['a first upload', false],
-      ['a later upload', true],
-    ])('ends %s that is under way, wherever it is', async (_which, isLater) => {
-      const sends = (user: string) => (its: BackupStore) =>
-        upload(its, file, { user, uploadId: 'this' });
-      const begin = async () => {
-        const user = `user ${users++}`;
-        if (isLater) await upload(store, madeDatabase(40, 4096, 1), { user });
-        return user;
-      };
-      const calls = await callsOf(store, sends(await begin()));
-      // It is under way once it has looked at the heads, and a first one once it has said so.
-      const first = isLater ? 2 : 3;
-      for (let call = 1; call <= calls; call++) {
-        const user = await begin();
-        const sent = await interleave(store, sends(user), call, () => erase(store, request(user)));
-        const { backups } = await list(store, { user });
-        if (call < first && sent.status === 'fulfilled') {
-          expect((await download(store, { user })).file.equals(file)).toBe(true);
-          continue;
-        }
-        expect(backups, `call ${call} of ${calls}`).toEqual([]);
-        if (sent.status === 'rejected') expect(sent.reason).toMatchObject(ERASED);
-        await expectWhole(user);
-      }
-    });
 
     it('does no harm to an upload that comes meanwhile, whenever it comes', async () => {
       const erases = (user: string) => (its: BackupStore) => erase(its, request(user));
