@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { BackupClient, type BackupKey, type UploadSource } from '../../clients/index.ts';
 import { readBackupConfig } from '../../services/backup/config.ts';
@@ -18,14 +20,18 @@ describe.each(['MinIO', 'a folder'] as const)('sealed backups on %s', (kind) => 
   let stack: AsyncDisposableStack;
   let client: BackupClient;
   let store: BackupStore;
+  let folder: string | undefined;
 
   beforeEach(async () => {
     stack = new AsyncDisposableStack();
+    const settings = await freshBackupStore(kind, inject('minioUrl'), stack);
+    const url = settings.BACKUP_STORE_URL!;
+    folder = url.startsWith('file:') ? url.slice('file:'.length) : undefined;
     const config = readBackupConfig({
       BACKUP_LISTEN: '127.0.0.1:0',
       BACKUP_METRICS_LISTEN: '127.0.0.1:0',
       LOG_LEVEL: 'silent',
-      ...(await freshBackupStore(kind, inject('minioUrl'), stack)),
+      ...settings,
     });
     store = stack.use((await createContext(config)).store);
     const service = stack.use(await startBackup(config));
@@ -175,15 +181,18 @@ describe.each(['MinIO', 'a folder'] as const)('sealed backups on %s', (kind) => 
       needles.add(file.toString('latin1', at, at + 16));
     }
     await upload(file, { database: 'plain' });
-    const [inPlain] = await needlesIn(store, needles);
+    const [inPlain] = await needlesIn(stored(store), needles);
     expect(inPlain).toBeGreaterThan(1_000);
     for (const { key } of await objects(store)) await store.delete(key, never);
 
     await upload(file, { key });
     await upload(file, { key: { passphrase: 'another one' } });
-    const [inSealed, bytes] = await needlesIn(store, needles);
+    const [inSealed, bytes] = await needlesIn(stored(store), needles);
     expect(bytes).toBeGreaterThan(2 * 150 * 4096);
     expect(inSealed).toBe(0);
+    if (folder === undefined) return;
+    const [inFiles, fileBytes] = await needlesIn(filesIn(folder), needles);
+    expect([inFiles, fileBytes >= bytes]).toEqual([0, true]);
   });
 
   it('tell of every bit that flips in the store, or need it not', {
@@ -241,15 +250,26 @@ async function replace(store: BackupStore, key: string, bytes: Buffer): Promise<
   await store.put(key, bytes, never);
 }
 
-/** How many of the needles stand somewhere in the store, and how many bytes were looked at. */
+async function* stored(store: BackupStore): AsyncGenerator<Buffer> {
+  for (const { key } of await objects(store)) yield (await store.get(key, undefined, never))!;
+}
+
+/** All files of a folder and those in it, whatever they are. */
+async function* filesIn(folder: string): AsyncGenerator<Buffer> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) yield await readFile(join(entry.parentPath, entry.name));
+  }
+}
+
+/** How many of the needles stand somewhere in the pieces, and how many bytes were looked at. */
 async function needlesIn(
-  store: BackupStore,
+  pieces: AsyncIterable<Buffer>,
   needles: ReadonlySet<string>,
 ): Promise<[number, number]> {
   const found = new Set<string>();
   let bytes = 0;
-  for (const { key } of await objects(store)) {
-    const text = (await store.get(key, undefined, never))!.toString('latin1');
+  for await (const piece of pieces) {
+    const text = piece.toString('latin1');
     bytes += text.length;
     for (let at = 0; at + 16 <= text.length; at++) {
       const needle = text.substring(at, at + 16);
