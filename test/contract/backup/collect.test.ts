@@ -1,7 +1,11 @@
+import { create } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DownloadBackupRequestSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { markDeleted } from '../../../services/backup/domain/deletion.ts';
 import { markDamaged } from '../../../services/backup/domain/marks.ts';
+import { downloadBackup } from '../../../services/backup/handlers/download-backup.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
+import { Code } from '../../../services/common/errors.ts';
 import { uploadChanges } from './dialogue.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
@@ -15,7 +19,7 @@ import {
   GRACE_MS,
   objectsOf,
 } from './tidying.ts';
-import { download, list, madeDatabase, upload, writePage } from './transfers.ts';
+import { callContext, download, list, madeDatabase, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('collection: %s', (_name, open) => {
   let stack: AsyncDisposableStack;
@@ -142,6 +146,19 @@ describe.each(engines)('collection: %s', (_name, open) => {
     expect((await list(store)).backups).toEqual([]);
     expect(await objectsOf(store, 'maps')).toEqual([]);
   });
+
+  it.each([false, true])(
+    'has to do with no download that takes too long, of frames: %s',
+    async (frames) => {
+      await uploadChanges(store, madeDatabase(200));
+      const request = create(DownloadBackupRequestSchema, { user: 'alice', frames });
+      const download = downloadBackup(store, request, callContext(), 0);
+      await expect(Array.fromAsync(download)).rejects.toMatchObject({
+        code: Code.UNAVAILABLE,
+        reason: 'TAKES_TOO_LONG',
+      });
+    },
+  );
 
   it('leaves all as it is where a head is damaged', async () => {
     await oneDeleted();
