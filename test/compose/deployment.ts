@@ -72,6 +72,11 @@ export class Deployment implements AsyncDisposable {
     await this.compose(['up', '--wait', '--wait-timeout', '300'], onLine);
   }
 
+  /** Starts one that was killed. Those that need it may have become unhealthy, and are not waited for. */
+  async startAgain(service: string, onLine?: (line: string) => void): Promise<void> {
+    await this.compose(['up', '--wait', '--wait-timeout', '300', service], onLine);
+  }
+
   /** SIGKILL, as when the power fails; no restart policy brings it back. */
   async kill(service: string): Promise<void> {
     await this.compose(['kill', '--signal', 'SIGKILL', service]);

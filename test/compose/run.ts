@@ -29,6 +29,8 @@ async function suite(deployment: Deployment): Promise<void> {
   const backup = deployment.address('BACKUP_PORT');
   await using content = await Content.empty(history, backup);
   const up = (progress: Progress) => deployment.up((line) => progress.update(line.trim()));
+  const startAgain = (service: string, progress: Progress) =>
+    deployment.startAgain(service, (line) => progress.update(line.trim()));
   const historyIs = (status: string) =>
     untilHealth(history, 'backscroll.history.v1.HistoryService', status);
   const backupIs = (status: string) =>
@@ -64,7 +66,7 @@ async function suite(deployment: Deployment): Promise<void> {
     await content.checkBackup();
   });
   await step('MySQL is back: nothing is lost', async (progress) => {
-    await up(progress);
+    await startAgain('mysql', progress);
     await historyIs('SERVING');
     await content.checkHistory();
     await content.append();
@@ -79,7 +81,7 @@ async function suite(deployment: Deployment): Promise<void> {
     await content.checkHistory();
   });
   await step('MinIO is back: nothing is lost', async (progress) => {
-    await up(progress);
+    await startAgain('minio', progress);
     await backupIs('SERVING');
     await content.checkBackup();
     await content.upload();
