@@ -131,8 +131,11 @@ export const COMMIT_PAUSE_MS = 100;
 /** Heads that are read at once. */
 export const HEADS_AT_ONCE = 16;
 
-/** Objects of a first look at the newest heads: a day's, hour by hour, with notes. Each takes time. */
-export const LISTED_AT_FIRST = 32;
+/** Objects of a first look at the newest heads: MinIO reads a file for each, and few are in its memory. */
+export const LISTED_AT_FIRST = 8;
+
+/** How many times more objects each further look lists. */
+export const LISTED_GROWTH = 8;
 
 /**
  * How long the head of a deleted backup, or an erasure, keeps its number, in longest transfers: no upload

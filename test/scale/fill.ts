@@ -30,11 +30,11 @@ export function nameOf(number: number): DatabaseName {
 }
 
 /**
- * Number of the backup of a database that passed its verification last: the newest, or one of those
- * before it.
+ * Number of the backup of a database that passed its verification last: the newest, or one of the two
+ * before it, as long as these wait for theirs.
  */
 export function passedOf(number: number, backups: number): number {
-  return backups - (number % backups);
+  return backups - (number % Math.min(backups, 3));
 }
 
 /**

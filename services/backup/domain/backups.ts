@@ -1,4 +1,4 @@
-import { HEADS_AT_ONCE, LISTED_AT_FIRST, LISTED_AT_ONCE } from '../limits.ts';
+import { HEADS_AT_ONCE, LISTED_AT_FIRST, LISTED_AT_ONCE, LISTED_GROWTH } from '../limits.ts';
 import type { BackupStore, StoredObject } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { decodeHead, type Head } from './head.ts';
@@ -190,7 +190,7 @@ export class Backups {
   ): AsyncGenerator<StoredObject, void> {
     const prefix = keys.heads(this.prefix);
     let startAfter = keys.head(this.prefix, before);
-    for (let limit = first; ; limit = LISTED_AT_ONCE) {
+    for (let limit = first; ; limit = Math.min(limit * LISTED_GROWTH, LISTED_AT_ONCE)) {
       const objects = await this.#store.list(prefix, { limit, startAfter }, signal);
       yield* objects;
       if (objects.length < limit) return;
