@@ -116,7 +116,8 @@ export async function writePast(database: Database, past: Past): Promise<void> {
   if (user === '') return;
   const role = intervals.at(-1)!.to === undefined ? 1 : 0;
   const name = Buffer.from(user);
-  const row = [conversation.id, name, role, writeIntervals(intervals), 7, 1, 2, 0, 0];
+  const nothing = Buffer.alloc(0);
+  const row = [conversation.id, name, role, writeIntervals(intervals), 7, 1, 2, 0, 0, nothing];
   await database.run(async (session) => {
     await session.insert(MEMBER, [row], {
       ...{ role: 'replace', intervals: 'replace', epoch: 'replace' },
