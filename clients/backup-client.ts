@@ -1,7 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { Attempts, willPass } from './attempts.ts';
-import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from './calls.ts';
+import {
+  type CallOptions,
+  callBidi,
+  callServerStream,
+  callUnary,
+  typedMethods,
+  unhurried,
+} from './calls.ts';
 import { fileSource, refuseMixing, type UploadSource } from './database-file.ts';
 import { Download, type OpenDownload } from './download.ts';
 import { BackscrollError } from './errors.ts';
@@ -245,7 +252,7 @@ export class BackupClient extends ServiceClient {
     for await (const { backups } of pages) yield* backups;
   }
 
-  /** How old the newest backup of a database is; `ageSeconds` is -1 where there was never one. */
+  /** How old the newest backup of a database is; `ageSeconds` is -1 where none counts. */
   async age(options: Database & CallOptions): Promise<BackupAge> {
     const request = create(BackupAgeRequestSchema, databaseFields(options));
     const answer = await callUnary(this.channel, methods.backupAge, request, options);
@@ -261,11 +268,12 @@ export class BackupClient extends ServiceClient {
 
   /**
    * Has a backup rebuilt from the store and checked, now: the newest unless a number is given. Gives it
-   * with the result in `verification`: a backup that fails is no error.
+   * with the result in `verification`: a backup that fails is no error. Has no time limit of its own.
    */
   async verify(options: Omit<DownloadOptions, 'offsetBytes' | 'key'>): Promise<Backup> {
     const request = create(VerifyBackupRequestSchema, numberedFields(options));
-    return (await callUnary(this.channel, methods.verifyBackup, request, options)).backup!;
+    const verifying = callUnary(this.channel, methods.verifyBackup, request, unhurried(options));
+    return (await verifying).backup!;
   }
 
   /** Pins a backup, so that it is kept however old it is. Gives it as it is now, and so does `unpin`. */
@@ -286,11 +294,13 @@ export class BackupClient extends ServiceClient {
 
   /**
    * Deletes all backups of one database of a user, or of all where none is named, and gives how many they
-   * were. An upload under way ends in ABORTED, reason ERASED. To be repeated until it succeeds.
+   * were. An upload under way ends in ABORTED, reason ERASED. To be repeated until it succeeds. Has no
+   * time limit of its own.
    */
   async deleteAll(options: Database & CallOptions): Promise<bigint> {
     const request = create(DeleteAllBackupsRequestSchema, databaseFields(options));
-    return (await callUnary(this.channel, methods.deleteAllBackups, request, options)).deleted;
+    const deleting = callUnary(this.channel, methods.deleteAllBackups, request, unhurried(options));
+    return (await deleting).deleted;
   }
 
   /** What a user's backups take up, and how much they may. */

@@ -163,6 +163,11 @@ function failureOf(thrown: unknown, signal: AbortSignal | undefined): unknown {
   return cutOff(`The call was cut off: ${error.message}`, thrown);
 }
 
+/** Options of a call with one answer that may take any time, unless they say otherwise. */
+export function unhurried(options: CallOptions = {}): CallOptions {
+  return { ...options, timeoutMs: options.timeoutMs ?? Infinity };
+}
+
 function deadline(timeoutMs: number | undefined): GrpcCallOptions {
   return timeoutMs === undefined || timeoutMs === Infinity
     ? {}

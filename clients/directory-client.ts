@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type CallOptions, callUnary, typedMethods } from './calls.ts';
+import { type CallOptions, callUnary, typedMethods, unhurried } from './calls.ts';
 import {
   AddMembersRequestSchema,
   type AddMembersResponse,
@@ -148,8 +148,7 @@ export class DirectoryClient extends ServiceClient {
   /** Removes a person with all that they said; resolves when all is gone. Has no time limit of its own. */
   eraseUser(user: string, options?: CallOptions): Promise<EraseUserResponse> {
     const message = create(EraseUserRequestSchema, { user });
-    const unlimited = { timeoutMs: Infinity, ...options };
-    return callUnary(this.channel, methods.eraseUser, message, unlimited);
+    return callUnary(this.channel, methods.eraseUser, message, unhurried(options));
   }
 }
 

@@ -96,3 +96,10 @@ export function wholeNumber(text: string): number {
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('It is not a whole number.');
 }
+
+/** A point in time that an option gives, in milliseconds since 1970. */
+export function time(text: string): number {
+  const ms = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;
+  if (ms >= 0) return ms;
+  throw new InvalidArgumentError('It is no time since 1970, such as 2026-01-31T12:00:00Z.');
+}

@@ -146,7 +146,7 @@ function readable(backup: Backup): string {
     `  verification: ${VERIFICATIONS[verification?.state ?? VerificationState.UNSPECIFIED]}`,
     verification?.detail && `    ${printable(verification.detail)}`,
     PINS[pin],
-    ...warnings.map((warning) => WARNINGS[warning]),
+    ...warnings.map((warning) => `  warning: ${WARNINGS[warning]}`),
   ]
     .filter(Boolean)
     .join('\n');
@@ -164,8 +164,9 @@ const PINS: Record<Pin, string> = {
   [Pin.BEFORE_WARNING]: '  pinned, because the backup after it has a warning',
 };
 
-const WARNINGS: Record<Warning, string> = {
-  [Warning.UNSPECIFIED]: '',
-  [Warning.SHRUNK]: '  warning: less than half as large as the backup before it',
-  [Warning.YOUNGER]: '  warning: the database was first made later than the one before it',
+/** What is strange about a backup, in words. */
+export const WARNINGS: Record<Warning, string> = {
+  [Warning.UNSPECIFIED]: 'something new',
+  [Warning.SHRUNK]: 'less than half as large as the backup before it',
+  [Warning.YOUNGER]: 'the database was first made later than the one before it',
 };

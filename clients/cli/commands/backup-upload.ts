@@ -3,16 +3,18 @@ import type { Command } from 'commander';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupKey } from '../../sealing/backup-key.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
-import type { Context } from '../context.ts';
+import { type Context, time } from '../context.ts';
 import { type KeyOptions, keyToSeal, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
+import { WARNINGS } from './backup-keep.ts';
 import { requirePassed, verificationOf } from './backup-verify.ts';
 
 interface UploadOptions extends DatabaseOptions, KeyOptions {
   readonly label?: string;
   readonly id?: string;
+  readonly created?: number;
   readonly opaque?: boolean;
   readonly verify?: boolean;
   readonly raw?: boolean;
@@ -30,6 +32,7 @@ export function addUpload(group: Command, context: Context): void {
     .argument('<file>', 'the database')
     .option('-l, --label <words>', 'words to find the backup by, such as the name of the device')
     .option('--id <id>', 'idempotency key: repeating the command with it adds nothing')
+    .option('--created <time>', 'when the database was first made, such as 2026-01-31', time)
     .option('--temp <folder>', 'where the snapshot is made (the folder of the database)')
     .option('--raw', 'upload the file as it is; refused where a WAL or a journal has a part of it')
     .option('--verify', 'wait until the backup was verified; exit code 5 where it does not pass')
@@ -70,10 +73,12 @@ async function uploadFile(
   key: BackupKey | undefined,
 ): Promise<void> {
   const { user, database, label, id, opaque, verify: waitForVerification } = options;
+  const databaseCreatedAtMs = options.created;
   const progress = progressBar('Uploading', inBytes);
   const uploading = context.backup(options).upload(file, {
     ...context.call(options),
     ...{ user, database, label, opaque, key, uploadId: id, waitForVerification },
+    databaseCreatedAtMs,
     onProgress: ({ sentBytes, skippedBytes, sizeBytes }) => {
       progress.update(sentBytes + skippedBytes, sizeBytes);
       progress.note(`${inBytes(sentBytes)} sent, ${inBytes(skippedBytes)} unchanged`);
@@ -87,5 +92,8 @@ async function uploadFile(
   const result = create(UploadResultSchema, { backup, unchanged, repeated });
   const json = toJson(UploadResultSchema, result, ALL_FIELDS) as JsonObject;
   await print(context, options, text, { ...json, sentBytes: String(sentBytes) });
+  for (const warning of backup.warnings) {
+    context.output.note(`warning: ${WARNINGS[warning]}, which is pinned`);
+  }
   if (waitForVerification) requirePassed(backup);
 }

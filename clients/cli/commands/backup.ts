@@ -5,6 +5,7 @@ import {
   type Backup,
   BackupAgeResponseSchema,
   BackupSchema,
+  Pin,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Context, wholeNumber } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
@@ -92,7 +93,8 @@ function addList(group: Command, context: Context): void {
   databaseCommand(group, 'list')
     .summary('list the backups of a database')
     .description(
-      'Lists the backups of a database, newest first: number, time, size, added, state, label.',
+      'Lists the backups of a database, newest first: number, time, size, added, state (and * for ' +
+        'pinned, ! for a warning), label.',
     )
     .addHelpText(
       'after',
@@ -112,18 +114,20 @@ Examples:
 }
 
 function rowOf(backup: Backup): string {
-  const { number, createdAtMs, sizeBytes, storedBytes, label } = backup;
+  const { number, createdAtMs, sizeBytes, storedBytes, label, pin, warnings } = backup;
   const size = inBytes(Number(sizeBytes)).padStart(10);
   const added = `+${inBytes(Number(storedBytes))}`.padStart(11);
   const row = `${String(number).padStart(6)}  ${timeOf(createdAtMs)} ${size} ${added}`;
-  return `${row}  ${stateOf(backup).padEnd(8)}  ${printable(label)}`;
+  const marks = `${pin === Pin.UNSPECIFIED ? ' ' : '*'}${warnings.length > 0 ? '!' : ' '}`;
+  return `${row}  ${stateOf(backup).padEnd(8)}${marks}  ${printable(label)}`;
 }
 
 function addAge(group: Command, context: Context): void {
   databaseCommand(group, 'age')
     .summary('tell how old the newest backup is')
     .description(
-      'Tells how many seconds old the newest backup is. Exit code 4 where there was never one.',
+      'Tells how many seconds old the newest backup is that has not failed its verification. Exit ' +
+        'code 4 where there is none.',
     )
     .addHelpText(
       'after',
@@ -145,5 +149,5 @@ async function age(context: Context, options: DatabaseOptions): Promise<void> {
     const text = `${answer.ageSeconds} s (backup ${answer.newestNumber} of ${timeOf(answer.newestAtMs)})`;
     await print(context, options, text, toJson(BackupAgeResponseSchema, answer, ALL_FIELDS));
   }
-  if (never) throw new CliError(Exit.nothing, 'There was never a backup of this database');
+  if (never) throw new CliError(Exit.nothing, 'There is no backup of this database');
 }

@@ -33,7 +33,8 @@ export type Backup = Message<"backscroll.backup.v1.Backup"> & {
   database: string;
 
   /**
-   * Number of the backup: rises by at least 1 with each backup of the database, and is never used twice.
+   * Number of the backup: rises by at least 1 with each backup of the database, and is not used twice;
+   * some days after DeleteAllBackups numbers begin anew.
    *
    * @generated from field: uint64 number = 3;
    */
@@ -1673,7 +1674,9 @@ export const BackupService: GenService<{
    * INVALID_ARGUMENT: a field is missing or wrong, a message comes where it may not, the bytes do
    * not match the declared size, SHA-256 or digests, or they are no SQLite database. ALREADY_EXISTS:
    * the upload id was used before for another file. ABORTED: other uploads of the same database were
-   * committed meanwhile: repeat; or all its backups were deleted (ERASED). RESOURCE_EXHAUSTED: the
+   * committed meanwhile, or what it relied on is about to be deleted (COLLECTED): repeat; or all its
+   * backups were deleted (ERASED). UNAVAILABLE, TAKES_TOO_LONG: it went on for longer than the service
+   * lets uploads; another try with the same id goes on. RESOURCE_EXHAUSTED: the
    * user's objects take up the quota (QUOTA_EXCEEDED): measured when the upload begins, which is
    * refused where it is used up, and ends where it would pass it. DATA_LOSS: what the store gave
    * back is damaged. PERMISSION_DENIED: a user named another one.
