@@ -1,5 +1,6 @@
 import { digest, pageDigests } from '../../../clients/format/digests.ts';
 import { FrameCodec, FrameError, unpackFrame } from '../../../clients/format/frames.ts';
+import { release } from '../../../clients/format/memory.ts';
 import { FRAME_BYTES } from '../../../clients/format/units.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
@@ -19,8 +20,11 @@ export async function damagedPacks(
 ): Promise<string[]> {
   const damaged: string[] = [];
   for (const pack of packs) {
-    const bytes = await store.get(keys.pack(prefix, pack.id), undefined, signal);
+    // One more, so that a pack which is too long is told from a sound one.
+    const range = { offset: 0, length: pack.sizeBytes + 1 };
+    const bytes = await store.get(keys.pack(prefix, pack.id), range, signal);
     if (!bytes || !(await isSound(bytes, pack, pageSizeBytes))) damaged.push(pack.id);
+    if (bytes) release(bytes);
   }
   return damaged;
 }
@@ -34,15 +38,25 @@ async function isSound(bytes: Buffer, pack: PackPlace, pageSizeBytes: number): P
     }
     return true;
   } catch (error) {
-    if (error instanceof DamageError || error instanceof FrameError) return false;
+    if (error instanceof DamageError) return false;
     throw error;
   }
 }
 
-/** Whether a frame's stored bytes are what the index says. */
-async function holds(frame: IndexedFrame, stored: Buffer, pageSizeBytes: number): Promise<boolean> {
-  const { codec, rawBytes, digests, check } = frame;
+/** Whether a frame's stored bytes are what its pack's index says. */
+export async function holds(
+  { codec, storedBytes, rawBytes, digests, check }: IndexedFrame,
+  stored: Buffer,
+  pageSizeBytes: number,
+): Promise<boolean> {
+  if (stored.length !== storedBytes) return false;
   if (codec === FrameCodec.sealed) return check !== undefined && digest(stored).equals(check);
   if (rawBytes > FRAME_BYTES) return false;
-  return pageDigests(await unpackFrame(codec, stored, rawBytes), pageSizeBytes).equals(digests);
+  try {
+    const pages = await unpackFrame(codec, stored, rawBytes);
+    return pageDigests(pages, pageSizeBytes).equals(digests);
+  } catch (error) {
+    if (error instanceof FrameError) return false;
+    throw error;
+  }
 }

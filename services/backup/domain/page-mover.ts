@@ -4,6 +4,7 @@ import { DIGEST_BYTES, WINDOW_BYTES } from '../../../clients/format/units.ts';
 import { PACK_OPEN_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
+import { damagedPacks, holds } from './damaged-packs.ts';
 import { COMPACTION, keys } from './keys.ts';
 import type { FramePlace, PackPlace, Segment } from './map.ts';
 import { MapBuilder, newFramePlace, type StoredMap } from './map-file.ts';
@@ -75,8 +76,8 @@ export class PageMover {
   }
 
   /**
-   * Moves a map's pages, all but those that were moved already. Throws DamageError where one is not as
-   * written; its pack is marked then.
+   * Moves a map's pages, all but those that were moved already. Throws DamageError where one is not read
+   * as it was written; its pack is marked where it is still so when all of it is looked at.
    */
   async move(map: StoredMap): Promise<void> {
     const [store, prefix, signal] = [this.#store, this.#prefix, this.#signal];
@@ -124,21 +125,32 @@ export class PageMover {
   async #copyWhole(run: Run, { use, pack, position }: Moving): Promise<void> {
     if (use.moved(position) !== undefined) return;
     if (!use.sealed && use.livePages < use.pages) return;
-    const indexed = await this.#indexed(pack, use);
+    const indexed = await this.#indexed(run, pack, use);
     if (!use.sealed && !isInOrder(indexed)) return;
-    const { offset, storedBytes: length, codec } = use.place;
-    const key = keys.pack(this.#prefix, pack.id);
-    const data = await this.#store.get(key, { offset, length }, this.#signal);
-    const isSound = indexed.check === undefined || (data && digest(data).equals(indexed.check));
-    if (data?.length !== length || !isSound) await this.#damaged(pack);
+    const read = () => this.#readFrame(run, pack, use, indexed);
+    const data = (await read()) ?? (await read()) ?? (await this.#damaged(run, pack));
     const place = newFramePlace();
     const frame = this.newFrames.length + run.scratch.addFrame(place);
-    await run.packs.add(indexed, { codec: codec as FrameCodec, data: data! }, place);
+    await run.packs.add(indexed, { codec: use.place.codec as FrameCodec, data }, place);
     for (let at = 0; at < use.pages; at++) use.move(at, { frame, position: at });
   }
 
+  /** A frame's bytes as stored; undefined where they are not as written. */
+  async #readFrame(
+    { map }: Run,
+    pack: PackPlace,
+    { place: { offset, storedBytes } }: FrameUse,
+    indexed: IndexedFrame,
+  ): Promise<Buffer | undefined> {
+    const key = keys.pack(this.#prefix, pack.id);
+    const data = await this.#store.get(key, { offset, length: storedBytes }, this.#signal);
+    const isSound = data && (await holds(indexed, data, map.tables.pageSizeBytes));
+    return isSound ? data : undefined;
+  }
+
   /** Stores pages in new frames. */
-  async #rewrite({ scratch, reader, writer }: Run, segment: Segment, moving: Moving[]) {
+  async #rewrite(run: Run, segment: Segment, moving: Moving[]) {
+    const { scratch, reader, writer } = run;
     const firstPage = moving[0]?.page;
     if (firstPage === undefined) return;
     const { pageSizeBytes, sizeBytes } = scratch.division;
@@ -148,37 +160,47 @@ export class PageMover {
     const fill = async (some: Moving[]) => {
       await reader.fill(segment, firstPage, bytes, new Set(some.map(({ page }) => page)));
     };
-    await fill(moving).catch((error: unknown) => this.#blame(error, moving, fill));
+    await fill(moving).catch((error: unknown) => this.#blame(run, error, moving, fill));
     for (const { page, use, pack, position } of moving) {
       const at = (page - firstPage) * pageSizeBytes;
       const data = bytes.subarray(at, at + pageSizeBytes);
-      const { digests } = await this.#indexed(pack, use);
+      const { digests } = await this.#indexed(run, pack, use);
       const known = digests.subarray(position * DIGEST_BYTES, (position + 1) * DIGEST_BYTES);
-      if (!digest(data).equals(known)) await this.#damaged(pack);
+      if (!digest(data).equals(known)) await this.#damaged(run, pack);
       const to = await writer.add(segment.firstPage + page, data, known);
       use.move(position, { ...to, frame: this.newFrames.length + to.frame });
     }
   }
 
   /** Finds out which pack it was that could not be read. */
-  async #blame(error: unknown, moving: Moving[], fill: (some: Moving[]) => Promise<void>) {
+  async #blame(
+    run: Run,
+    error: unknown,
+    moving: Moving[],
+    fill: (some: Moving[]) => Promise<void>,
+  ) {
     if (!(error instanceof DamageError)) throw error;
     for (const [pack, pages] of Map.groupBy(moving, (one) => one.pack)) {
       await fill(pages).catch((again: unknown) => {
         if (!(again instanceof DamageError)) throw again;
-        return this.#damaged(pack);
+        return this.#damaged(run, pack);
       });
     }
   }
 
-  async #indexed(pack: PackPlace, { place }: FrameUse): Promise<IndexedFrame> {
+  async #indexed(run: Run, pack: PackPlace, { place }: FrameUse): Promise<IndexedFrame> {
     const index = await this.#indexes.read(pack);
-    return index?.get(place.offset) ?? (await this.#damaged(pack));
+    return index?.get(place.offset) ?? (await this.#damaged(run, pack));
   }
 
-  async #damaged({ id }: PackPlace): Promise<never> {
-    await markDamaged(this.#store, this.#prefix, id, this.#signal);
-    throw new DamageError(`pack ${id} holds other bytes than were stored`);
+  /** Marks a pack if it is still damaged when all of it is looked at: a mark is never taken back. */
+  async #damaged({ map }: Run, pack: PackPlace): Promise<never> {
+    const [store, prefix, signal] = [this.#store, this.#prefix, this.#signal];
+    const { pageSizeBytes } = map.tables;
+    const [found] = await damagedPacks(store, prefix, { packs: [pack], pageSizeBytes }, signal);
+    if (found === undefined) throw new DamageError(`pack ${pack.id} was read otherwise than it is`);
+    await markDamaged(store, prefix, pack.id, signal);
+    throw new DamageError(`pack ${pack.id} holds other bytes than were stored`);
   }
 }
 

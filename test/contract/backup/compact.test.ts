@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { unpackFrame } from '../../../clients/format/frames.ts';
 import type { DownloadBackupResponse } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
+import { DamageError } from '../../../services/backup/domain/coding.ts';
 import { markDeleted } from '../../../services/backup/domain/deletion.ts';
 import { findLiving } from '../../../services/backup/domain/living.ts';
 import { StoredMap } from '../../../services/backup/domain/map-file.ts';
@@ -191,6 +192,32 @@ describe.each(engines)('compaction: %s', (_name, open) => {
     await collectAll(store);
     expect((await objectsOf(store, 'packs')).map(({ key }) => key)).not.toContain(damaged);
     await expectKept(store, 20n, files.at(-1)!);
+  });
+
+  it('takes no read that went wrong for damage, nor copies what it gave', async () => {
+    const first = madeDatabase(PAGES);
+    const second = Buffer.from(first);
+    for (let page = 0; page < PAGES / 2; page++) writePage(second, page, 4096, 1);
+    for (let at = 1; ; at++) {
+      const fresh = await open(stack);
+      await upload(fresh, first);
+      await uploadChanges(fresh, second);
+      await markDeleted(fresh, alice, 1, never);
+      const wrong = new FaultyStore(fresh);
+      let gets = 0;
+      wrong.onGet = (_key, bytes) => {
+        if (++gets === at) bytes[bytes.length >> 1]! ^= 1;
+        return bytes;
+      };
+      const broke = await compactOnce(wrong).catch((error: unknown) => error);
+      expect(await objectsOf(fresh, 'marks'), `get ${at}`).toEqual([]);
+      if (broke instanceof Error) {
+        expect(broke).toBeInstanceOf(DamageError);
+        expect((await compactOnce(fresh)).replaced).toBe(1);
+      }
+      await expectKept(fresh, 2n, second);
+      if (gets < at) break;
+    }
   });
 });
 
