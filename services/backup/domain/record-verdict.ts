@@ -9,7 +9,7 @@ import type { Verdict } from './verify.ts';
 /**
  * Keeps what the verification of a backup came to: a note about it. Of a failure, all other backups
  * are told that have the same root, or need a damaged pack; and nothing reuses such a pack any more.
- * May be done again.
+ * Of those with the same root a pass takes back that they are damaged. May be done again.
  */
 export async function recordVerdict(
   store: BackupStore,
@@ -22,20 +22,43 @@ export async function recordVerdict(
   if (failure === undefined) {
     await renew(store, keys.note(prefix, head.number, 'passed'), Buffer.alloc(0), signal);
     if (notes.has('failed')) await store.delete(keys.note(prefix, head.number, 'failed'), signal);
+    await clearDamage(store, backups, head.root, signal);
     return;
   }
   for (const id of damagedPacks) await markDamaged(store, prefix, id, signal);
   const note = encodeFailure(failure);
-  await renew(store, keys.note(prefix, head.number, 'failed'), note, signal);
+  // One that is there stays: between its deletion and a new one the backup would count.
+  await store.put(keys.note(prefix, head.number, 'failed'), note, signal);
   const isAffected = affectedBy(store, prefix, head.root, damagedPacks, signal);
-  const all = await backups.list(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, signal);
-  for (const other of all) {
-    if (hasFailed(other) || !(await isAffected(other.head.root))) continue;
-    await store.put(keys.note(prefix, other.head.number, 'failed'), note, signal);
+  // Until a look finds none: who commits after that sees, behind its own head, what was noted before.
+  for (let told = -1; told !== 0; ) {
+    told = 0;
+    const all = await backups.list(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, signal);
+    for (const other of all) {
+      if (hasFailed(other) || !(await isAffected(other.head.root))) continue;
+      await store.put(keys.note(prefix, other.head.number, 'failed'), note, signal);
+      told += 1;
+    }
   }
 }
 
-/** A note's time is that of the last verification. */
+/** Takes back of all backups of a root that they are damaged. */
+async function clearDamage(
+  store: BackupStore,
+  backups: Backups,
+  root: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const entry of backups.entries(Number.MAX_SAFE_INTEGER, signal)) {
+    if (!hasFailed(entry)) continue;
+    // One whose own head is damaged is passed over.
+    const [kept] = await backups.list(entry.number + 1, 1, signal);
+    if (kept?.head.root !== root || kept.failure?.reason !== 'DAMAGED') continue;
+    await store.delete(keys.note(backups.prefix, kept.head.number, 'failed'), signal);
+  }
+}
+
+/** The time of a note that a backup has passed is that of the last time. */
 async function renew(
   store: BackupStore,
   key: string,

@@ -8,6 +8,7 @@ import { uploadChanges } from './dialogue.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { remove } from './keeping.ts';
+import { callsOf, interleave } from './stepping-store.ts';
 import { age, download, list, madeDatabase, upload } from './transfers.ts';
 import { changed, chatDatabase, damage, TestVerifier } from './verification.ts';
 
@@ -108,6 +109,42 @@ describe.each(engines)('verification: %s', (_name, open) => {
     expect((await age(store)).newestVerifiedNumber).toBe(5n);
   });
 
+  it('of what fails lets no upload of the same pass, whenever it comes', async () => {
+    await using stack = new AsyncDisposableStack();
+    const store = await open(stack);
+    const verifier = await TestVerifier.open(stack, store);
+    const file = chatDatabase(500);
+    const databaseOf = (user: string) => keys.database({ user, database: 'backup.db' });
+    const begin = async (user: string) => {
+      await verifier.upload(file, { user });
+      const packs = await store.list(`${databaseOf(user)}packs/`, { limit: 1 }, never);
+      await damage(store, packs[0]!.key, 20);
+    };
+    await begin('count');
+    const sends = (user: string) => (its: BackupStore) => upload(its, file, { user });
+    const calls = await callsOf(store, sends('count'));
+    const ends = new Set<string>();
+    for (let call = 1; call <= calls; call++) {
+      const user = `user ${call}`;
+      await begin(user);
+      const sent = await interleave(store, sends(user), call, async () => {
+        const { verification } = await verifier.verifyNow({ user, number: 1n });
+        expect(verification?.state).toBe(FAILED);
+      });
+      ends.add(sent.status);
+      if (sent.status === 'rejected') expect(sent.reason).toMatchObject({ reason: 'COLLECTED' });
+      const { backups } = await list(store, { user });
+      for (const { number, verification } of backups) {
+        expect(verification?.state, `${number} at call ${call}`).not.toBe(PASSED);
+      }
+      for (const { number, verification } of backups) {
+        if (verification?.state === FAILED) continue;
+        expect((await download(store, { user, number })).file.equals(file)).toBe(true);
+      }
+    }
+    expect(ends).toEqual(new Set(['fulfilled', 'rejected']));
+  });
+
   it.each(['lost', 'cut short'])('finds that a pack is %s', async (how) => {
     await using stack = new AsyncDisposableStack();
     const store = await open(stack);
@@ -120,6 +157,7 @@ describe.each(engines)('verification: %s', (_name, open) => {
     if (how === 'cut short') await store.put(pack!, bytes!.subarray(0, bytes!.length >> 1), never);
     const { verification } = await verifier.verifyNow();
     expect(verification).toMatchObject({ state: FAILED, reason: 'DAMAGED' });
+    expect((await verifier.verifyNow({ number: 1n })).verification).toEqual(verification);
     expect((await age(store)).ageSeconds).toBe(-1);
     expect((await verifier.upload(file)).verification?.state).toBe(PASSED);
   });
@@ -138,8 +176,9 @@ describe.each(engines)('verification: %s', (_name, open) => {
     expect(verification).toMatchObject({ state: FAILED, reason: 'DAMAGED' });
     expect(await keysOf(store, 'marks')).toEqual([]);
     expect((await verifier.upload(file)).verification?.state).toBe(PASSED);
-    expect((await verifier.verifyNow({ number: 1n })).verification?.state).toBe(PASSED);
+    // The one of the same root is as sound again.
     expect(await statesOf(store)).toEqual([PASSED, PASSED]);
+    expect((await verifier.verifyNow({ number: 1n })).verification?.state).toBe(PASSED);
   });
 
   it('is forgotten by the upload that mends what it found', async () => {
