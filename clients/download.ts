@@ -45,13 +45,19 @@ export class Download implements AsyncIterable<Uint8Array>, AsyncDisposable {
     signal: AbortSignal | undefined,
   ): Promise<Download> {
     const parts = resuming(open, number, offsetBytes, signal);
-    const first = await parts.next();
-    if (first.done || first.value.case !== 'backup') throw unexpected();
-    const backup = first.value.value;
-    const sealer = await sealerOf(backup);
-    const digestPages = sealer?.pageDigests.bind(sealer) ?? pageDigests;
-    const check = offsetBytes === 0 ? new Check(backup, digestPages) : undefined;
-    return new Download(backup, parts, check);
+    try {
+      const first = await parts.next();
+      if (first.done || first.value.case !== 'backup') throw unexpected();
+      const backup = first.value.value;
+      const sealer = await sealerOf(backup);
+      const digestPages = sealer?.pageDigests.bind(sealer) ?? pageDigests;
+      const check = offsetBytes === 0 ? new Check(backup, digestPages) : undefined;
+      return new Download(backup, parts, check);
+    } catch (error) {
+      // Else the call would stay open.
+      await parts.return();
+      throw error;
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
