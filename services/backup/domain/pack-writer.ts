@@ -95,15 +95,17 @@ export class PackWriter implements AsyncDisposable {
     this.check();
   }
 
-  /** Ends what is under way, and returns when nothing of it uses memory any more. */
+  /** Ends what is under way, takes no more, and returns when nothing of it uses memory any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    this.#failure ??= { error: this.#stop.signal.reason };
     clearTimeout(this.#pack?.timer);
     await Promise.allSettled(this.#storing);
   }
 
   async #openPack(firstPage: number): Promise<OpenPack> {
     while (this.#storing.length >= PACKS_AT_ONCE) await this.#storing.shift();
+    this.check();
     const { uploadId, map, openMs } = this.#options;
     const bytes = this.#freePacks.pop() ?? Buffer.allocUnsafeSlow(PACK_BYTES);
     const id = packId(uploadId, this.#attempt, firstPage);
