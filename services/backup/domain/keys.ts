@@ -103,6 +103,11 @@ export function uploadHash(uploadId: string): string {
   return sha256Hex(uploadId).slice(0, 32);
 }
 
+/** Stands for the id, which has this hash, of an upload after an erasure: it finds nothing from before. */
+export function nameAfterErasure(erasure: number, hash: string): string {
+  return `${erasure}\n${hash}`;
+}
+
 /** The number of a head, or the generation of a map, in its key; undefined where there is none. */
 export function numberInKey(key: string): number | undefined {
   const [, digits] = /\/(\d{16})(?:-[\da-f]{16})?$/.exec(key) ?? [];

@@ -2,7 +2,7 @@ import type { BackupStore, StoredObject } from '../store/store.ts';
 import { Backups } from './backups.ts';
 import { DamageError } from './coding.ts';
 import { uploadsUntil } from './head.ts';
-import { keys } from './keys.ts';
+import { keys, nameAfterErasure, uploadHash } from './keys.ts';
 import { listAll } from './listing.ts';
 
 /** What the backups of a database need. */
@@ -11,7 +11,7 @@ export interface Living {
   readonly maps: readonly StoredObject[];
   /** All other maps: of older generations, or of no backup any more. */
   readonly otherMaps: readonly StoredObject[];
-  /** Hashes of the ids of uploads that were committed, as far as is remembered. */
+  /** Hashes that packs of committed uploads are found by, as far as those are remembered. */
   readonly uploads: ReadonlySet<string>;
 }
 
@@ -34,6 +34,9 @@ export async function findLiving(
   const uploads = new Set(
     [...(highest ? [highest] : []), ...living].flatMap(uploadsUntil).map(([hash]) => hash),
   );
+  if (erasure > 0) {
+    for (const hash of [...uploads]) uploads.add(uploadHash(nameAfterErasure(erasure, hash)));
+  }
   const newestMaps = new Map<string, StoredObject>();
   const otherMaps: StoredObject[] = [];
   const roots = new Set(living.map(({ root }) => root));

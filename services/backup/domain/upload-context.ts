@@ -1,7 +1,7 @@
 import type { BackupStore } from '../store/store.ts';
 import { type Backups, hasFailed, type KeptBackup, type Newest } from './backups.ts';
 import type { KeptKey } from './head.ts';
-import type { DatabaseName } from './keys.ts';
+import { type DatabaseName, nameAfterErasure, uploadHash } from './keys.ts';
 import type { Quota } from './quota.ts';
 
 /** What an upload declares before its data. */
@@ -62,13 +62,11 @@ export function baseOf({
   return base?.head.key?.id === keyId ? base : undefined;
 }
 
-/**
- * What the packs of an upload are found by: its id, and after an erasure also the number of that, so
- * that it finds nothing from before.
- */
+/** What the packs of an upload are found by: its id, or after an erasure its name after that. */
 export function packName(
   { uploadId }: Pick<UploadDeclaration, 'uploadId'>,
   { newest }: Pick<UploadContext, 'newest'>,
 ): string {
-  return newest.erasure === 0 ? uploadId : `${newest.erasure}\n${uploadId}`;
+  const { erasure } = newest;
+  return erasure === 0 ? uploadId : nameAfterErasure(erasure, uploadHash(uploadId));
 }

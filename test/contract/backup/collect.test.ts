@@ -9,6 +9,7 @@ import { Code } from '../../../services/common/errors.ts';
 import { uploadChanges } from './dialogue.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
+import { erase } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import {
   alice,
@@ -95,6 +96,17 @@ describe.each(engines)('collection: %s', (_name, open) => {
     const packs = (await objectsOf(store, 'packs')).map(({ key }) => key);
     for (const { key } of left) expect(packs).not.toContain(key);
     await expectKept(store, 1n, file);
+  });
+
+  it('spares no longer what was committed after an erasure', async () => {
+    await upload(store, madeDatabase(40));
+    await erase(store);
+    const { backup } = await upload(store, madeDatabase(40, 4096, 1));
+    await upload(store, madeDatabase(40, 4096, 2));
+    await markDeleted(store, alice, Number(backup.number), never);
+    store.pass(DUE_MS);
+    // A pack and a map.
+    expect(await collectOnce(store)).toMatchObject({ marked: 2 });
   });
 
   it('takes the force from a mark of what is needed again', async () => {
