@@ -172,6 +172,9 @@ export const STORE_SMALL_ATTEMPT_MS = 5_000;
 /** Bytes up to which a request is small. */
 export const STORE_SMALL_BYTES = 64 * 1024;
 
+/** Most bytes of an object that is read whole: far more than any such has, and memory for it. */
+export const STORE_WHOLE_BYTES = 256 * 1024 * 1024;
+
 /** How long all tries of one request may take, in milliseconds: a caller without a deadline waits no longer. */
 export const STORE_REQUEST_MS = 30_000;
 

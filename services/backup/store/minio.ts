@@ -13,6 +13,7 @@ import {
   STORE_REQUEST_MS,
   STORE_SMALL_ATTEMPT_MS,
   STORE_SMALL_BYTES,
+  STORE_WHOLE_BYTES,
 } from '../limits.ts';
 import { parseListing } from './listing.ts';
 import {
@@ -134,7 +135,8 @@ export class MinioStore implements BackupStore {
       try {
         const { offset = 0, length = 0 } = range ?? {};
         const stream = await this.#client.getPartialObject(this.#bucket, key, offset, length);
-        return await collect(stream as http.IncomingMessage);
+        const most = length > 0 ? length : STORE_WHOLE_BYTES;
+        return await collect(stream as http.IncomingMessage, most);
       } catch (error) {
         if (hasCode(error, 'NoSuchKey')) return undefined;
         if (hasCode(error, 'InvalidRange')) return Buffer.alloc(0);
@@ -273,9 +275,11 @@ export class MinioStore implements BackupStore {
   }
 }
 
-/** Reads an answer's body, whose length is known. */
-async function collect(answer: http.IncomingMessage): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(Number(answer.headers['content-length']));
+/** Reads an answer's body, whose length is known and at most `most`. */
+async function collect(answer: http.IncomingMessage, most: number): Promise<Buffer> {
+  const expected = Number(answer.headers['content-length']);
+  if (!(expected <= most)) throw new Error('the answer is longer than what was asked for');
+  const bytes = Buffer.allocUnsafeSlow(expected);
   let length = 0;
   for await (const chunk of answer) {
     bytes.set(chunk, length);

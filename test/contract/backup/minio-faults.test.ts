@@ -104,6 +104,21 @@ describe('a MinIO that fails', () => {
     expect(await other.list('u/', { limit: 1 }, never)).toEqual([]);
   });
 
+  it('and answers with more than was asked for is asked again', async () => {
+    const { endPoint, port } = optionsOf(bucket);
+    const wrong = stack.use(await RequestProxy.start(endPoint, port));
+    await using other = new MinioStore({ ...near, port: wrong.port, times });
+    const bytes = randomBytes(1_000);
+    await other.put('u/a/x', randomBytes(1 << 20), never);
+    await other.put('u/a/y', bytes, never);
+    await other.get('u/a/x', undefined, never);
+    let reads = 0;
+    wrong.onRequest = ({ readsObject }) => (readsObject && ++reads === 1 ? 'another' : undefined);
+    const got = await other.get('u/a/y', { offset: 10, length: 50 }, never);
+    expect(got?.equals(bytes.subarray(10, 60))).toBe(true);
+    expect(reads).toBe(2);
+  });
+
   it('is let go of as soon as nobody waits', async () => {
     proxy.trouble = 'silent';
     const gone = new AbortController();
