@@ -3,6 +3,7 @@ import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { Rounds } from '../common/rounds.ts';
 import { describeFault } from '../common/status.ts';
+import { logDamagedHeads } from './damaged-heads.ts';
 import { Backups } from './domain/backups.ts';
 import { databasesOf } from './domain/databases.ts';
 import { prune } from './domain/prune.ts';
@@ -71,9 +72,7 @@ export class Keeper implements AsyncDisposable {
 
   async #keep(prefix: string, signal: AbortSignal): Promise<void> {
     const { store, policy, transferMs, log } = this.#parts;
-    const backups = new Backups(store, prefix, (key, error) => {
-      log.error({ key, fault: error.message }, 'a damaged head was left out');
-    });
+    const backups = new Backups(store, prefix, logDamagedHeads(log));
     this.#counters.pruned.inc(await prune(store, backups, policy, transferMs, signal));
     const onDamage = (_prefix: string, error: Error) => this.#failed(error, prefix);
     const tidied = await tidy({ store, transferMs, onDamage, signal }, prefix);

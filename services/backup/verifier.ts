@@ -3,6 +3,7 @@ import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { Rounds } from '../common/rounds.ts';
 import { describeFault } from '../common/status.ts';
+import { logDamagedHeads } from './damaged-heads.ts';
 import { Backups, type KeptBackup, type Newest } from './domain/backups.ts';
 import { databasesOf } from './domain/databases.ts';
 import { recordVerdict } from './domain/record-verdict.ts';
@@ -113,9 +114,7 @@ export class Verifier implements AsyncDisposable, Verifications {
   /** Of what fails it tells, unless the signal has fired: the next upload or round tries again. */
   async #verifyNewest(prefix: string, signal: AbortSignal): Promise<void> {
     const { store, everyMs, log } = this.#parts;
-    const backups = new Backups(store, prefix, (key, error) => {
-      log.error({ key, fault: error.message }, 'a damaged head was left out');
-    });
+    const backups = new Backups(store, prefix, logDamagedHeads(log));
     const work = async () => {
       const newest = await backups.newest(signal);
       const { backup } = newest;

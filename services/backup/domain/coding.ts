@@ -106,7 +106,7 @@ export class ByteReader {
   }
 }
 
-/** Length of the trailer that `sealFooter` makes, in bytes. */
+/** Length of what `trailer` makes, in bytes. */
 export const TRAILER_BYTES = 4 + DIGEST_BYTES + 8;
 
 /**

@@ -77,11 +77,6 @@ export function pagesPerExtent(pageSizeBytes: number): number {
   return EXTENT_BYTES / pageSizeBytes;
 }
 
-/** Bytes of one extent of a file: the last may be shorter. */
-export function extentBytes(sizeBytes: number, extent: number): number {
-  return Math.min(EXTENT_BYTES, sizeBytes - extent * EXTENT_BYTES);
-}
-
 /** One segment of a map, in memory. */
 export class Segment {
   readonly index: number;

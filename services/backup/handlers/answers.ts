@@ -9,6 +9,7 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { dataLoss, notFound, type ServiceError } from '../../common/errors.ts';
+import { logDamagedHeads } from '../damaged-heads.ts';
 import { Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
 import type { HeadWarning, KeptKey } from '../domain/head.ts';
@@ -20,15 +21,13 @@ const WARNINGS: Record<HeadWarning, Warning> = {
   younger: Warning.YOUNGER,
 };
 
-/** The backups of a database; damaged heads are left out, and logged by their keys, which name nobody. */
+/** The backups of a database; damaged heads are left out, and logged. */
 export function openBackups(
   store: BackupStore,
   name: DatabaseName,
   log: CallContext['log'],
 ): Backups {
-  return new Backups(store, keys.database(name), (key, error) => {
-    log.error({ key, fault: error.message }, 'a damaged head was left out');
-  });
+  return new Backups(store, keys.database(name), logDamagedHeads(log));
 }
 
 /** A kept backup as the proto tells of it. */
