@@ -123,7 +123,7 @@ export class BackupDraft {
     await this.#reuse.check(map);
     if (committed !== undefined) return repeated(committed);
     const head = { ...content, storedBytes: packBytes + mapBytes, unchanged };
-    const made = await commit(store, backups, newest, head, signal);
+    const made = await commit(store, backups, newest, head, { map, reuse: this.#reuse }, signal);
     return { ...made, unchanged: made.backup.head.unchanged };
   }
 

@@ -2,16 +2,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { aborted, alreadyExists, type ServiceError } from '../../common/errors.ts';
 import { COMMIT_ATTEMPTS, COMMIT_PAUSE_MS, UPLOADS_REMEMBERED } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
-import type { Backups, KeptBackup, Newest } from './backups.ts';
+import { type Backups, hasFailed, type KeptBackup, type Newest } from './backups.ts';
 import { DamageError } from './coding.ts';
+import { markDeleted } from './deletion.ts';
 import { encodeHead, type Head, type HeadWarning, numberOfUpload, uploadsUntil } from './head.ts';
 import { keys } from './keys.ts';
+import { collected, type ReliedMap, type Reuse } from './reuse.ts';
 
 /** What a head says besides its place among the others. */
 export type HeadContent = Omit<
   Head,
   'number' | 'deleted' | 'erasure' | 'warnings' | 'lastPassed' | 'earlierUploads'
 >;
+
+/** The map that a head relies on, and how that is looked at. */
+export interface Relied {
+  readonly map: ReliedMap;
+  readonly reuse: Reuse;
+}
 
 /**
  * Makes the backup of an upload whose packs and map are durable, by writing its head under the
@@ -20,39 +28,95 @@ export type HeadContent = Omit<
  * once, that one's backup is the answer.
  *
  * Where the backups were erased since, the head is withdrawn: an erasure takes a number like a head,
- * and deletes the heads below it. So this look at it, after the head was written, misses none.
+ * and deletes the heads below it. So this look at it, after the head was written, misses none. Likewise
+ * where what it relies on was found damaged: who finds that marks it first, and then looks for heads.
  *
  * @throws ServiceError ABORTED, reason CONCURRENT_UPLOAD, where others were quicker COMMIT_ATTEMPTS
- * times, and reason ERASED; ALREADY_EXISTS where the upload's id was used for another file.
+ * times, or numbers have begun anew, and reasons COLLECTED and ERASED; UNAVAILABLE, reason TAKES_TOO_LONG;
+ * ALREADY_EXISTS where the upload's id was used for another file.
  */
 export async function commit(
   store: BackupStore,
   backups: Backups,
   since: Newest,
   content: HeadContent,
+  relied: Relied,
   signal: AbortSignal,
 ): Promise<{ backup: KeptBackup; repeated: boolean }> {
   let newest = since;
   for (let attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
-    const head = headAfter(newest, content);
-    if (head.warnings.length > 0) await pinBefore(store, backups, newest, signal);
+    const before = newest;
+    const head = headAfter(before, content);
+    await relied.reuse.checkTime();
+    const pin = await pinBefore(store, backups, before, head, signal);
     const key = keys.head(backups.prefix, head.number);
-    const outcome = await store.put(key, encodeHead(head), signal);
-    if (outcome === 'exists') await pause(signal);
+    const isMade = (await store.put(key, encodeHead(head), signal)) === 'created';
+    if (!isMade) await pause(signal);
+    let fault = isMade ? await faultOf(backups, before, head, relied, signal) : undefined;
     newest = await backups.newest(signal);
-    if (newest.erasure !== since.erasure) {
-      if (outcome === 'created') await store.delete(key, signal);
-      throw erased();
-    }
-    if (outcome === 'created') {
+    if (newest.erasure !== since.erasure) fault = erased();
+    if (isMade && fault === undefined) {
       return { backup: await mustFind(backups, newest, head.number, signal), repeated: false };
     }
+    if (isMade) await withdraw(store, backups, head.number, fault, signal);
+    if (pin !== undefined && !mayNeedPin(newest, head.number, isMade)) {
+      await store.delete(pin, signal);
+    }
+    if (fault !== undefined) throw fault;
     const committed = await findUpload(backups, newest, content.uploadId, signal);
     if (committed === undefined) continue;
     checkSameRoot(committed, content);
     return { backup: committed, repeated: true };
   }
-  throw aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
+  throw concurrent();
+}
+
+/**
+ * What keeps a head from counting that was just stored: a damaged or unneeded object that it relies on;
+ * that the backup with its root has failed; or that all heads below were removed, so that meanwhile
+ * another upload may have begun at number 1, as if there had never been an erasure.
+ */
+async function faultOf(
+  backups: Backups,
+  { highestNumber, backup }: Newest,
+  { unchanged, erasure }: Head,
+  { map, reuse }: Relied,
+  signal: AbortSignal,
+): Promise<ServiceError | undefined> {
+  if (!(await reuse.mayRely(map))) return collected();
+  if (!unchanged && !erasure) return undefined;
+  let isInUse = false;
+  const base = backup?.head.number ?? highestNumber;
+  for await (const entry of backups.heads(highestNumber + 1, signal)) {
+    if (entry.number === highestNumber) isInUse = true;
+    if (unchanged && entry.number === base && hasFailed(entry)) return collected();
+    if (entry.number <= base) break;
+  }
+  return erasure && !isInUse ? concurrent() : undefined;
+}
+
+/**
+ * Takes back a head. Where other uploads may count on from its number, that stays in use; but no head
+ * may stay that knows of an erasure which is over.
+ */
+async function withdraw(
+  store: BackupStore,
+  { prefix }: Backups,
+  number: number,
+  fault: ServiceError | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (fault?.reason === 'COLLECTED') await markDeleted(store, prefix, number, signal);
+  else await store.delete(keys.head(prefix, number), signal);
+}
+
+/** Whether a backup above may have the warning for which the one before was pinned; `isOurs` is withdrawn. */
+function mayNeedPin({ highestNumber, highest }: Newest, number: number, isOurs: boolean): boolean {
+  return highestNumber !== number || (!isOurs && highest?.warnings?.length !== 0);
+}
+
+function concurrent(): ServiceError {
+  return aborted('CONCURRENT_UPLOAD', 'other uploads of this database were committed meanwhile');
 }
 
 /** The error of an upload whose database was erased since it began. */
@@ -98,16 +162,17 @@ function warningsOf(content: HeadContent, before: Head): HeadWarning[] {
   return warnings;
 }
 
-/** Pins the backup before one that has a warning; does nothing where it is pinned so. */
+/** Pins the backup before one that has a warning. Gives the pin's key, unless it was pinned so already. */
 async function pinBefore(
   store: BackupStore,
-  backups: Backups,
+  { prefix }: Backups,
   { backup }: Newest,
+  { warnings = [] }: Head,
   signal: AbortSignal,
-): Promise<void> {
-  if (backup === undefined) return;
-  const key = keys.note(backups.prefix, backup.head.number, 'pin-warned');
-  await store.put(key, Buffer.alloc(0), signal);
+): Promise<string | undefined> {
+  if (backup === undefined || warnings.length === 0) return undefined;
+  const key = keys.note(prefix, backup.head.number, 'pin-warned');
+  return (await store.put(key, Buffer.alloc(0), signal)) === 'created' ? key : undefined;
 }
 
 /**

@@ -67,13 +67,21 @@ export class Reuse {
    * @throws ServiceError UNAVAILABLE, reason TAKES_TOO_LONG; ABORTED, reason COLLECTED, where something
    * of it was marked meanwhile
    */
-  async check({ key, packs }: ReliedMap): Promise<void> {
-    const marks = await readMarks(this.#store, this.#prefix, this.#signal);
-    if (!marks.mayReuseMap(key) || !packs.every(({ id }) => marks.mayReusePack(id))) {
-      throw aborted('COLLECTED', 'stored pages that it relied on go, or are damaged: begin again');
-    }
+  async check(map: ReliedMap): Promise<void> {
+    if (!(await this.mayRely(map))) throw collected();
     await this.checkTime();
   }
+
+  /** Whether nothing that a map relies on is marked now. */
+  async mayRely({ key, packs }: ReliedMap): Promise<boolean> {
+    const marks = await readMarks(this.#store, this.#prefix, this.#signal);
+    return marks.mayReuseMap(key) && packs.every(({ id }) => marks.mayReusePack(id));
+  }
+}
+
+/** The error of an upload that relied on what must not be used any more. */
+export function collected() {
+  return aborted('COLLECTED', 'stored pages that it relied on go, or are damaged: begin again');
 }
 
 /** A stored map, and what it tells of. */

@@ -245,6 +245,66 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
     });
   });
 
+  it('lose a pin whose upload lost its number, unless another has the warning', async () => {
+    const from = (databaseCreatedAtMs: bigint) => ({ databaseCreatedAtMs });
+    const small = madeDatabase(4);
+    for (const [other, pinned] of [
+      [madeDatabase(20, 4096, 1), Pin.UNSPECIFIED],
+      [madeDatabase(5), Pin.BEFORE_WARNING],
+    ] as const) {
+      const { backup } = await upload(store, file);
+      const faulty = new FaultyStore(store);
+      let isLost = false;
+      faulty.onPut = async (key) => {
+        if (isLost || key !== keys.head(prefix, Number(backup.number) + 1)) return undefined;
+        isLost = true;
+        await upload(store, other, from(1n));
+        return undefined;
+      };
+      await upload(faulty, small, from(1n));
+      expect(isLost).toBe(true);
+      const [, winner, before] = (await list(store)).backups;
+      expect(before).toMatchObject({ number: backup.number, pin: pinned });
+      expect(winner!.number).toBe(backup.number + 1n);
+    }
+  });
+
+  it('are not hidden by an upload that knows of an erasure which is over', async () => {
+    const calls = await callsOf(store, (on) => upload(on, file, { database: 'count' }));
+    const other = madeDatabase(20, 4096, 1);
+    for (let call = 1; call <= calls; call++) {
+      const name = { user: 'alice', database: `database ${call}` };
+      await upload(store, file, name);
+      await erase(store, name);
+      const mark = keys.head(keys.database(name), 2);
+      const late = await interleave(
+        store,
+        (on) => upload(on, file, name),
+        call,
+        async () => {
+          // As a round does that saw nothing but the erasure.
+          await store.delete(mark, never);
+          await store.delete(keys.note(keys.database(name), 2, 'deleted'), never);
+          await upload(store, other, name);
+        },
+      );
+      if (late.status === 'rejected') {
+        expect(late.reason).toMatchObject({ reason: 'CONCURRENT_UPLOAD' });
+      }
+      // It removes what lies below the erasure that the newest head knows of.
+      await pruneOf(store, KEEP_ALL, name);
+      const { backups } = await list(store, name);
+      const files = await Promise.all(
+        backups.map(async ({ number }) => (await download(store, { ...name, number })).file),
+      );
+      expect(
+        files.some((got) => got.equals(other)),
+        `call ${call} of ${calls}`,
+      ).toBe(true);
+      expect((await age(store, name)).newestNumber).toBeGreaterThan(0n);
+    }
+  });
+
   describe('of a user', () => {
     it('are added up', async () => {
       expect(await usage(store, 7)).toMatchObject({
