@@ -97,6 +97,12 @@ export function wholeNumber(text: string): number {
   throw new InvalidArgumentError('It is not a whole number.');
 }
 
+/** A name that an option gives: none is empty, as of a variable that was never set. */
+export function nonEmpty(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('It is empty.');
+}
+
 /** A point in time that an option gives, in milliseconds since 1970. */
 export function time(text: string): number {
   const ms = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;

@@ -48,7 +48,8 @@ export async function keyOf(
   if (options.passphrase) return { passphrase: await ask('Passphrase: ', signal), replaces };
   if (replaces) throw usage('--new-passphrase needs --passphrase or --passphrase-file');
   const key = process.env[VARIABLE];
-  return key ? readKey(key) : undefined;
+  if (key === '') throw usage(`${VARIABLE} is empty: unset it, or put a key in it`);
+  return key === undefined ? undefined : readKey(key);
 }
 
 /** As `keyOf`, for what is sealed now: a passphrase is asked for twice, as a slip would lose the backup. */

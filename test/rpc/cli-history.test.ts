@@ -203,7 +203,7 @@ describe('groups', () => {
     expect(stranger).toEqual(nowhere);
     expect(stranger.code).toBe(1);
     expect(stranger.stderr).toContain('NOT_A_MEMBER');
-    expect(await printed('group', 'delete', ...team, '--user', 'alice')).toBe('deleted\n');
+    expect(await printed('group', 'delete', ...team, '--user', 'alice', '--yes')).toBe('deleted\n');
     expect((await backscroll('group', 'show', ...team)).code).toBe(4);
     const again = await backscroll('group', 'create', ...team);
     expect(again.code).toBe(1);

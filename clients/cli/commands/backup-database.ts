@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DEFAULT_DATABASE } from '../../backup-client.ts';
-import type { GlobalOptions } from '../context.ts';
+import { type GlobalOptions, nonEmpty } from '../context.ts';
 
 /** The options of every command on one database of a user. */
 export interface DatabaseOptions extends GlobalOptions {
@@ -13,5 +13,5 @@ export function databaseCommand(group: Command, name: string): Command {
   return group
     .command(name)
     .requiredOption('-u, --user <name>', 'whose database it is')
-    .option('-d, --database <name>', `name of the database (${DEFAULT_DATABASE})`);
+    .option('-d, --database <name>', `name of the database (${DEFAULT_DATABASE})`, nonEmpty);
 }

@@ -8,7 +8,7 @@ import {
   VerificationState,
   Warning,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Context, type GlobalOptions, wholeNumber } from '../context.ts';
+import { type Context, type GlobalOptions, nonEmpty, wholeNumber } from '../context.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes } from '../progress.ts';
 import { printable, timeOf } from '../readable.ts';
@@ -82,7 +82,7 @@ function addDeleteAll(group: Command, context: Context): void {
         'way ends. May be repeated until it succeeds.',
     )
     .requiredOption('-u, --user <name>', 'whose backups to delete')
-    .option('-d, --database <name>', 'name of the one database (all of them)')
+    .option('-d, --database <name>', 'name of the one database (all of them)', nonEmpty)
     .requiredOption('--yes', 'confirm: nothing of it can be brought back')
     .addHelpText('after', '\nExamples:\n  backscroll backup delete-all --user alice --yes')
     .action(async (_options, command: Command) => {
@@ -143,6 +143,7 @@ function readable(backup: Backup): string {
   return [
     `backup ${number} of ${timeOf(createdAtMs)}: ${added}`,
     label && `  label: ${printable(label)}`,
+    backup.key && `  sealed by a ${backup.key.scrypt ? 'passphrase' : 'key'}`,
     `  verification: ${VERIFICATIONS[verification?.state ?? VerificationState.UNSPECIFIED]}`,
     verification?.detail && `    ${printable(verification.detail)}`,
     PINS[pin],

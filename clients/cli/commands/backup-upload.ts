@@ -1,9 +1,11 @@
 import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
+import { BackscrollError } from '../../errors.ts';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupKey } from '../../sealing/backup-key.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
 import { type Context, time } from '../context.ts';
+import { usage } from '../exit.ts';
 import { type KeyOptions, keyToSeal, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
@@ -16,6 +18,7 @@ interface UploadOptions extends DatabaseOptions, KeyOptions {
   readonly id?: string;
   readonly created?: number;
   readonly opaque?: boolean;
+  readonly plain?: boolean;
   readonly verify?: boolean;
   readonly raw?: boolean;
   readonly temp?: string;
@@ -38,6 +41,7 @@ export function addUpload(group: Command, context: Context): void {
     .option('--verify', 'wait until the backup was verified; exit code 5 where it does not pass')
     .option('--opaque', 'the database is encrypted by itself, as by SQLCipher; as with --raw')
     .option('--new-passphrase', 'the newest backup may have another passphrase')
+    .option('--plain', 'seal nothing, although the newest backup is sealed')
     .addHelpText(
       'after',
       `
@@ -50,10 +54,28 @@ Examples:
     .action(async (file: string, _options, command: Command) => {
       const options = command.optsWithGlobals<UploadOptions>();
       const key = await keyToSeal(options, context.signal);
+      if (key === undefined && !options.plain) await refuseForgottenKey(context, options);
       if (options.raw || options.opaque) return uploadFile(context, file, options, key);
       await using copy = await copyOf(context, file, options);
       await uploadFile(context, copy.path, options, key);
     });
+}
+
+/** A key that was forgotten once must not put in the clear what was sealed until then. */
+async function refuseForgottenKey(context: Context, options: UploadOptions): Promise<void> {
+  const { user, database } = options;
+  const client = context.backup(options);
+  const newest = await client
+    .get({ user, database, ...context.call(options) })
+    .catch((error: unknown) => {
+      if (error instanceof BackscrollError && error.reason === 'BACKUP_NOT_FOUND') return undefined;
+      throw error;
+    });
+  if (newest?.key === undefined) return;
+  throw usage(
+    `backup ${newest.number} is sealed: name its key by --key-file, --passphrase-file or ` +
+      '--passphrase, or upload in the clear by --plain',
+  );
 }
 
 async function copyOf(context: Context, file: string, { temp }: UploadOptions): Promise<Snapshot> {

@@ -93,8 +93,7 @@ function addList(group: Command, context: Context): void {
   databaseCommand(group, 'list')
     .summary('list the backups of a database')
     .description(
-      'Lists the backups of a database, newest first: number, time, size, added, state (and * for ' +
-        'pinned, ! for a warning), label.',
+      'Lists the backups of a database, newest first: number, time, size, added, state, label.',
     )
     .addHelpText(
       'after',
@@ -107,9 +106,12 @@ Examples:
       const options = command.optsWithGlobals<DatabaseOptions>();
       const { user, database } = options;
       const client = context.backup(options);
+      let none = true;
       for await (const backup of client.list({ user, database, ...context.call(options) })) {
+        none = false;
         await print(context, options, rowOf(backup), toJson(BackupSchema, backup, ALL_FIELDS));
       }
+      if (none && !options.json) context.output.note('no backups yet');
     });
 }
 
@@ -118,8 +120,14 @@ function rowOf(backup: Backup): string {
   const size = inBytes(Number(sizeBytes)).padStart(10);
   const added = `+${inBytes(Number(storedBytes))}`.padStart(11);
   const row = `${String(number).padStart(6)}  ${timeOf(createdAtMs)} ${size} ${added}`;
-  const marks = `${pin === Pin.UNSPECIFIED ? ' ' : '*'}${warnings.length > 0 ? '!' : ' '}`;
-  return `${row}  ${stateOf(backup).padEnd(8)}${marks}  ${printable(label)}`;
+  const states = [
+    stateOf(backup),
+    backup.key && 'sealed',
+    pin !== Pin.UNSPECIFIED && 'pinned',
+    warnings.length > 0 && 'warning',
+  ];
+  const state = states.filter(Boolean).join(', ');
+  return `${row}  ${state.padEnd(8)}  ${printable(label)}`;
 }
 
 function addAge(group: Command, context: Context): void {

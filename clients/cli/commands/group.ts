@@ -102,7 +102,8 @@ function addDelete(group: Command, context: Context): void {
   groupCommand(group, 'delete')
     .summary('delete a group with its messages, for everyone')
     .description('Deletes a group with its messages and members, for everyone and for good.')
-    .addHelpText('after', '\nExamples:\n  backscroll group delete --group team --user alice')
+    .requiredOption('--yes', 'confirm: nothing of it can be brought back')
+    .addHelpText('after', '\nExamples:\n  backscroll group delete --group team --user alice --yes')
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GroupOptions>();
       await context.directory(options).deleteGroup(addressed(options), context.call(options));

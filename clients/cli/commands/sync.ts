@@ -60,7 +60,7 @@ export function addSync(program: Command, context: Context): void {
 Examples:
   backscroll sync --user alice --peer bob
   backscroll sync --group team --count 20 --order oldest
-  backscroll sync --user alice --peer bob --before 951 --json | jq -r .content.text
+  backscroll sync --user alice --peer bob --before 951 --json | jq -r '.content.text // empty'
   backscroll sync --user alice --peer bob --at 2026-05-01 --kind file call`,
     )
     .action(async (_options, command: Command) => {

@@ -40,7 +40,8 @@ export class DiskStore implements BackupStore {
   static async open(root: string): Promise<DiskStore> {
     const store = new DiskStore(root);
     await rm(store.#temporary, { recursive: true, force: true });
-    await mkdir(store.#temporary, { recursive: true });
+    // Nobody else's on the machine; a folder that is there keeps its rights.
+    await mkdir(store.#temporary, { recursive: true, mode: 0o700 });
     store.#device = (await stat(root)).dev;
     return store;
   }

@@ -30,7 +30,8 @@ export class SqliteDatabase implements Database {
    * @throws Error, with the path, for a file that is no database or is damaged; the system's errors
    */
   constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
+    // Chats are nobody else's on the machine; a folder that is there keeps its rights.
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     this.#path = path;
     try {
       using stack = new DisposableStack();
