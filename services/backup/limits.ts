@@ -53,6 +53,9 @@ export const PACK_OPEN_MS = 10_000;
  */
 export const TRANSFER_MS = 24 * 3_600_000;
 
+/** Least that it may be set to: `Reuse` needs a third of the grace for the last requests of two uploads. */
+export const LEAST_TRANSFER_SECONDS = 300;
+
 /** How long packs of an unfinished upload are kept, in longest transfers: to go on with it within a week. */
 export const SPARED_TRANSFERS = 7;
 

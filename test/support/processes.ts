@@ -70,15 +70,16 @@ export interface TestService extends AsyncDisposable {
 
 /**
  * Starts a service on free ports, with `env` as its configuration, and waits for its log line
- * "listening". Rejects with all that it wrote if it ends before.
+ * "listening". `main` is the file to run. Rejects with all that it wrote if it ends before.
  */
 export async function startService(
   name: 'history' | 'backup',
   env: Readonly<Record<string, string>>,
+  main = `services/${name}/main.ts`,
 ): Promise<TestService> {
   const listen = { [`${name.toUpperCase()}_LISTEN`]: '127.0.0.1:0' };
   const metricsListen = { [`${name.toUpperCase()}_METRICS_LISTEN`]: '127.0.0.1:0' };
-  const service = new TestProcess(['--import', endWithParent, `services/${name}/main.ts`], {
+  const service = new TestProcess(['--import', endWithParent, main], {
     ...{ ...listen, ...metricsListen, END_WITH_PARENT: String(process.pid) },
     ...env,
   });

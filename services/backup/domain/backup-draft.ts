@@ -55,8 +55,8 @@ export class BackupDraft {
     context: UploadContext,
   ): Promise<BackupDraft> {
     const map = new MapBuilder({ sizeBytes: declared.sizeBytes, pageSizeBytes });
-    const { store, backups, transferMs, signal } = context;
-    const reuse = await Reuse.begin(store, backups.prefix, transferMs, signal);
+    const { store, backups, endMs, signal } = context;
+    const reuse = await Reuse.begin(store, backups.prefix, endMs, signal);
     const known = await KnownPages.open(packName(declared, context), context, reuse.marks, map);
     return new BackupDraft(declared, context, reuse, map, known);
   }

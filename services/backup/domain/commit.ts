@@ -72,7 +72,7 @@ export async function commit(
 }
 
 /**
- * What keeps a head from counting that was just stored: a damaged or unneeded object that it relies on;
+ * What keeps a head from counting that was just stored: a damaged pack that it relies on;
  * that the backup with its root has failed; or that all heads below were removed, so that meanwhile
  * another upload may have begun at number 1, as if there had never been an erasure.
  */
@@ -83,7 +83,7 @@ async function faultOf(
   { map, reuse }: Relied,
   signal: AbortSignal,
 ): Promise<ServiceError | undefined> {
-  if (!(await reuse.mayRely(map))) return collected();
+  if (await reuse.hasDamaged(map)) return collected();
   if (!unchanged && !erasure) return undefined;
   let isInUse = false;
   const base = backup?.head.number ?? highestNumber;

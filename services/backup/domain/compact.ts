@@ -34,7 +34,8 @@ export async function compact(
   transferMs: number,
   signal: AbortSignal,
 ): Promise<Compacted> {
-  const reuse = await Reuse.begin(store, prefix, transferMs, signal);
+  const endMs = (await store.nowMs(signal)) + transferMs;
+  const reuse = await Reuse.begin(store, prefix, endMs, signal);
   const { maps } = await findLiving(store, prefix, signal);
   const sizes = new Map<string, number>();
   for await (const { key, sizeBytes } of listAll(store, keys.packs(prefix), signal)) {

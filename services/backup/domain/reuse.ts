@@ -17,6 +17,11 @@ import { type Marks, readMarks } from './marks.ts';
  *   its map before T + L, has its head before T + 2 L, and the look finds head and map.
  * - A download begun while its packs were needed ends within L. Their mark is younger than that need.
  *
+ * L begins before the newest backup is looked at. After the last look at the time at most a pin and a
+ * head, or a map, are still stored, each within STORE_REQUEST_MS. Of the two that may end one behind the
+ * other this makes a minute and a half, for which the third L is more than enough: it is five minutes
+ * at least (LEAST_TRANSFER_SECONDS).
+ *
  * Ids of packs and keys of maps are random at their ends: a deletion that comes late hits nothing else.
  */
 export class Reuse {
@@ -41,14 +46,13 @@ export class Reuse {
     this.#signal = signal;
   }
 
-  /** Begins what may take `longestMs`, by the store's clock. */
+  /** Begins what must end at `endMs`, by the store's clock. */
   static async begin(
     store: BackupStore,
     prefix: string,
-    longestMs: number,
+    endMs: number,
     signal: AbortSignal,
   ): Promise<Reuse> {
-    const endMs = (await store.nowMs(signal)) + longestMs;
     return new Reuse(store, prefix, endMs, await readMarks(store, prefix, signal), signal);
   }
 
@@ -67,15 +71,17 @@ export class Reuse {
    * @throws ServiceError UNAVAILABLE, reason TAKES_TOO_LONG; ABORTED, reason COLLECTED, where something
    * of it was marked meanwhile
    */
-  async check(map: ReliedMap): Promise<void> {
-    if (!(await this.mayRely(map))) throw collected();
+  async check({ key, packs }: ReliedMap): Promise<void> {
+    const marks = await readMarks(this.#store, this.#prefix, this.#signal);
+    const mayReuse = marks.mayReuseMap(key) && packs.every(({ id }) => marks.mayReusePack(id));
+    if (!mayReuse) throw collected();
     await this.checkTime();
   }
 
-  /** Whether nothing that a map relies on is marked now. */
-  async mayRely({ key, packs }: ReliedMap): Promise<boolean> {
+  /** Whether a pack of a map is marked as damaged now: to be asked behind a head, too. */
+  async hasDamaged({ packs }: ReliedMap): Promise<boolean> {
     const marks = await readMarks(this.#store, this.#prefix, this.#signal);
-    return marks.mayReuseMap(key) && packs.every(({ id }) => marks.mayReusePack(id));
+    return packs.some(({ id }) => marks.isDamaged(id));
   }
 }
 

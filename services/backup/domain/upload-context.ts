@@ -38,8 +38,8 @@ export interface UploadContext {
   quota: Quota;
   /** Longest that a pack stays open before it is stored, in milliseconds. */
   packOpenMs: number;
-  /** Longest that the upload may take, in milliseconds. */
-  transferMs: number;
+  /** When the upload must have ended, in milliseconds since 1970-01-01 UTC, by the store's clock. */
+  endMs: number;
   signal: AbortSignal;
 }
 

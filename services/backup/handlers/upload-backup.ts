@@ -26,7 +26,9 @@ import type { Answer } from './upload-answers.ts';
 import { parseStart } from './upload-start.ts';
 
 /** How long an upload, and a pack of it before it is stored, may take; and how much a user may store. */
-export interface UploadLimits extends Pick<UploadContext, 'packOpenMs' | 'transferMs'> {
+export interface UploadLimits extends Pick<UploadContext, 'packOpenMs'> {
+  /** Longest that the upload may take, in milliseconds. */
+  transferMs: number;
   /** Bytes; 0 for no limit. */
   quotaBytes: number;
 }
@@ -60,11 +62,13 @@ async function* receive(
   requests: AsyncIterable<UploadBackupRequest>,
   { caller, signal, log }: CallContext,
   verifications: Verifications,
-  { quotaBytes, ...times }: UploadLimits,
+  { quotaBytes, packOpenMs, transferMs }: UploadLimits,
 ): AsyncGenerator<Answer, void> {
   const parts = requests[Symbol.asyncIterator]();
   const { declared, pageSizeBytes, waitForVerification } = parseStart(caller, await parts.next());
   const backups = openBackups(store, declared, log);
+  // Before it is seen what the upload may rely on.
+  const endMs = (await store.nowMs(signal)) + transferMs;
   const newest = await backups.newest(signal);
   const committed = await findUpload(backups, newest, declared.uploadId, signal);
   const mostBytes = committed === undefined ? quotaBytes : 0;
@@ -83,7 +87,7 @@ async function* receive(
   }
   const context: UploadContext = {
     ...{ store, backups, newest, committed, keyId, quota, signal },
-    ...times,
+    ...{ packOpenMs, endMs },
   };
   const outcome =
     pageSizeBytes === undefined

@@ -24,12 +24,13 @@ export class ServiceVictim implements Victim, AsyncDisposable {
   static async launch(
     name: 'history' | 'backup',
     env: Readonly<Record<string, string>>,
+    main?: string,
   ): Promise<ServiceVictim> {
     const listen = {
       [`${name.toUpperCase()}_LISTEN`]: `127.0.0.1:${await freePort()}`,
       [`${name.toUpperCase()}_METRICS_LISTEN`]: `127.0.0.1:${await freePort()}`,
     };
-    const start = () => startService(name, { ...listen, ...env });
+    const start = () => startService(name, { ...listen, ...env }, main);
     return new ServiceVictim(name, await start(), start);
   }
 

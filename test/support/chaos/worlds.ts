@@ -43,7 +43,7 @@ const keepLast = 4;
 
 /**
  * How a service of backups is made to collect while a storm rages: it looks for what is not needed every
- * second, and deletes it so soon that uploads and downloads must be short, as those here are.
+ * second, and deletes it so soon that uploads and downloads must be short, as those here are: that is what `hastyBackup` is for.
  */
 const busyKeeping = {
   BACKUP_KEEP_LAST: String(keepLast),
@@ -52,11 +52,13 @@ const busyKeeping = {
   BACKUP_KEEP_MONTHLY: '0',
   BACKUP_KEEP_FLOOR_HOURS: '0',
   BACKUP_SWEEP_SECONDS: '1',
-  BACKUP_TRANSFER_SECONDS: '6',
 };
 
 /** Longest that a service may hold on to what nobody waits for, in milliseconds. */
 const heldMs = 10_000;
+
+/** A service of backups whose longest transfer is shorter than may be set. */
+const hastyBackup = 'test/support/chaos/hasty-backup.ts';
 
 /**
  * One round in a world: `rageRound`, and then nothing may be held by the service any more. What it
@@ -152,14 +154,9 @@ async function backupOnMinio(): Promise<World> {
   await using made = new AsyncDisposableStack();
   const engine = made.use(await startMinio());
   const { url, accessKey, secretKey } = await freshBucket(engine.url);
-  const service = made.use(
-    await ServiceVictim.launch('backup', {
-      BACKUP_STORE_URL: url,
-      MINIO_ACCESS_KEY: accessKey,
-      MINIO_SECRET_KEY: secretKey,
-      ...busyKeeping,
-    }),
-  );
+  const minioKeys = { MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
+  const env = { BACKUP_STORE_URL: url, ...minioKeys, ...busyKeeping };
+  const service = made.use(await ServiceVictim.launch('backup', env, hastyBackup));
   const minio = engineVictim('MinIO', engine);
   const victims = [[service], [minio], [minio, service]];
   return world(
@@ -174,7 +171,7 @@ async function backupInFolder(): Promise<World> {
   const folder = await temporaryFolder(made);
   const url = `file:${join(folder, 'backups')}`;
   const env = { BACKUP_STORE_URL: url, ...busyKeeping };
-  const service = made.use(await ServiceVictim.launch('backup', env));
+  const service = made.use(await ServiceVictim.launch('backup', env, hastyBackup));
   return world(
     made.use(new BackupStorm('backup on a folder', service.address, [[service]], keepLast)),
     service,
