@@ -68,7 +68,7 @@ describe('a storm notices', () => {
 
   test.each([
     ['lost', 'heads', (path: string) => rmSync(path), /lost|newest|no kill excuses/],
-    ['damaged', 'packs', damageByte, /DATA_LOSS|no kill excuses|torn|damaged/],
+    ['damaged', 'packs', damageByte, /DATA_LOSS|no kill excuses|torn|damaged|digest/],
   ])('backups that are %s', async (name, objects, damage, fault) => {
     const store = join(folder, name);
     const env = { BACKUP_STORE_URL: `file:${store}` };
