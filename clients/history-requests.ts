@@ -77,6 +77,8 @@ export type SyncInit = Conversation &
     readonly order?: 'newest-first' | 'oldest-first' | undefined;
     /** All messages where it is absent. */
     readonly filter?: Filter | undefined;
+    /** The page ends here at the latest; the proto's `SyncRequest.until_seq` explains it. */
+    readonly untilSeq?: Whole | undefined;
   };
 
 /** A message to edit, by its seq or id, and what it says from now on. */
@@ -125,13 +127,14 @@ export interface ImportBatch {
 const MOST_UINT32 = 2 ** 32 - 1;
 
 export function syncRequest(init: SyncInit): SyncRequest {
-  const { count = 0, filter } = init;
+  const { count = 0, filter, untilSeq = 0n } = init;
   return create(SyncRequestSchema, {
     ...conversationFields(init),
     count: Math.min(count, MOST_UINT32),
     anchor: anchorOf(init),
     order: init.order === 'oldest-first' ? Order.OLDEST_FIRST : Order.NEWEST_FIRST,
     ...(filter && { filter: filterOf(filter) }),
+    untilSeq: BigInt(untilSeq),
   });
 }
 

@@ -1,0 +1,10 @@
+/** What an app on a device builds on; see README.md. Needs Node 24. */
+
+export { Device, type DeviceEvents, type DeviceOptions } from './device.ts';
+export type {
+  ConversationName,
+  LocalMessage,
+  MessageOrigin,
+  MessageStatus,
+} from './message.ts';
+export type { MessageListener, ReadOptions, ReadSession } from './read-session.ts';

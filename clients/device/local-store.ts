@@ -1,0 +1,264 @@
+import { added, type Interval, union } from './intervals.ts';
+import {
+  type ConversationName,
+  KIND,
+  MESSAGE_COLUMNS,
+  type MessageRow,
+  valuesOf,
+} from './message.ts';
+import type { Sqlite, Value } from './sqlite.ts';
+
+/** A conversation as it stands in the table, which explains the columns. */
+export interface ConversationRow {
+  readonly id: number;
+  readonly kind: number;
+  readonly name: string;
+  readonly title: string;
+  readonly state: number;
+  readonly listed: number;
+  readonly last_seq: number;
+  readonly floor_seq: number;
+  readonly revision: number;
+  readonly told_revision: number;
+  readonly epoch: number;
+  readonly read_seq: number;
+  readonly delivered_seq: number;
+  readonly told_read_seq: number;
+  readonly told_delivered_seq: number;
+  readonly peer_read_seq: number;
+  readonly peer_delivered_seq: number;
+  readonly unread_count: number;
+  readonly unread_from_seq: number;
+  readonly unread_to_seq: number;
+  readonly last_at_ms: number;
+}
+
+/** Columns of a conversation that change. */
+export type ConversationChange = Partial<Omit<ConversationRow, 'id' | 'kind' | 'name'>>;
+
+/** Messages that a reader wants: all where `key` is empty. */
+export interface Picked {
+  /** What `known.filter` has for it. */
+  readonly key: string;
+  /** SQL that follows a condition on `message`, with what it binds. */
+  readonly and: string;
+  readonly values: readonly Value[];
+}
+
+/** Names of facts in the table `device`. */
+export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'writes';
+
+const PAIR = 1;
+const GROUP = 2;
+
+const PUT_MESSAGE = `
+  INSERT INTO message (conversation_id, ${MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET
+    id = excluded.id, sender = excluded.sender, sent_at_ms = excluded.sent_at_ms, kinds = excluded.kinds,
+    text = excluded.text, more = excluded.more, thread = excluded.thread,
+    edited_at_ms = excluded.edited_at_ms, deleted_at_ms = excluded.deleted_at_ms,
+    revision = excluded.revision, expires_at_ms = excluded.expires_at_ms
+  WHERE excluded.revision >= revision`;
+
+/** What the local database holds of conversations and messages: reads and writes of rows, and no more. */
+export class LocalStore {
+  /** The connection; a restored database has a new one. */
+  sqlite: Sqlite;
+  /** Whose device it is. */
+  readonly owner: string;
+
+  constructor(sqlite: Sqlite, owner: string) {
+    this.sqlite = sqlite;
+    this.owner = owner;
+  }
+
+  /** Does `work`, which changes something, in one transaction. */
+  write<T>(work: () => T): T {
+    return this.sqlite.transaction(() => {
+      const result = work();
+      this.sqlite.run("UPDATE device SET value = value + 1 WHERE name = 'writes'");
+      return result;
+    });
+  }
+
+  /** A fact of the database. */
+  fact(name: Fact): Value | undefined {
+    return this.sqlite.get('SELECT value FROM device WHERE name = ?', name)?.value;
+  }
+
+  /** Sets a fact. */
+  setFact(name: Fact, value: Value): void {
+    this.sqlite.run(
+      'INSERT INTO device (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+      name,
+      value,
+    );
+  }
+
+  /** A conversation that something is known of. */
+  conversation(name: ConversationName): ConversationRow | undefined {
+    return this.sqlite.get(
+      'SELECT * FROM conversation WHERE kind = ? AND name = ?',
+      ...keyOf(name),
+    );
+  }
+
+  /** A conversation by its id, which stands in the table. */
+  conversationOf(id: number): ConversationRow {
+    return this.sqlite.get<ConversationRow>('SELECT * FROM conversation WHERE id = ?', id)!;
+  }
+
+  /** A conversation; from now on something is known of it. */
+  ensureConversation(name: ConversationName): ConversationRow {
+    this.sqlite.run(
+      'INSERT INTO conversation (kind, name) VALUES (?, ?) ON CONFLICT DO NOTHING',
+      ...keyOf(name),
+    );
+    return this.conversation(name)!;
+  }
+
+  /** Changes columns of a conversation. */
+  changeConversation(id: number, change: ConversationChange): void {
+    const columns = Object.keys(change);
+    if (columns.length === 0) return;
+    const set = columns.map((column) => `${column} = ?`).join(', ');
+    const values = Object.values(change) as Value[];
+    this.sqlite.run(`UPDATE conversation SET ${set} WHERE id = ?`, ...values, id);
+  }
+
+  /** Intervals that are completely known under a filter's key, without those known under ''. */
+  known(id: number, key: string): Interval[] {
+    return this.sqlite.all<{ from: number; to: number }>(
+      `SELECT from_seq AS "from", to_seq AS "to" FROM known
+       WHERE conversation_id = ? AND filter = ? ORDER BY from_seq`,
+      id,
+      key,
+    );
+  }
+
+  /** Intervals that are completely known under one filter or another. */
+  knownUnderAny(id: number): Interval[] {
+    const all = this.sqlite.all<{ from: number; to: number }>(
+      'SELECT from_seq AS "from", to_seq AS "to" FROM known WHERE conversation_id = ?',
+      id,
+    );
+    return union([], all);
+  }
+
+  /** Notes that an interval is completely known. */
+  addKnown(id: number, key: string, interval: Interval): void {
+    if (interval.to < interval.from) return;
+    const touching = this.sqlite.all<{ from: number; to: number }>(
+      `SELECT from_seq AS "from", to_seq AS "to" FROM known
+       WHERE conversation_id = ? AND filter = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq`,
+      ...[id, key, interval.to + 1, interval.from - 1],
+    );
+    const [whole] = added(touching, interval);
+    this.sqlite.run(
+      'DELETE FROM known WHERE conversation_id = ? AND filter = ? AND from_seq BETWEEN ? AND ?',
+      ...[id, key, whole!.from, whole!.to],
+    );
+    this.sqlite.run(
+      'INSERT INTO known (conversation_id, filter, from_seq, to_seq) VALUES (?, ?, ?, ?)',
+      ...[id, key, whole!.from, whole!.to],
+    );
+  }
+
+  /** Whether anything of a conversation's messages is held, under any filter. */
+  holdsAny(id: number): boolean {
+    return (
+      this.sqlite.get('SELECT 1 FROM known WHERE conversation_id = ? LIMIT 1', id) !== undefined
+    );
+  }
+
+  /** Stores messages; one that stands there at a higher revision stays. Gives how many changed a row. */
+  putMessages(id: number, rows: Iterable<MessageRow>): number {
+    let changed = 0;
+    for (const row of rows) changed += this.sqlite.run(PUT_MESSAGE, id, ...valuesOf(row));
+    return changed;
+  }
+
+  /** Removes single messages. */
+  removeSeqs(id: number, seqs: Iterable<number>): void {
+    for (const seq of seqs) {
+      this.sqlite.run('DELETE FROM message WHERE conversation_id = ? AND seq = ?', id, seq);
+    }
+  }
+
+  /** Notes that nothing below a seq is to be seen: what stands there is removed, and known not to be there. */
+  raiseFloor(id: number, floorSeq: number): void {
+    this.sqlite.run('DELETE FROM message WHERE conversation_id = ? AND seq < ?', id, floorSeq);
+    this.addKnown(id, '', { from: 1, to: floorSeq - 1 });
+    this.sqlite.run(
+      'UPDATE conversation SET floor_seq = max(floor_seq, ?) WHERE id = ?',
+      ...[floorSeq, id],
+    );
+  }
+
+  /** Forgets all messages of a conversation, and what is known of it: all is to be asked for again. */
+  forget(id: number): void {
+    this.sqlite.run('DELETE FROM message WHERE conversation_id = ?', id);
+    this.sqlite.run('DELETE FROM known WHERE conversation_id = ?', id);
+    this.sqlite.run('DELETE FROM file WHERE conversation_id = ?', id);
+    this.sqlite.run(
+      `UPDATE conversation SET last_seq = 0, floor_seq = 1, revision = 0, told_revision = 0 WHERE id = ?`,
+      id,
+    );
+  }
+
+  /** Removes messages whose time has come, wherever they stand. */
+  removeExpired(nowMs: number): number {
+    return this.sqlite.run(
+      'DELETE FROM message WHERE expires_at_ms > 0 AND expires_at_ms <= ?',
+      nowMs,
+    );
+  }
+
+  /** Messages that match in an interval and have not expired, at most `count`, in either direction. */
+  messages(
+    id: number,
+    { from, to }: Interval,
+    pick: Picked,
+    options: { readonly falling: boolean; readonly count: number; readonly nowMs: number },
+  ): MessageRow[] {
+    const { falling, count, nowMs } = options;
+    return this.sqlite.all<MessageRow>(
+      `SELECT ${MESSAGE_COLUMNS} FROM message
+       WHERE conversation_id = ? AND seq BETWEEN ? AND ?${pick.and}
+         AND (expires_at_ms = 0 OR expires_at_ms > ?)
+       ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...[id, from, Math.min(to, Number.MAX_SAFE_INTEGER)],
+      ...pick.values,
+      ...[nowMs, count],
+    );
+  }
+}
+
+/** The conversation that a row is of. */
+export function nameOf({ kind, name }: Pick<ConversationRow, 'kind' | 'name'>): ConversationName {
+  return kind === GROUP ? { group: name } : { peer: name };
+}
+
+function keyOf(name: ConversationName): [kind: number, name: string] {
+  return name.group === undefined ? [PAIR, name.peer] : [GROUP, name.group];
+}
+
+/** Every message. */
+export const ALL: Picked = { key: '', and: '', values: [] };
+
+/** Messages that hold one of `kinds` (any where it is 0), in `thread` (any where it is empty). */
+export function pickOf(kinds: number, thread: string): Picked {
+  if (kinds === 0 && thread === '') return ALL;
+  const terms: string[] = [];
+  if (kinds !== 0) {
+    terms.push(`kinds & ${kinds}`);
+    // Every call has this bit; by name, the index of calls is used.
+    if ((kinds & (KIND.text | KIND.file)) === 0) terms.push(`kinds & ${KIND.call}`);
+  }
+  if (thread !== '') terms.push("thread <> ''", 'thread = ?');
+  return {
+    key: `${kinds}:${thread}`,
+    and: terms.map((term) => ` AND ${term}`).join(''),
+    values: thread === '' ? [] : [thread],
+  };
+}

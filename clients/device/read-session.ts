@@ -1,0 +1,280 @@
+import type { Filter, MessageKind } from '../history-requests.ts';
+import { type Interval, stretchAbove, stretchBelow, union } from './intervals.ts';
+import { ALL, type ConversationRow, type LocalStore, type Picked, pickOf } from './local-store.ts';
+import {
+  type ConversationName,
+  KIND,
+  LocalMessage,
+  type MessageRow,
+  type MessageStatus,
+} from './message.ts';
+import type { Outbox } from './outbox.ts';
+import type { Pull } from './pull.ts';
+import type { Receipts } from './receipts.ts';
+
+/** Which messages a session reads, and how. */
+export type ReadOptions = ConversationName & {
+  /** `newest-first` where it is absent. */
+  readonly order?: 'newest-first' | 'oldest-first' | undefined;
+  /** Messages that hold one of these; all where it is absent or empty. */
+  readonly kinds?: readonly MessageKind[] | undefined;
+  /** Messages of this thread alone. */
+  readonly thread?: string | undefined;
+  /** What was unread when the session was made, alone. */
+  readonly unread?: boolean | undefined;
+  /** What is read counts as read by the user: others are told so. */
+  readonly receipts?: boolean | undefined;
+  /**
+   * Read across what the local database lacks, as where there is no connection; else reading stops
+   * there, so that `sync` can fetch it.
+   */
+  readonly acrossHoles?: boolean | undefined;
+};
+
+/** Told each message that is read. */
+export type MessageListener = (message: LocalMessage) => void;
+
+/** What sessions of all conversations work with. */
+export interface ReadContext {
+  readonly store: LocalStore;
+  readonly pull: Pull;
+  readonly outbox: Outbox;
+  readonly receipts: Receipts;
+  /** Told each message that is read, before the listener. */
+  readonly onRead: (message: LocalMessage, id: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Reads one conversation, further with each call, in one direction. `read` gives what the local
+ * database has, at once; where that ends, `sync` fetches what it lacks, and `more` does both:
+ *
+ *     const session = device.readSession({ peer: 'bob' }, show);
+ *     await session.more(50);   // and again whenever the person scrolls up
+ *
+ * Messages that come while it is open are not part of it: the device's `message` event tells them.
+ * Not to be used by two callers at once.
+ */
+export class ReadSession {
+  readonly conversation: ConversationName;
+  readonly #context: ReadContext;
+  readonly #options: ReadOptions;
+  readonly #listener: MessageListener;
+  readonly #falling: boolean;
+  readonly #pick: Picked;
+  readonly #filter: Filter | undefined;
+  /** The next seq that comes into question; undefined before anything is known of the conversation. */
+  #next: number | undefined;
+  /** The lowest seq of the session. */
+  #lowest = 1;
+  /** The next message of the outbox; undefined before it was looked at. */
+  #outbox: number | undefined;
+  #corrected = false;
+
+  /** For the device's own use. */
+  constructor(context: ReadContext, options: ReadOptions, listener: MessageListener) {
+    const { order, kinds = [], thread = '' } = options;
+    this.conversation =
+      options.group === undefined ? { peer: options.peer } : { group: options.group };
+    this.#context = context;
+    this.#options = options;
+    this.#listener = listener;
+    this.#falling = order !== 'oldest-first';
+    this.#pick = pickOf(
+      kinds.reduce((bits, kind) => bits | KIND[kind], 0),
+      thread,
+    );
+    this.#filter = this.#pick === ALL ? undefined : { kinds, thread };
+    const row = this.#row();
+    if (options.unread && row) this.#lowest = row.read_seq + 1;
+  }
+
+  /**
+   * Hands up to `count` messages that the local database has to the listener, and goes on there the
+   * next time. Gives how many; fewer than `count` means that it has no more from here on: `sync` tells
+   * whether the service has. Messages of the outbox stand above the newest.
+   */
+  read(count: number): number {
+    const { store, onRead, receipts } = this.#context;
+    let left = count;
+    if (this.#falling) left -= this.#readOutbox(left);
+    const row = this.#row();
+    if (!row) return count - left;
+    const scan = this.#scan(row, left);
+    for (const message of scan.rows) {
+      const local = this.#localOf(row, message);
+      onRead(local, row.id);
+      this.#listener(local);
+    }
+    this.#next = scan.next;
+    left -= scan.rows.length;
+    if (this.#options.receipts) {
+      const others = scan.rows.filter(({ sender }) => sender !== store.owner);
+      receipts.read(row.id, Math.max(0, ...others.map(({ seq }) => seq)));
+    }
+    // What waits to be sent stands above the newest.
+    const atEnd = !this.#falling && (scan.hole?.from ?? 0) > row.last_seq;
+    if (atEnd) left -= this.#readOutbox(left);
+    return count - left;
+  }
+
+  /**
+   * Fetches what the local database lacks of the next `count` messages, of this conversation alone,
+   * and corrects what it has. Resolves to how many can now be read, and tells that to `onSync` before;
+   * 0 means that there are no more. Fails with the `BackscrollError` of the call; what had arrived by
+   * then is there, and the next call goes on behind it.
+   */
+  async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
+    const { store, pull } = this.#context;
+    const { id } = store.conversation(this.conversation) ?? this.#ensure();
+    const readable = await pull.inTurn(id, () => this.#syncInTurn(id, count));
+    onSync?.(readable);
+    return readable;
+  }
+
+  /**
+   * Reads `count` messages, and where the local database has fewer, fetches the rest and reads it.
+   * Gives how many were handed over; fewer than `count` means that there are no more.
+   */
+  async more(count: number): Promise<number> {
+    const read = this.read(count);
+    if (read >= count) return read;
+    const readable = await this.sync(count - read);
+    return read + (readable > 0 ? this.read(Math.min(readable, count - read)) : 0);
+  }
+
+  async #syncInTurn(id: number, count: number): Promise<number> {
+    const { store, pull, signal } = this.#context;
+    if (!this.#corrected) {
+      const before = store.conversationOf(id).last_seq;
+      await pull.correct(id, signal);
+      this.#corrected = true;
+      // Nothing was read yet: what is new since stands before it.
+      if (this.#falling && this.#next === before) this.#next = undefined;
+    }
+    let asked: Interval | undefined;
+    for (;;) {
+      const { rows, hole } = this.#scan(store.conversationOf(id), count);
+      const missing = count - rows.length;
+      // The same hole once more: the service has nothing in it.
+      const filled = asked && hole && asked.from === hole.from && asked.to === hole.to;
+      if (missing === 0 || !hole || filled) return rows.length;
+      asked = hole;
+      const wanted = {
+        hole,
+        count: missing,
+        newestFirst: this.#falling,
+        pick: this.#pick,
+        filter: this.#filter,
+      };
+      await pull.fetch(id, wanted, signal);
+    }
+  }
+
+  /**
+   * The next messages from where the session stands that are known without a hole; where the session
+   * stands then; and the hole that comes next, undefined where the conversation ends before one.
+   */
+  #scan(
+    row: ConversationRow,
+    count: number,
+  ): { rows: MessageRow[]; next: number | undefined; hole: Interval | undefined } {
+    const { store } = this.#context;
+    const { key } = this.#pick;
+    const all = store.known(row.id, '');
+    const known = key === '' ? all : union(all, store.known(row.id, key));
+    const rows: MessageRow[] = [];
+    const start = this.#next ?? this.#start(row, known);
+    if (start === undefined) {
+      return { rows, next: start, hole: { from: this.#lowest, to: Infinity } };
+    }
+    let next = start;
+    for (;;) {
+      const ended = this.#falling && next < this.#lowest;
+      if (ended || rows.length >= count) return { rows, next, hole: undefined };
+      const stretch = this.#falling ? stretchBelow(known, next) : stretchAbove(known, next);
+      const cut = { from: Math.max(stretch.from, this.#lowest), to: stretch.to };
+      if (!stretch.held) {
+        const atEnd = !this.#falling && stretch.to === Infinity;
+        if (!this.#options.acrossHoles || atEnd) return { rows, next, hole: cut };
+      }
+      const some = store.messages(row.id, cut, this.#and(), {
+        falling: this.#falling,
+        count: count - rows.length,
+        nowMs: Date.now(),
+      });
+      rows.push(...some);
+      const full = rows.length >= count;
+      if (this.#falling) next = full ? rows.at(-1)!.seq - 1 : cut.from - 1;
+      else next = full ? rows.at(-1)!.seq + 1 : cut.to + 1;
+    }
+  }
+
+  /** Where a session begins: undefined where the conversation has nothing that is known of. */
+  #start(row: ConversationRow, known: readonly Interval[]): number | undefined {
+    if (!this.#falling) return Math.max(this.#lowest, 1);
+    const newest = Math.max(row.last_seq, known.at(-1)?.to ?? 0);
+    return newest === 0 ? undefined : newest;
+  }
+
+  #and(): Picked {
+    if (!this.#options.unread) return this.#pick;
+    const quiet = `kinds & ${KIND.call} AND NOT kinds & ${KIND['missed-call']}`;
+    return {
+      ...this.#pick,
+      and: `${this.#pick.and} AND sender <> ? AND deleted_at_ms = 0 AND NOT (${quiet})`,
+      values: [...this.#pick.values, this.#context.store.owner],
+    };
+  }
+
+  /** What waits to be sent matches no filter, for it has no seq yet. */
+  #readOutbox(count: number): number {
+    const { outbox, store } = this.#context;
+    if (this.#filter || this.#options.unread || count <= 0) return 0;
+    const row = this.#row();
+    if (!row) return 0;
+    const waiting = outbox.messages(row.id, {
+      after: this.#outbox,
+      falling: this.#falling,
+      count,
+    });
+    for (const { id, row: message, failure } of waiting) {
+      this.#outbox = id;
+      const status: MessageStatus = failure === null ? 'outbox' : 'failed';
+      this.#listener(
+        new LocalMessage(
+          this.conversation,
+          { ...message, sender: store.owner, seq: undefined },
+          status,
+          'database',
+        ),
+      );
+    }
+    return waiting.length;
+  }
+
+  #localOf(row: ConversationRow, message: MessageRow): LocalMessage {
+    const status = statusOf(row, message, this.#context.store.owner);
+    return new LocalMessage(this.conversation, message, status, 'database');
+  }
+
+  #row(): ConversationRow | undefined {
+    return this.#context.store.conversation(this.conversation);
+  }
+
+  #ensure(): ConversationRow {
+    const { store } = this.#context;
+    return store.write(() => store.ensureConversation(this.conversation));
+  }
+}
+
+/** How far a message that is stored has come. */
+export function statusOf(
+  { peer_read_seq, peer_delivered_seq }: ConversationRow,
+  { seq, sender }: MessageRow,
+  owner: string,
+): MessageStatus {
+  if (sender !== owner) return 'received';
+  if (seq <= peer_read_seq) return 'read';
+  return seq <= peer_delivered_seq ? 'delivered' : 'sent';
+}
