@@ -11,9 +11,15 @@ const FIRST_TRIES = 4;
 const LATER_TRIES = 12;
 
 /**
- * Counts the tries of one piece of work, and waits between them: 100 ms at first, twice as long each
- * time up to 5 s, less a random part of up to half, so that many clients do not come back at once.
+ * How long to wait after a number of failures in a row: 100 ms at first, twice as long each time up to
+ * `longestMs`, less a random part of up to half, so that many clients do not come back at once.
  */
+export function pauseAfterMs(failures: number, longestMs: number): number {
+  const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), longestMs);
+  return pauseMs * (1 - Math.random() / 2);
+}
+
+/** Counts the tries of one piece of work, and waits between them, up to 5 s. */
 export class Attempts {
   readonly #signal: AbortSignal | undefined;
   #most = FIRST_TRIES;
@@ -55,9 +61,9 @@ export class Attempts {
     if (isBusy(error)) this.reached();
     this.#failed += 1;
     if (this.#failed >= this.#most || this.#signal?.aborted) throw error;
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#failed - 1), LONGEST_PAUSE_MS);
+    const pauseMs = pauseAfterMs(this.#failed, LONGEST_PAUSE_MS);
     try {
-      await delay(pauseMs * (1 - Math.random() / 2), undefined, { signal: this.#signal });
+      await delay(pauseMs, undefined, { signal: this.#signal });
     } catch {
       throw error;
     }

@@ -10,6 +10,9 @@ import { Outbox } from './outbox.ts';
 import { Pull } from './pull.ts';
 import { type MessageListener, type ReadOptions, ReadSession, statusOf } from './read-session.ts';
 import { Receipts } from './receipts.ts';
+import { Routine } from './routine.ts';
+import { Sender } from './sender.ts';
+import { Tasks } from './tasks.ts';
 
 /** What a device works with. */
 export interface DeviceOptions {
@@ -29,6 +32,8 @@ export interface DeviceOptions {
 export interface DeviceEvents {
   /** A message that just came, by `receive`; its origin is `live`. */
   readonly message: [message: LocalMessage];
+  /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
+  readonly problem: [error: unknown];
 }
 
 /**
@@ -44,7 +49,11 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly #pull: Pull;
   readonly #outbox: Outbox;
   readonly #receipts: Receipts;
-  readonly #closing = new AbortController();
+  readonly #tasks = new Tasks();
+  readonly #sending: Routine;
+  /** All that the device does by itself. */
+  readonly #routines: readonly Routine[];
+  #closed: Promise<void> | undefined;
 
   private constructor(options: DeviceOptions, store: LocalStore) {
     super();
@@ -54,6 +63,9 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#pull = new Pull(store, this.#history);
     this.#outbox = new Outbox(store);
     this.#receipts = new Receipts(store, () => this.#wake());
+    const sender = new Sender(this.user, this.#history, this.#outbox);
+    this.#sending = this.#routine((signal) => sender.round(signal));
+    this.#routines = [this.#sending];
   }
 
   /**
@@ -76,7 +88,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       outbox: this.#outbox,
       receipts: this.#receipts,
       onRead: () => {},
-      signal: this.#closing.signal,
+      tasks: this.#tasks,
     };
     return new ReadSession(context, options, listener);
   }
@@ -107,9 +119,28 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     return id;
   }
 
-  /** Ends what is under way, and closes the database. */
-  async close(): Promise<void> {
-    this.#closing.abort();
+  /** From now on the device works by itself, until `stop` or `close`; the process lives as long. */
+  start(): void {
+    if (this.#closed) return;
+    for (const routine of this.#routines) routine.start();
+  }
+
+  /** Ends what the device does by itself; `start` begins it again. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#routines.map((routine) => routine.stop()));
+  }
+
+  /**
+   * Aborts what is under way, which fails with CANCELLED; when that has ended, closes the connections
+   * and the database. Nothing can be done with the device after it but to close it again.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    await Promise.all([this.stop(), this.#tasks.end()]);
     this.#history.close();
     this.#store.sqlite.close();
   }
@@ -118,5 +149,11 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     await this.close();
   }
 
-  #wake(): void {}
+  #routine(round: (signal: AbortSignal) => Promise<number>): Routine {
+    return new Routine(round, (error) => this.emit('problem', error));
+  }
+
+  #wake(): void {
+    this.#sending.wake();
+  }
 }

@@ -1,8 +1,9 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { MessageSchema } from '../gen/backscroll/history/v1/message_pb.ts';
+import type { AppendedMessage } from '../gen/backscroll/history/v1/history_pb.ts';
+import { type Message, MessageSchema } from '../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../history-requests.ts';
 import { uuidv7 } from '../uuid.ts';
-import type { LocalStore } from './local-store.ts';
+import type { ConversationRow, LocalStore } from './local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from './message.ts';
 
 interface OutboxRow {
@@ -22,6 +23,20 @@ export interface Waiting {
   /** Why the service refused it; null where it waits. */
   readonly failure: string | null;
 }
+
+/** The next messages of one conversation, in order, as many as one call takes. */
+export interface Batch {
+  readonly conversation: ConversationRow;
+  /** Rows of the outbox. */
+  readonly ids: readonly number[];
+  readonly messages: readonly Message[];
+}
+
+/** Messages of one call, at most: what a lost answer sends once more. */
+const BATCH_MESSAGES = 100;
+
+/** Bytes of one call, at most: what the service takes. */
+const BATCH_BYTES = 900 * 1024;
 
 /** What the user said and the service does not have yet. */
 export class Outbox {
@@ -49,6 +64,48 @@ export class Outbox {
     });
   }
 
+  /** What is to be sent next; undefined where nothing waits. */
+  next(): Batch | undefined {
+    const { sqlite } = this.#store;
+    const first = sqlite.get<OutboxRow>(
+      'SELECT * FROM outbox WHERE failure IS NULL ORDER BY id LIMIT 1',
+    );
+    if (!first) return undefined;
+    const sizes = sqlite.all<{ id: number; bytes: number }>(
+      `SELECT id, length(body) AS bytes FROM outbox
+       WHERE conversation_id = ? AND failure IS NULL ORDER BY id LIMIT ?`,
+      ...[first.conversation_id, BATCH_MESSAGES],
+    );
+    const rows = sqlite.all<OutboxRow>(
+      `SELECT * FROM outbox
+       WHERE conversation_id = ? AND failure IS NULL AND id <= ? ORDER BY id`,
+      ...[first.conversation_id, lastFitting(sizes)],
+    );
+    return {
+      conversation: this.#store.conversationOf(first.conversation_id),
+      ids: rows.map(({ id }) => id),
+      messages: rows.map(({ body }) => fromBinary(MessageSchema, body)),
+    };
+  }
+
+  /** Moves messages that the service has to the others. Gives those that this call moved. */
+  sent({ conversation, ids, messages }: Batch, places: readonly AppendedMessage[]): MessageRow[] {
+    return this.#store.write(() => {
+      const rows = messages.map((message, index) => {
+        const { seq, sentAtMs } = places[index]!;
+        return rowOf({ ...message, seq, sentAtMs }, this.#store.owner);
+      });
+      const moved = rows.filter(
+        (_, index) => this.#store.sqlite.run('DELETE FROM outbox WHERE id = ?', ids[index]!) > 0,
+      );
+      this.#store.putMessages(conversation.id, moved);
+      for (const { seq } of moved) {
+        this.#store.addKnown(conversation.id, '', { from: seq, to: seq });
+      }
+      return moved;
+    });
+  }
+
   /** What waits, or was refused, in one conversation, behind the message `after`. */
   messages(
     conversationId: number,
@@ -69,4 +126,15 @@ export class Outbox {
       row: rowOf(fromBinary(MessageSchema, body), this.#store.owner),
     }));
   }
+}
+
+/** The last of the first rows that fit in one call together: at least the first. */
+function lastFitting([first, ...others]: readonly { id: number; bytes: number }[]): number {
+  let { id: last, bytes: total } = first!;
+  for (const { id, bytes } of others) {
+    total += bytes;
+    if (total > BATCH_BYTES) break;
+    last = id;
+  }
+  return last;
 }

@@ -11,6 +11,7 @@ import {
 import type { Outbox } from './outbox.ts';
 import type { Pull } from './pull.ts';
 import type { Receipts } from './receipts.ts';
+import type { Tasks } from './tasks.ts';
 
 /** Which messages a session reads, and how. */
 export type ReadOptions = ConversationName & {
@@ -42,7 +43,7 @@ export interface ReadContext {
   readonly receipts: Receipts;
   /** Told each message that is read, before the listener. */
   readonly onRead: (message: LocalMessage, id: number) => void;
-  readonly signal: AbortSignal;
+  readonly tasks: Tasks;
 }
 
 /**
@@ -125,9 +126,11 @@ export class ReadSession {
    * then is there, and the next call goes on behind it.
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
-    const { store, pull } = this.#context;
-    const { id } = store.conversation(this.conversation) ?? this.#ensure();
-    const readable = await pull.inTurn(id, () => this.#syncInTurn(id, count));
+    const { store, pull, tasks } = this.#context;
+    const readable = await tasks.run((signal) => {
+      const { id } = store.conversation(this.conversation) ?? this.#ensure();
+      return pull.inTurn(id, () => this.#syncInTurn(id, count, signal));
+    });
     onSync?.(readable);
     return readable;
   }
@@ -143,8 +146,8 @@ export class ReadSession {
     return read + (readable > 0 ? this.read(Math.min(readable, count - read)) : 0);
   }
 
-  async #syncInTurn(id: number, count: number): Promise<number> {
-    const { store, pull, signal } = this.#context;
+  async #syncInTurn(id: number, count: number, signal: AbortSignal): Promise<number> {
+    const { store, pull } = this.#context;
     if (!this.#corrected) {
       const before = store.conversationOf(id).last_seq;
       await pull.correct(id, signal);

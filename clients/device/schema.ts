@@ -91,7 +91,7 @@ export const SCHEMA: readonly string[] = [
 
   -- Messages that the service does not have yet, in the order in which they are sent.
   CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,            -- never used again: another process may be sending it
     conversation_id INTEGER NOT NULL,
     message_id TEXT NOT NULL,
     created_at_ms INTEGER NOT NULL,
