@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DownloadBackupRequestSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { markDeleted } from '../../../services/backup/domain/deletion.ts';
 import { markDamaged } from '../../../services/backup/domain/marks.ts';
@@ -7,7 +7,7 @@ import { downloadBackup } from '../../../services/backup/handlers/download-backu
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import { Code } from '../../../services/common/errors.ts';
 import { uploadChanges } from './dialogue.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
 import { erase } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
@@ -23,16 +23,13 @@ import {
 import { callContext, download, list, madeDatabase, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('collection: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: ShiftedStore;
   let faulty: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new ShiftedStore(await open(stack));
+    store = new ShiftedStore(await opened(open));
     faulty = new FaultyStore(store);
   });
-  afterEach(() => stack.disposeAsync());
 
   const [first, second] = [madeDatabase(100, 4096, 1), madeDatabase(100, 4096, 2)];
 

@@ -1,19 +1,16 @@
 import { createHash } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Code } from '../../../services/common/errors.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
 import { age, download, list, madeDatabase, send, upload, uploadRequests } from './transfers.ts';
 
 describe.each(engines)('uploads that break off: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new FaultyStore(await open(stack));
+    store = new FaultyStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   const before = madeDatabase(900, 4096, 1);
   const after = madeDatabase(1_000, 4096, 2);
@@ -122,8 +119,7 @@ describe.each(engines)('uploads that break off: %s', (_name, open) => {
 
 describe.each(engines)('uploads at once: %s', (_name, open) => {
   it('of one database each become a backup of their own', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new FaultyStore(await open(stack));
+    const store = new FaultyStore(await opened(open));
     const files = Array.from({ length: 24 }, (_, seed) => madeDatabase(60, 4096, seed));
     const meet = barrier(files.length);
     store.onPut = async (key) => {
@@ -139,8 +135,7 @@ describe.each(engines)('uploads at once: %s', (_name, open) => {
   });
 
   it('of the same upload become one backup', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new FaultyStore(await open(stack));
+    const store = new FaultyStore(await opened(open));
     const file = madeDatabase(300);
     const meet = barrier(3);
     store.onPut = async (key) => {
@@ -158,8 +153,7 @@ describe.each(engines)('uploads at once: %s', (_name, open) => {
 
 describe.each(engines)('two files under one upload id at once: %s', (_name, open) => {
   it('become one backup, and a refusal', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new FaultyStore(await open(stack));
+    const store = new FaultyStore(await opened(open));
     const files = [madeDatabase(300, 4096, 1), madeDatabase(300, 4096, 2)];
     const meet = barrier(2);
     store.onPut = async (key) => {

@@ -3,13 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts';
 import { keys, uploadHash } from '../../../services/backup/domain/keys.ts';
 import type { BackupStore, ByteRange } from '../../../services/backup/store/store.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { age, download, list, madeDatabase, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('what the store gives back damaged: %s', (_name, open) => {
   it('is never sent, and never breaks the next upload', { timeout: 120_000 }, async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(400);
     await upload(store, file);
     const changed = Buffer.from(file);
@@ -35,8 +34,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it('is replaced by the next upload of the same file, where that is found out', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(100);
     await upload(store, file);
     const [map] = (await store.inner.list('u/', { limit: 1_000 }, never)).filter(({ key }) =>
@@ -51,8 +49,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it.each(['gone', 'short', 'empty'])('is stored anew where a pack is %s', async (how) => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const first = madeDatabase(100);
     const second = Buffer.from(first);
     for (const page of [3, 50, 99]) writePage(second, page, 4096, 9);
@@ -76,8 +73,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it('is mended by the same upload that comes again', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(100);
     await upload(store, file, { uploadId: 'one' });
     await upload(store, madeDatabase(100, 4096, 7), { uploadId: 'two' });
@@ -89,8 +85,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it('is not known for what it should be where it is another pack', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(100);
     await upload(store, file);
     const pages = { one: randomBytes(4096), other: randomBytes(4096) };
@@ -114,8 +109,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it('does not count where it is a head', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(10);
     await upload(store, file, { label: 'sound' });
     await upload(store, file, { label: 'damaged' });
@@ -129,8 +123,7 @@ describe.each(engines)('what the store gives back damaged: %s', (_name, open) =>
   });
 
   it('is stored anew where it is the head of the upload that comes again', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = new DamagingStore(await open(stack));
+    const store = new DamagingStore(await opened(open));
     const file = madeDatabase(10);
     await upload(store, file, { uploadId: 'one' });
     await upload(store, file, { uploadId: 'two' });
@@ -152,8 +145,7 @@ describe.each(engines)('a head under the key of another: %s', (_name, open) => {
     ['of another database', { database: 'other' }],
     ['of another user', { user: 'bob' }],
   ])('is damaged where it is one %s', async (_whose, origin) => {
-    await using stack = new AsyncDisposableStack();
-    const store = await open(stack);
+    const store = await opened(open);
     const file = madeDatabase(10);
     const name = { user: 'alice', database: 'backup.db' };
     await upload(store, file, name);
@@ -173,8 +165,7 @@ describe.each(engines)('a head under the key of another: %s', (_name, open) => {
 
 describe.each(engines)('numbers of deleted backups: %s', (_name, open) => {
   it('are not used again', async () => {
-    await using stack = new AsyncDisposableStack();
-    const store = await open(stack);
+    const store = await opened(open);
     const file = madeDatabase(10);
     await upload(store, file, { uploadId: 'one' });
     const prefix = keys.database({ user: 'alice', database: 'backup.db' });

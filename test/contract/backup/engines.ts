@@ -1,7 +1,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inject } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 import { DiskStore } from '../../../services/backup/store/disk.ts';
 import { MinioStore } from '../../../services/backup/store/minio.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
@@ -28,6 +28,13 @@ export const engines: readonly (readonly [name: string, open: OpenStore])[] = [
     },
   ],
 ];
+
+/** An empty store of the running test's own, closed when the test has ended. */
+export async function opened(open: OpenStore): Promise<BackupStore> {
+  const stack = new AsyncDisposableStack();
+  onTestFinished(() => stack.disposeAsync());
+  return open(stack);
+}
 
 /** A signal that never fires. */
 export const never = new AbortController().signal;

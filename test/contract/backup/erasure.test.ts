@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { uploadChanges } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { erase, keysOf, pruneOf } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, crash, interleave } from './stepping-store.ts';
@@ -16,15 +16,12 @@ writePage(similar, 7, 4096, 1);
 const database = 'backup.db';
 
 describe.each(engines)('an erasure: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: BackupStore;
   let users = 0;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = await open(stack);
+    store = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('deletes all that is stored of a user, or of one database', async () => {
     await upload(store, file);

@@ -1,18 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { uploadChanges } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { download, list, madeDatabase, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('incremental uploads: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new FaultyStore(await open(stack));
+    store = new FaultyStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   it.each([
     [1, 512],

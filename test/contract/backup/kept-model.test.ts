@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { Random } from '../../support/random.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { KeptModel } from './kept-model.ts';
 
 /** About how many pages databases have, and how much happens to each: of the large one, downloads take a while. */
@@ -12,8 +12,7 @@ const DATABASES = [
 ];
 
 it.each(engines)('backups are kept whatever happens: %s', async (_name, open) => {
-  await using stack = new AsyncDisposableStack();
-  const store = await open(stack);
+  const store = await opened(open);
   for (const [database, { pages, steps }] of DATABASES.entries()) {
     const seed = Number(process.env.BACKUP_MODEL_SEED ?? randomInt(2 ** 32));
     const model = new KeptModel(store, `database ${database}`, pages, new Random(seed));

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { digest } from '../../../clients/format/digests.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { uploadChanges } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { download, madeDatabase, upload, writePage } from './transfers.ts';
 
 const PAGE_BYTES = 4096;
@@ -128,8 +128,7 @@ it.each(engines)(
     timeout: 180_000,
   },
   async (_name, open) => {
-    await using stack = new AsyncDisposableStack();
-    const store = await open(stack);
+    const store = await opened(open);
     let devices = 0;
     const property = fc.asyncProperty(
       fc.array(event, { minLength: 1, maxLength: 12 }),

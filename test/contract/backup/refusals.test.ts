@@ -1,11 +1,11 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { extentDigest, pageDigests } from '../../../clients/format/digests.ts';
 import { FrameCodec } from '../../../clients/format/frames.ts';
 import type { UploadBackupRequest } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { ServiceError } from '../../../services/common/errors.ts';
 import { requestOf, uploadChanges, wholeDialogue } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { download, list, madeDatabase, send, upload } from './transfers.ts';
 
@@ -239,14 +239,11 @@ const refusals: Refusal[] = [
 ];
 
 describe.each(engines)('incremental uploads: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new FaultyStore(await open(stack));
+    store = new FaultyStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   async function isRefused(requests: UploadBackupRequest[], reason: string, field: string) {
     const fields = [{ field, description: expect.any(String) }];

@@ -1,19 +1,16 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Code } from '../../../services/common/errors.ts';
 import { openUpload, uploadChanges, wholeDialogue } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { FaultyStore, type PutFault } from './faulty-store.ts';
 import { download, list, madeDatabase, send, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('incremental uploads that break off: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new FaultyStore(await open(stack));
+    store = new FaultyStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   const before = madeDatabase(900, 4096, 1);
   const after = madeDatabase(1_000, 4096, 2);

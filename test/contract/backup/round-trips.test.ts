@@ -1,19 +1,16 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { download, madeDatabase, upload, writePage } from './transfers.ts';
 
 describe.each(engines)('uploading and downloading: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: BackupStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = await open(stack);
+    store = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it.each([
     [1, 512],

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   type Frame,
   FrameCodec,
@@ -7,7 +7,7 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { requestOf, wholeDialogue } from './dialogue.ts';
-import { engines } from './engines.ts';
+import { engines, opened } from './engines.ts';
 import { download, list, madeDatabase, send } from './transfers.ts';
 
 const file = madeDatabase(100);
@@ -124,14 +124,11 @@ const refusals: Refusal[] = [
 ];
 
 describe.each(engines)('sealed uploads: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: BackupStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = await open(stack);
+    store = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('are taken as the proto tells, and described', async () => {
     await send(store, dialogue());

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Download } from '../../../clients/download.ts';
 import { RootDigest } from '../../../clients/format/digests.ts';
 import { unpackFrames } from '../../../clients/frames-download.ts';
@@ -13,7 +13,7 @@ import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts'
 import { keys } from '../../../services/backup/domain/keys.ts';
 import { findMap, MapBuilder, StoredMap } from '../../../services/backup/domain/map-file.ts';
 import { uploadChanges, type Watch } from './dialogue.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { download, downloadParts, list, madeDatabase, upload, writePage } from './transfers.ts';
 
@@ -23,14 +23,11 @@ const key = MasterKey.ofBytes(secret);
 const sealer = key.sealer(name);
 
 describe.each(engines)('sealed uploads: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: FaultyStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new FaultyStore(await open(stack));
+    store = new FaultyStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   const uploadSealed = (file: Buffer, uploadId = '', watch: Watch = {}) =>
     uploadChanges(store, file, { key: key.description, uploadId }, { sealer, ...watch });

@@ -1,18 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
-import { never, type OpenStore } from './engines.ts';
+import { never, type OpenStore, opened } from './engines.ts';
 
 /** What every engine of the backup store must do, as cases of the suite that calls this. */
 export function storeCases(open: OpenStore): void {
-  let stack: AsyncDisposableStack;
   let store: BackupStore;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = await open(stack);
+    store = await opened(open);
   });
-  afterEach(() => stack.disposeAsync());
 
   it('gives back what was put, whole and in ranges', async () => {
     const bytes = randomBytes(300_000);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { collect } from '../../../services/backup/domain/collect.ts';
 import { compact } from '../../../services/backup/domain/compact.ts';
 import { markDeleted } from '../../../services/backup/domain/deletion.ts';
@@ -6,7 +6,7 @@ import { keys } from '../../../services/backup/domain/keys.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { uploadChanges } from './dialogue.ts';
-import { engines, never } from './engines.ts';
+import { engines, never, opened } from './engines.ts';
 import { erase } from './keeping.ts';
 import { ShiftedStore } from './shifted-store.ts';
 import { callsOf, interleave, type Work } from './stepping-store.ts';
@@ -18,15 +18,12 @@ const second = halfChanged(first, 2);
 const third = halfChanged(second, 3);
 
 describe.each(engines)('what goes on at once, in any order: %s', (_name, open) => {
-  let stack: AsyncDisposableStack;
   let store: ShiftedStore;
   let databases = 0;
 
   beforeEach(async () => {
-    stack = new AsyncDisposableStack();
-    store = new ShiftedStore(await open(stack));
+    store = new ShiftedStore(await opened(open));
   });
-  afterEach(() => stack.disposeAsync());
 
   /** A database whose older backup is deleted: half of that one's pages are dead, and its map is. */
   async function newDatabase() {
