@@ -57,6 +57,11 @@ describe('requests that are refused', () => {
     ['a NUL in a name', { ...pair, user: 'a\0' }, invalid('INVALID_FIELD', 'user')],
     ['a DEL in a name', { ...pair, user: '\x7f' }, invalid('INVALID_FIELD', 'user')],
     ['a C1 control in a name', { ...pair, user: 'a\x85' }, invalid('INVALID_FIELD', 'user')],
+    [
+      'an end beside two sides',
+      { ...pair, anchor: { case: 'aroundSeq', value: 5n }, untilSeq: 1n },
+      invalid('INVALID_FIELD', 'until_seq'),
+    ],
     ['an unknown order', { ...pair, order: 9 as Order }, invalid('INVALID_FIELD', 'order')],
     ['several faults', { conversation: peer('\n') }, invalid('MISSING_FIELD', 'user', 'peer')],
     [

@@ -12,8 +12,14 @@ import type { Reading } from './walk.ts';
 /** As requests give it. */
 export type Anchor = SyncRequest['anchor'];
 
-/** Notes what is wrong with an anchor; seqs and times may be any. */
-export function checkAnchor(faults: Faults, anchor: Anchor): void {
+/** Notes what is wrong with an anchor and where its page is to end; seqs and times may be any. */
+export function checkAnchor(
+  faults: Faults,
+  { anchor, untilSeq }: Pick<SyncRequest, 'anchor' | 'untilSeq'>,
+): void {
+  if (untilSeq > 0n && anchor.case?.startsWith('around')) {
+    faults.add('INVALID_FIELD', 'until_seq', 'must not stand beside an anchor with two sides');
+  }
   if (anchor.case !== 'aroundMessageId') return;
   if (anchor.value === '') faults.add('MISSING_FIELD', 'around_message_id', 'must not be empty');
   checkBytes(faults, () => 'around_message_id', anchor.value, MESSAGE_ID_BYTES);
@@ -45,8 +51,8 @@ function newest({ view }: Reading): Spot {
   return { side: 'below', seq: view.lastSeq + 1 };
 }
 
-/** Any position is valid; no message stands beyond this one. */
-function position(seq: bigint): number {
+/** A seq as requests give it: any is valid, and no message stands beyond this one's greatest. */
+export function position(seq: bigint): number {
   return Math.min(Number(seq), Number.MAX_SAFE_INTEGER - 1);
 }
 

@@ -1,18 +1,19 @@
 import type { Filter } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { READ_ROWS } from '../limits.ts';
+import { type Closed, clip } from '../store/intervals.ts';
 import { matchingSeqs, matchRows, sentBy } from '../store/matching.ts';
 import { type Match, matchesOf } from './filter.ts';
 import { runsOf } from './seq-runs.ts';
 import type { Candidates, Reading } from './walk.ts';
 
-/** All in view that a filter lets through, from `fromSeq` on, or where `falling` from there down. */
+/** All in view of a range that a filter lets through, in rising order or where `falling` in falling. */
 export function matching(
   reading: Reading,
   filter: Filter,
-  fromSeq: number,
+  range: Closed,
   falling: boolean,
 ): Candidates {
-  const merge = new Merge(reading, filter, fromSeq, falling);
+  const merge = new Merge(reading, filter, range, falling);
   return async (about) => {
     // Of calls in groups the index does not tell who called: any number of them may be passed over.
     for (let count = about; ; count *= 2) {
@@ -46,7 +47,7 @@ async function bySenders(
 interface Cursor extends Match {
   /** Where to go on; nothing is left where it is absent. */
   next: number | undefined;
-  /** Seqs in view that were found and not given yet, the nearest one last. */
+  /** Seqs that were found and not given yet, the nearest one last. */
   found: number[];
 }
 
@@ -54,15 +55,18 @@ interface Cursor extends Match {
 class Merge {
   readonly #reading: Reading;
   readonly #thread: string;
+  /** What is in view of the range: in it alone is looked. */
+  readonly #intervals: readonly Closed[];
   readonly #falling: boolean;
   readonly #cursors: readonly Cursor[];
 
-  constructor(reading: Reading, filter: Filter, fromSeq: number, falling: boolean) {
+  constructor(reading: Reading, filter: Filter, { from, to }: Closed, falling: boolean) {
     const { view } = reading;
     this.#reading = reading;
     this.#thread = filter.thread;
+    this.#intervals = clip(view.intervals, from, to);
     this.#falling = falling;
-    const next = this.#inView(fromSeq);
+    const next = falling ? this.#intervals.at(-1)?.to : this.#intervals[0]?.from;
     this.#cursors = matchesOf(filter, view.conversation, view.user).map((match) => ({
       ...match,
       next,
@@ -101,8 +105,8 @@ class Merge {
       if (dry.length === 0) return;
       const ranges = dry.map(({ kinds, next }) => ({
         kinds,
-        fromSeq: this.#falling ? view.floorSeq : next!,
-        toSeq: this.#falling ? next! : view.lastSeq,
+        fromSeq: this.#falling ? this.#intervals[0]!.from : next!,
+        toSeq: this.#falling ? next! : this.#intervals.at(-1)!.to,
       }));
       const { id } = view.conversation;
       const given = [id, this.#thread, ranges, this.#falling, rows, signal] as const;
@@ -120,14 +124,13 @@ class Merge {
     cursor.found = seqs.filter((seq) => this.#inView(seq) === seq);
   }
 
-  /** The nearest seq in view from `seq` on. */
+  /** The nearest seq from `seq` on that is in view of the range. */
   #inView(seq: number): number | undefined {
-    const { intervals } = this.#reading.view;
     if (this.#falling) {
-      const interval = intervals.findLast(({ from }) => from <= seq);
+      const interval = this.#intervals.findLast(({ from }) => from <= seq);
       return interval && Math.min(seq, interval.to);
     }
-    const interval = intervals.find(({ to }) => to >= seq);
+    const interval = this.#intervals.find(({ to }) => to >= seq);
     return interval && Math.max(seq, interval.from);
   }
 }

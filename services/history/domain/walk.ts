@@ -91,9 +91,9 @@ export class Walk {
   }
 }
 
-/** All in view from `fromSeq` on, or where `falling` from there down: found without a look at any table. */
-export function inView({ intervals }: View, fromSeq: number, falling: boolean): Candidates {
-  const rising = falling ? clip(intervals, 1, fromSeq) : clip(intervals, fromSeq, Infinity);
+/** All in view of a range, in rising order or where `falling` in falling: found without a look at any table. */
+export function inView({ intervals }: View, { from, to }: Closed, falling: boolean): Candidates {
+  const rising = clip(intervals, from, to);
   const queue = new SeqQueue(falling, falling ? rising.reverse() : rising);
   return async (about) => queue.take(about);
 }

@@ -8,13 +8,13 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { HistoryContext } from '../context.ts';
 import { checkAddress, conversationAt } from '../domain/address.ts';
-import { type Anchor, checkAnchor, spotOf } from '../domain/anchor.ts';
+import { type Anchor, checkAnchor, position, spotOf } from '../domain/anchor.ts';
 import { checkKnown, Faults } from '../domain/faults.ts';
 import { checkFilter, isFiltering } from '../domain/filter.ts';
 import { FrameWriter } from '../domain/frames.ts';
 import { marksTold } from '../domain/marks.ts';
 import { matching } from '../domain/matching.ts';
-import { type Page, pickPage, type WalkFrom } from '../domain/page.ts';
+import { type Page, pickPage, type Reach, type WalkWithin } from '../domain/page.ts';
 import { readAhead } from '../domain/read-ahead.ts';
 import { unexpired } from '../domain/seen.ts';
 import { type View, viewOf } from '../domain/view.ts';
@@ -23,10 +23,9 @@ import { SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX } from '../limits.ts';
 import type { Conversation } from '../store/model.ts';
 import { checkCaller } from './authorize.ts';
 
-interface SyncQuery {
+interface SyncQuery extends Reach {
   readonly user: string;
   readonly conversation: Conversation;
-  readonly count: number;
   readonly anchor: Anchor;
   readonly newestFirst: boolean;
   readonly filter: Filter | undefined;
@@ -43,7 +42,7 @@ export async function* sync(
   const view = await viewOf(database, query.conversation, query.user, signal);
   const reading = { database, view, nowMs: nowMs(), signal };
   const spot = await spotOf(reading, query.anchor);
-  const page = await pickPage(walksOf(reading, query.filter), view, spot, query.count);
+  const page = await pickPage(walksOf(reading, query.filter), view, spot, query);
   const frames = new FrameWriter();
   let count = 0;
   for await (const read of readAhead(reading, page.runs, query.newestFirst)) {
@@ -61,10 +60,10 @@ export async function* sync(
 
 /** @throws ServiceError INVALID_ARGUMENT with all faults */
 function parseSync(request: SyncRequest): SyncQuery {
-  const { user, anchor, filter } = request;
+  const { user, anchor, filter, untilSeq } = request;
   const faults = new Faults();
   checkAddress(faults, '', request);
-  checkAnchor(faults, anchor);
+  checkAnchor(faults, request);
   checkKnown(faults, () => 'order', request.order, Order);
   checkFilter(faults, filter, user);
   faults.throwIfAny();
@@ -72,17 +71,18 @@ function parseSync(request: SyncRequest): SyncQuery {
     user,
     conversation: conversationAt(request),
     count: Math.min(request.count || SYNC_COUNT_DEFAULT, SYNC_COUNT_MAX),
+    untilSeq: position(untilSeq),
     anchor,
     newestFirst: request.order !== Order.OLDEST_FIRST,
     filter,
   };
 }
 
-function walksOf(reading: Reading, filter: Filter | undefined): WalkFrom {
-  return (seq, falling) => {
+function walksOf(reading: Reading, filter: Filter | undefined): WalkWithin {
+  return (range, falling) => {
     const candidates = isFiltering(filter)
-      ? matching(reading, filter, seq, falling)
-      : inView(reading.view, seq, falling);
+      ? matching(reading, filter, range, falling)
+      : inView(reading.view, range, falling);
     return new Walk(reading, candidates, falling);
   };
 }

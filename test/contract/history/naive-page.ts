@@ -16,10 +16,8 @@ import type { Random } from '../../support/random.ts';
 import { NOW_MS, type Past, THREADS } from './past.ts';
 
 /** What a page is asked by, besides the conversation. */
-export type Asked = Pick<
-  MessageInitShape<typeof SyncRequestSchema>,
-  'count' | 'anchor' | 'order' | 'filter'
-> & { readonly anchor: SyncRequest['anchor'] };
+export type Asked = Pick<MessageInitShape<typeof SyncRequestSchema>, 'count' | 'order' | 'filter'> &
+  Pick<SyncRequest, 'anchor' | 'untilSeq'>;
 
 /** Something that might be asked of a past. */
 export function randomRequest(random: Random, { messages, user }: Past): Asked {
@@ -30,18 +28,24 @@ export function randomRequest(random: Random, { messages, user }: Past): Asked {
     kinds: random.oneIn(4) ? [] : [random.pick(kinds), random.pick(kinds)],
     thread: random.oneIn(3) ? random.pick(THREADS) : '',
   };
+  const anchor = random.pick<SyncRequest['anchor']>([
+    { case: undefined },
+    { case: 'beforeSeq', value: seq },
+    { case: 'afterSeq', value: seq },
+    { case: 'aroundSeq', value: seq },
+    { case: 'aroundTimeMs', value: BigInt(random.between(-30, 30)) },
+    { case: 'aroundTimeMs', value: BigInt(random.between(9_900, 10_100)) },
+    { case: 'aroundMessageId', value: `m${seq}` },
+  ]);
+  const ends = !anchor.case?.startsWith('around') && random.oneIn(2);
+  const untilSeq = random.oneIn(8)
+    ? 2n ** 64n - 1n
+    : BigInt(random.between(1, messages.length + 2));
   return {
     count: random.oneIn(8) ? 1_000_000 : random.between(1, random.pick([4, 70])),
     order: random.pick([Order.UNSPECIFIED, Order.NEWEST_FIRST, Order.OLDEST_FIRST]),
-    anchor: random.pick([
-      { case: undefined },
-      { case: 'beforeSeq', value: seq },
-      { case: 'afterSeq', value: seq },
-      { case: 'aroundSeq', value: seq },
-      { case: 'aroundTimeMs', value: BigInt(random.between(-30, 30)) },
-      { case: 'aroundTimeMs', value: BigInt(random.between(9_900, 10_100)) },
-      { case: 'aroundMessageId', value: `m${seq}` },
-    ]),
+    anchor,
+    untilSeq: ends ? untilSeq : 0n,
     ...(random.oneIn(2) && { filter }),
   };
 }
@@ -64,14 +68,23 @@ export function naivePage(past: Past, asked: Asked): Message[] | undefined {
   const { seq, side } = place;
   const count = asked.count || 50;
   const some = seen.filter((seq) => isMatch(past.messages[seq - 1]!, past, asked.filter));
-  const below = some.filter((other) => other < seq);
-  const above = some.filter((other) => other >= seq);
+  const { lowest, highest } = endsOf(asked);
+  const below = some.filter((other) => lowest <= other && other < seq);
+  const above = some.filter((other) => seq <= other && other <= highest);
   const half = Math.floor(count / 2);
   const fewAbove = Math.min(above.length, Math.max(count - half, count - below.length));
   const taken = { below: [count, 0], from: [0, count], around: [count - fewAbove, fewAbove] }[side];
   const seqs = [...below.slice(Math.max(below.length - taken[0]!, 0)), ...above.slice(0, taken[1])];
   const picked = seqs.map((seq) => past.messages[seq - 1]!);
   return asked.order === Order.OLDEST_FIRST ? picked : picked.toReversed();
+}
+
+/** The lowest and the highest seq that may come. */
+function endsOf({ anchor, untilSeq }: Asked): { lowest: number; highest: number } {
+  const rises = anchor.case === 'afterSeq' && untilSeq > 0n;
+  return rises
+    ? { lowest: 1, highest: Number(untilSeq) }
+    : { lowest: Number(untilSeq), highest: Infinity };
 }
 
 function placeOf(past: Past, seen: readonly number[], anchor: SyncRequest['anchor']) {
@@ -131,7 +144,17 @@ export function expectTrue(
   expect(result.reachedNewest).toBe(some.every((seq) => seq <= to));
   expect(from - 1).toBeLessThanOrEqual(to);
   expect(to).toBeLessThanOrEqual(lastSeq);
-  if (result.reachedOldest && from <= to) expect(from).toBeLessThanOrEqual(seen[0] ?? from);
-  if (result.reachedNewest && came.length > 0) expect(to).toBe(lastSeq);
+  const { lowest, highest } = endsOf(asked);
+  const [floor, end] = [Math.max(lowest, Number(result.floorSeq)), Math.min(highest, lastSeq)];
+  expect(to).toBeLessThanOrEqual(end);
+  expect(from).toBeGreaterThanOrEqual(Math.min(lowest, lastSeq + 1));
+  if (result.reachedOldest && from <= to) {
+    expect(from).toBeLessThanOrEqual(Math.max(seen[0] ?? from, floor));
+  }
+  if (result.reachedNewest && came.length > 0) expect(to).toBe(end);
+  // Where fewer came than were asked for, all is known up to where the page was to end.
+  if (asked.untilSeq === 0n || got.length >= (asked.count || 50)) return;
+  if (asked.anchor.case === 'afterSeq') expect(to).toBe(end);
+  else expect(from).toBe(Math.min(floor, to + 1));
   expect(Number(result.lastSeq)).toBe(lastSeq);
 }

@@ -162,6 +162,37 @@ describe.each(engines)('anchors of pages: %s', (_name, open) => {
     expect(await page({ case: 'afterSeq', value: 38n }, 5)).toEqual([0, 39, 40, false, true]);
   });
 
+  it('end pages at a seq, and tell whether anything is beyond', async () => {
+    await appendAll(context.database, chat, numbered('a', 40));
+    await hide(chat, 'bob', [1, 2, 3, 20, 39, 40]);
+    const page = async (anchor: Anchor, untilSeq: bigint, count = 50) => {
+      const { messages, result } = await sync({ ...ofChat, anchor, count, untilSeq });
+      const { fromSeq, toSeq, reachedOldest, reachedNewest } = result!;
+      return [messages.length, Number(fromSeq), Number(toSeq), reachedOldest, reachedNewest];
+    };
+    const below = (value: bigint) => ({ case: 'beforeSeq', value }) as const;
+    const above = (value: bigint) => ({ case: 'afterSeq', value }) as const;
+    expect(await page({ case: undefined }, 30n)).toEqual([9, 30, 40, false, true]);
+    expect(await page({ case: undefined }, 30n, 8)).toEqual([8, 31, 40, false, true]);
+    expect(await page({ case: undefined }, 30n, 9)).toEqual([9, 30, 40, false, true]);
+    expect(await page(below(21n), 21n)).toEqual([0, 21, 20, false, false]);
+    expect(await page(below(21n), 20n)).toEqual([0, 20, 20, false, false]);
+    expect(await page(below(6n), 4n)).toEqual([2, 4, 5, true, false]);
+    expect(await page(below(6n), 2n)).toEqual([2, 2, 5, true, false]);
+    expect(await page(below(6n), 5n)).toEqual([1, 5, 5, false, false]);
+    expect(await page(above(30n), 35n)).toEqual([5, 31, 35, false, false]);
+    expect(await page(above(30n), 35n, 4)).toEqual([4, 31, 34, false, false]);
+    expect(await page(above(30n), 38n)).toEqual([8, 31, 38, false, true]);
+    expect(await page(above(30n), 39n)).toEqual([8, 31, 39, false, true]);
+    expect(await page(above(30n), 2n ** 64n - 1n)).toEqual([8, 31, 40, false, true]);
+    expect(await page(above(0n), 3n)).toEqual([0, 1, 3, true, false]);
+    // On the other side of the anchor nothing is left.
+    expect(await page(below(10n), 15n)).toEqual([0, 15, 14, false, false]);
+    expect(await page(below(10n), 2n ** 64n - 1n)).toEqual([0, 41, 40, false, true]);
+    expect(await page(above(10n), 5n)).toEqual([0, 6, 5, false, false]);
+    expect(await page(above(10n), 2n)).toEqual([0, 1, 2, true, false]);
+  });
+
   it('show members and former members their part, and others nothing', async () => {
     const room = group('room');
     await appendAll(context.database, room, numbered('a', 10));
@@ -175,6 +206,9 @@ describe.each(engines)('anchors of pages: %s', (_name, open) => {
     const { messages, result } = await sync({ user: 'alice', ...ofRoom, count: 3 });
     expect(messages.map(({ seq }) => seq)).toEqual([8n, 7n, 6n]);
     expect(result).toMatchObject({ lastSeq: 8n, floorSeq: 2n, fromSeq: 6n, toSeq: 8n });
+    const untilGap = await sync({ user: 'alice', ...ofRoom, untilSeq: 5n });
+    expect(untilGap.messages.map(({ seq }) => seq)).toEqual([8n, 7n, 6n]);
+    expect(untilGap.result).toMatchObject({ fromSeq: 5n, toSeq: 8n, reachedOldest: false });
     const around = async (value: bigint) => {
       const anchor = { case: 'aroundSeq', value } as const;
       return (await sync({ user: 'alice', ...ofRoom, anchor, count: 1 })).messages[0]?.seq;

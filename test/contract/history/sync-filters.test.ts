@@ -162,6 +162,31 @@ describe.each(engines)('filters and costs of pages: %s', (_name, open) => {
     expect(page.statements).toBeLessThanOrEqual(14);
   });
 
+  it('look no further than where they are to end, but for whether anything is beyond', async () => {
+    const file = { sender: 'bob', content: { files: [{ name: 'f' }] } };
+    await writeLong({ 17: file, 9000: file, 19990: file });
+    const filter = { kinds: [Kind.FILE] };
+    const until = async (untilSeq: bigint, afterSeq?: bigint) => {
+      const anchor = afterSeq !== undefined && ({ case: 'afterSeq', value: afterSeq } as const);
+      return sync({ ...ofRoom, filter, count: 1_000, untilSeq, ...(anchor && { anchor }) });
+    };
+    const newest = await until(9_001n);
+    expect(newest).toMatchObject({ seqs: [19_990], known: [9_001, LONG], reached: [false, true] });
+    expect(newest.statements).toBeLessThanOrEqual(4);
+    const last = await until(17n);
+    expect(last).toMatchObject({ seqs: [19_990, 9_000, 17], known: [17, LONG] });
+    expect(last.reached).toEqual([true, true]);
+    const oldest = await until(8_999n, 0n);
+    expect(oldest).toMatchObject({ seqs: [17], known: [1, 8_999], reached: [true, false] });
+    const whole = await until(BigInt(LONG) + 1n, 18n);
+    expect(whole).toMatchObject({ seqs: [19_990, 9_000], known: [19, LONG] });
+    expect(whole.reached).toEqual([false, true]);
+    const before = { case: 'beforeSeq', value: 12n } as const;
+    const plain = await sync({ ...ofRoom, anchor: before, untilSeq: 10n });
+    expect(plain).toMatchObject({ seqs: [11, 10], known: [10, 11], reached: [false, false] });
+    expect(plain.statements).toBe(2);
+  });
+
   it('give what is left where messages vanish while they are read', async () => {
     const text = 'x'.repeat(200_000);
     const large = Array.from({ length: 40 }, (_, n) => ({ id: `${n}`, content: { text } }));
@@ -209,6 +234,14 @@ describe.each(engines)('filters and costs of pages: %s', (_name, open) => {
     const anchored = (value: string) =>
       fieldsOf({ ...ofRoom, anchor: { case: 'aroundMessageId', value } });
     expect(await anchored('')).toEqual(['MISSING_FIELD', 'around_message_id']);
+    for (const around of [
+      { case: 'aroundSeq', value: 7n },
+      { case: 'aroundTimeMs', value: 7n },
+      { case: 'aroundMessageId', value: '7' },
+    ] as const) {
+      const refused = await fieldsOf({ ...ofRoom, anchor: around, untilSeq: 1n });
+      expect(refused).toEqual(['INVALID_FIELD', 'until_seq']);
+    }
     expect(await anchored(`${long}x`)).toEqual(['TOO_LARGE', 'around_message_id']);
     expect(await anchored(long)).toEqual(['NOT_A_MEMBER']);
     expect(await fieldsOf({ ...ofRoom, filter: { thread: long } })).toEqual(['NOT_A_MEMBER']);

@@ -2,18 +2,24 @@ import { describe, expect, it } from 'vitest';
 import { pickPage, type Spot } from '../../../services/history/domain/page.ts';
 import type { View } from '../../../services/history/domain/view.ts';
 import { inView, type Reading, Walk } from '../../../services/history/domain/walk.ts';
+import type { Closed } from '../../../services/history/store/intervals.ts';
 
 const below = (seq: number) => ({ side: 'below', seq }) as const;
 const from = (seq: number) => ({ side: 'from', seq }) as const;
 const around = (seq: number) => ({ side: 'around', seq }) as const;
 
 /** A page of a view in which nothing is hidden or expires: no database is asked. */
-function pick(seen: Pick<View, 'intervals' | 'floorSeq' | 'lastSeq'>, spot: Spot, count: number) {
+function pick(
+  seen: Pick<View, 'intervals' | 'floorSeq' | 'lastSeq'>,
+  spot: Spot,
+  count: number,
+  untilSeq = 0,
+) {
   const view = { ...seen, hides: false, expiring: false } as View;
   const reading = { view, nowMs: 0, signal: new AbortController().signal } as Reading;
-  const walkFrom = (seq: number, falling: boolean) =>
-    new Walk(reading, inView(view, seq, falling), falling);
-  return pickPage(walkFrom, view, spot, count);
+  const walkWithin = (range: Closed, falling: boolean) =>
+    new Walk(reading, inView(view, range, falling), falling);
+  return pickPage(walkWithin, view, spot, { count, untilSeq });
 }
 
 describe('a page of a conversation that is seen from 5 to 9', () => {
@@ -62,6 +68,33 @@ describe('a page of a conversation that is seen in parts', () => {
   ])('%o, %i', async (spot, count, runs, fromSeq, toSeq) => {
     const seen = { intervals, floorSeq: 1, lastSeq: 30 };
     expect(await pick(seen, spot, count)).toMatchObject({ runs, fromSeq, toSeq });
+  });
+});
+
+describe('a page that ends at a seq', () => {
+  const intervals = [
+    { from: 2, to: 4 },
+    { from: 8, to: 8 },
+    { from: 20, to: 30 },
+  ];
+  it.each([
+    [below(31), 50, 8, { fromSeq: 8, toSeq: 30, reachedOldest: false, reachedNewest: true }],
+    [below(31), 50, 5, { fromSeq: 5, toSeq: 30, reachedOldest: false, reachedNewest: true }],
+    [below(31), 50, 2, { fromSeq: 2, toSeq: 30, reachedOldest: true, reachedNewest: true }],
+    [below(31), 50, 1, { fromSeq: 2, toSeq: 30, reachedOldest: true, reachedNewest: true }],
+    [below(31), 3, 8, { fromSeq: 28, toSeq: 30, reachedOldest: false, reachedNewest: true }],
+    [below(9), 50, 9, { fromSeq: 9, toSeq: 8, reachedOldest: false, reachedNewest: false }],
+    [below(9), 50, 12, { fromSeq: 12, toSeq: 11, reachedOldest: false, reachedNewest: false }],
+    [below(9), 50, 99, { fromSeq: 31, toSeq: 30, reachedOldest: false, reachedNewest: true }],
+    [from(1), 50, 8, { fromSeq: 2, toSeq: 8, reachedOldest: true, reachedNewest: false }],
+    [from(1), 50, 19, { fromSeq: 2, toSeq: 19, reachedOldest: true, reachedNewest: false }],
+    [from(5), 50, 99, { fromSeq: 5, toSeq: 30, reachedOldest: false, reachedNewest: true }],
+    [from(9), 50, 8, { fromSeq: 9, toSeq: 8, reachedOldest: false, reachedNewest: false }],
+    [from(9), 50, 6, { fromSeq: 7, toSeq: 6, reachedOldest: false, reachedNewest: false }],
+    [from(9), 50, 1, { fromSeq: 2, toSeq: 1, reachedOldest: true, reachedNewest: false }],
+  ])('%o, %i, until %i', async (spot, count, untilSeq, expected) => {
+    const seen = { intervals, floorSeq: 2, lastSeq: 30 };
+    expect(await pick(seen, spot, count, untilSeq)).toMatchObject(expected);
   });
 });
 

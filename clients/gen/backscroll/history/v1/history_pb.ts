@@ -130,8 +130,9 @@ export type SyncRequest = Message<"backscroll.history.v1.SyncRequest"> & {
   /**
    * Where the page ends at the latest: nothing comes from below this seq, or with `after_seq` from above
    * it, and the interval that is known with the page does not go beyond it. It lets a device that holds
-   * what lies there fetch what it lacks alone. 0: no such end. Refused with an anchor that has messages
-   * on both sides.
+   * what lies there fetch what it lacks alone. Any seq is valid; on the other side of the anchor it
+   * leaves nothing. 0: no such end. INVALID_ARGUMENT, reason INVALID_FIELD, with an anchor that has
+   * messages on both sides.
    *
    * @generated from field: uint64 until_seq = 12;
    */
@@ -209,7 +210,8 @@ export const SyncResponseSchema: GenMessage<SyncResponse> = /*@__PURE__*/
  */
 export type SyncResult = Message<"backscroll.history.v1.SyncResult"> & {
   /**
-   * How many messages came. Fewer than asked for means that there are no more in that direction.
+   * How many messages came. Fewer than asked for means that there are no more in that direction, or none
+   * up to `until_seq`.
    *
    * @generated from field: uint64 count = 1;
    */
