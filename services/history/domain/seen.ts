@@ -1,5 +1,5 @@
 import type { Database, Session } from '../store/database.ts';
-import { expiriesOf, hiddenOf } from '../store/excluded.ts';
+import { expiredOf, hiddenOf } from '../store/excluded.ts';
 import type { StoredMessage } from '../store/model.ts';
 import { isInView, type View } from './view.ts';
 
@@ -13,11 +13,8 @@ export async function seenAmong(
   const { id } = view.conversation;
   const inView = seqs.filter((seq) => isInView(view, seq));
   const hidden = view.hides ? await hiddenOf(session, id, view.user, inView) : undefined;
-  const expiries = view.expiring ? await expiriesOf(session, id, inView) : undefined;
-  return inView.filter((seq) => {
-    const expiresAtMs = expiries?.get(seq);
-    return !hidden?.has(seq) && (expiresAtMs === undefined || expiresAtMs > nowMs);
-  });
+  const expired = view.expiring ? await expiredOf(session, id, inView, nowMs) : undefined;
+  return inView.filter((seq) => !hidden?.has(seq) && !expired?.has(seq));
 }
 
 /**
@@ -34,7 +31,7 @@ export async function unexpired(
   if (!view.expiring || messages.length === 0) return messages;
   const { id } = view.conversation;
   const seqs = messages.map(({ seq }) => seq);
-  const expiries = await database.run((session) => expiriesOf(session, id, seqs), signal);
-  const atMs = nowMs();
-  return messages.filter(({ seq }) => (expiries.get(seq) ?? Infinity) > atMs);
+  const look = (session: Session) => expiredOf(session, id, seqs, nowMs());
+  const expired = await database.run(look, signal);
+  return messages.filter(({ seq }) => !expired.has(seq));
 }

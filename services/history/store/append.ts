@@ -11,7 +11,7 @@ import {
 } from './append-places.ts';
 import { writeSideRows } from './append-side-rows.ts';
 import { type Database, DuplicateKey, type Transaction } from './database.ts';
-import { expiriesOf } from './excluded.ts';
+import { expiredOf } from './excluded.ts';
 import {
   ANY_CONTENT,
   type Batch,
@@ -154,11 +154,13 @@ async function findKnown(
     [conversation.id, idsOf(batches).map((id) => Buffer.from(id))],
   );
   const seqs = rows.map(([, seq]) => seq);
-  const expiries = expiredAtMs && (await expiriesOf(transaction, conversation.id, seqs));
+  const expired =
+    expiredAtMs === undefined
+      ? new Set()
+      : await expiredOf(transaction, conversation.id, seqs, expiredAtMs);
   return new Map(
     rows.map(([id, seq, sender, sentAtMs, hash]) => {
-      const expired = expiries && (expiries.get(seq) ?? Infinity) <= expiredAtMs;
-      const contentHash = expired ? ANY_CONTENT : hash;
+      const contentHash = expired.has(seq) ? ANY_CONTENT : hash;
       const known = { seq, sender: sender.toString(), sentAtMs: BigInt(sentAtMs), contentHash };
       return [id.toString(), known];
     }),

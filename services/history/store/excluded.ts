@@ -46,6 +46,21 @@ export async function hiddenOf(
   return new Set(rows.map(([seq]) => seq));
 }
 
+/** Those of `seqs` whose messages have expired by `nowMs`. */
+export async function expiredOf(
+  session: Session,
+  conversationId: Buffer,
+  seqs: readonly number[],
+  nowMs: number,
+): Promise<Set<number>> {
+  if (seqs.length === 0) return new Set();
+  const rows = await session.rows<[number]>(
+    'SELECT seq FROM expiry WHERE conversation_id = ? AND seq IN (?) AND expires_at_ms <= ?',
+    [conversationId, seqs, nowMs],
+  );
+  return new Set(rows.map(([seq]) => seq));
+}
+
 /** When those of `seqs` expire that do, in milliseconds since 1970. */
 export async function expiriesOf(
   session: Session,
