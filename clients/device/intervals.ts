@@ -23,6 +23,17 @@ export function union(a: readonly Interval[], b: readonly Interval[]): Interval[
   return b.reduce<Interval[]>(added, [...a]);
 }
 
+/** The runs of numbers that follow one another, ascending; numbers come in any order. */
+export function runsOf(numbers: readonly number[]): Interval[] {
+  const runs: { from: number; to: number }[] = [];
+  for (const number of numbers.toSorted((a, b) => a - b)) {
+    const run = runs.at(-1);
+    if (run && number <= run.to + 1) run.to = number;
+    else runs.push({ from: number, to: number });
+  }
+  return runs;
+}
+
 /** What a set holds, or does not hold, without a break from a number on. */
 export interface Stretch extends Interval {
   readonly held: boolean;

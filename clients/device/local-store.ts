@@ -1,3 +1,4 @@
+import type { Marks } from '../gen/backscroll/history/v1/inbox_pb.ts';
 import { added, type Interval, union } from './intervals.ts';
 import {
   type ConversationName,
@@ -17,10 +18,12 @@ export interface ConversationRow {
   readonly state: number;
   readonly listed: number;
   readonly last_seq: number;
+  readonly told_seq: number;
   readonly floor_seq: number;
   readonly revision: number;
   readonly told_revision: number;
   readonly epoch: number;
+  readonly landings: number;
   readonly read_seq: number;
   readonly delivered_seq: number;
   readonly told_read_seq: number;
@@ -36,6 +39,16 @@ export interface ConversationRow {
 /** Columns of a conversation that change. */
 export type ConversationChange = Partial<Omit<ConversationRow, 'id' | 'kind' | 'name'>>;
 
+/** What an answer of the service tells of a conversation, all as of one moment. */
+export interface Told {
+  readonly lastSeq: bigint;
+  readonly floorSeq: bigint;
+  readonly revision: bigint;
+  readonly epoch: bigint;
+  readonly marks?: Marks | undefined;
+  readonly peerMarks?: Marks | undefined;
+}
+
 /** Messages that a reader wants: all where `key` is empty. */
 export interface Picked {
   /** What `known.filter` has for it. */
@@ -50,6 +63,9 @@ export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'wr
 
 const PAIR = 1;
 const GROUP = 2;
+
+/** The epoch of a conversation of which the service told nothing yet. */
+export const UNKNOWN_EPOCH = -1;
 
 const PUT_MESSAGE = `
   INSERT INTO message (conversation_id, ${MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -111,8 +127,9 @@ export class LocalStore {
   /** A conversation; from now on something is known of it. */
   ensureConversation(name: ConversationName): ConversationRow {
     this.sqlite.run(
-      'INSERT INTO conversation (kind, name) VALUES (?, ?) ON CONFLICT DO NOTHING',
-      ...keyOf(name),
+      'INSERT INTO conversation (kind, name, epoch) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      // That of pairs never changes.
+      ...[...keyOf(name), name.group === undefined ? 0 : UNKNOWN_EPOCH],
     );
     return this.conversation(name)!;
   }
@@ -164,6 +181,50 @@ export class LocalStore {
     );
   }
 
+  /**
+   * Takes over what an answer tells. Where the user may see something else than when what is held was
+   * fetched, all of it is forgotten, and this gives false.
+   */
+  learn(id: number, told: Told): boolean {
+    const { epoch } = this.conversationOf(id);
+    const kept = epoch === UNKNOWN_EPOCH || epoch === Number(told.epoch);
+    if (!kept) this.forget(id);
+    const row = this.conversationOf(id);
+    const revision = Math.max(row.told_revision, Number(told.revision));
+    this.changeConversation(id, {
+      epoch: Number(told.epoch),
+      last_seq: Math.max(row.last_seq, Number(told.lastSeq)),
+      told_seq: Math.max(row.told_seq, Number(told.lastSeq)),
+      told_revision: revision,
+      // What holds nothing is right as of any revision.
+      ...(!this.holdsAny(id) && { revision }),
+      ...risen(row, told),
+    });
+    this.raiseFloor(id, Number(told.floorSeq));
+    return kept;
+  }
+
+  /**
+   * Puts in messages with which `intervals` are known under a filter's key, and that are right at least
+   * as of the revision `since`: a change after it may be missing from them.
+   */
+  land(
+    id: number,
+    rows: readonly MessageRow[],
+    known: { readonly key: string; readonly intervals: readonly Interval[] },
+    since: number,
+  ): void {
+    this.putMessages(id, rows);
+    for (const interval of known.intervals) this.addKnown(id, known.key, interval);
+    const highest = rows.reduce((seq, row) => Math.max(seq, row.seq), 0);
+    this.sqlite.run(
+      `UPDATE conversation
+       SET landings = landings + 1, revision = min(revision, ?), last_seq = max(last_seq, ?)
+       WHERE id = ?`,
+      ...[since, highest, id],
+    );
+  }
+
   /** Whether anything of a conversation's messages is held, under any filter. */
   holdsAny(id: number): boolean {
     return (
@@ -176,6 +237,15 @@ export class LocalStore {
     let changed = 0;
     for (const row of rows) changed += this.sqlite.run(PUT_MESSAGE, id, ...valuesOf(row));
     return changed;
+  }
+
+  /** Whether a message stands there. */
+  hasMessage(id: number, seq: number): boolean {
+    const found = this.sqlite.get(
+      'SELECT 1 FROM message WHERE conversation_id = ? AND seq = ?',
+      ...[id, seq],
+    );
+    return found !== undefined;
   }
 
   /** Removes single messages. */
@@ -201,7 +271,9 @@ export class LocalStore {
     this.sqlite.run('DELETE FROM known WHERE conversation_id = ?', id);
     this.sqlite.run('DELETE FROM file WHERE conversation_id = ?', id);
     this.sqlite.run(
-      `UPDATE conversation SET last_seq = 0, floor_seq = 1, revision = 0, told_revision = 0 WHERE id = ?`,
+      `UPDATE conversation
+       SET last_seq = 0, told_seq = 0, floor_seq = 1, revision = 0, told_revision = 0, landings = landings + 1
+       WHERE id = ?`,
       id,
     );
   }
@@ -237,6 +309,19 @@ export class LocalStore {
 /** The conversation that a row is of. */
 export function nameOf({ kind, name }: Pick<ConversationRow, 'kind' | 'name'>): ConversationName {
   return kind === GROUP ? { group: name } : { peer: name };
+}
+
+/** Marks after what was told: they only rise. */
+function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationChange {
+  const higher = (mark: number, told: bigint | undefined) => Math.max(mark, Number(told ?? 0n));
+  return {
+    read_seq: higher(row.read_seq, marks?.readSeq),
+    delivered_seq: higher(row.delivered_seq, marks?.deliveredSeq),
+    told_read_seq: higher(row.told_read_seq, marks?.readSeq),
+    told_delivered_seq: higher(row.told_delivered_seq, marks?.deliveredSeq),
+    peer_read_seq: higher(row.peer_read_seq, peerMarks?.readSeq),
+    peer_delivered_seq: higher(row.peer_delivered_seq, peerMarks?.deliveredSeq),
+  };
 }
 
 function keyOf(name: ConversationName): [kind: number, name: string] {

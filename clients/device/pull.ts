@@ -1,9 +1,16 @@
 import { BackscrollError } from '../errors.ts';
+import type { SyncResult } from '../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../history-client.ts';
 import type { Filter, SyncInit } from '../history-requests.ts';
-import { type Interval, stretchBelow } from './intervals.ts';
-import { ALL, type ConversationRow, type LocalStore, nameOf, type Picked } from './local-store.ts';
+import { type Interval, runsOf, stretchBelow } from './intervals.ts';
+import {
+  type ConversationRow,
+  type LocalStore,
+  nameOf,
+  type Picked,
+  UNKNOWN_EPOCH,
+} from './local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from './message.ts';
 
 /** What a fetch is to bring. */
@@ -49,9 +56,8 @@ export class Pull {
    */
   async correct(id: number, signal: AbortSignal): Promise<void> {
     if (!this.#store.holdsAny(id)) return;
-    const { revision } = this.#store.conversationOf(id);
     try {
-      await this.#changesSince(id, revision, signal);
+      await this.#changes(id, signal);
     } catch (error) {
       if (!isReason(error, 'RESYNC_REQUIRED')) throw error;
       this.#store.write(() => this.#store.forget(id));
@@ -59,97 +65,95 @@ export class Pull {
   }
 
   /**
-   * Fetches messages of a hole, at its end or beginning, and stores them as they come: what has
-   * arrived when a connection breaks is known, and not fetched again.
+   * Fetches messages of a hole, from its end or beginning on, and stores them as they come: what has
+   * arrived when a connection breaks is known, and not fetched again. Gives whether the hole may have more.
    */
-  async fetch(id: number, wanted: Wanted, signal: AbortSignal): Promise<void> {
-    const before = this.#store.conversationOf(id);
-    const held = this.#store.holdsAny(id);
-    const page = this.#history.sync(this.#request(before, wanted), { signal });
+  async fetch(id: number, wanted: Wanted, signal: AbortSignal): Promise<boolean> {
+    const store = this.#store;
+    const before = store.conversationOf(id);
+    // Counts what this call puts in, as long as nobody else does, where there was nothing before.
+    let alone = store.holdsAny(id) ? undefined : before.landings;
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
+    const page = this.#history.sync(this.#request(before, wanted), { signal });
     for await (const messages of page.frames()) {
-      edge = this.#storeFrame(id, messages, edge, wanted);
+      const rows = messages.map((message) => rowOf(message, store.owner));
+      const intervals = intervalsOf(rows, before, edge, wanted.newestFirst);
+      const landings = store.write(() => {
+        const row = store.conversationOf(id);
+        // Meanwhile it was learned that what the user may see has changed.
+        if (row.epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return undefined;
+        store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
+        return row.landings;
+      });
+      if (landings === undefined) return true;
+      alone = alone === landings ? landings + 1 : undefined;
+      edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
     }
     const result = await page.result;
-    const epoch = Number(result.epoch);
-    const revision = Number(result.revision);
-    const void_ = held && epoch !== before.epoch;
-    this.#store.write(() => {
-      if (void_) this.#store.forget(id);
-      this.#store.changeConversation(id, {
-        ...told(this.#store.conversationOf(id), result),
-        ...(!held && { revision }),
-      });
-      if (void_) return;
-      const from = result.reachedOldest && wanted.pick === ALL ? 1 : Number(result.fromSeq);
-      this.#store.addKnown(id, wanted.pick.key, { from, to: Number(result.toSeq) });
-      this.#store.raiseFloor(id, Number(result.floorSeq));
-    });
-    if (held && !void_ && revision > before.revision) await this.correct(id, signal);
+    store.write(() => this.#finish(id, wanted.pick, result, alone));
+    const { revision, told_revision } = store.conversationOf(id);
+    if (revision < told_revision) await this.correct(id, signal);
+    return Number(result.count) === wanted.count;
   }
 
-  /** Messages that arrived in another way: they are known. Gives those that were not there. */
+  /**
+   * Messages that arrived in another way: they are known. Gives those that are new. One that the service
+   * told of before may have changed since it was sent on its way: it is left to be fetched.
+   */
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
-    return this.#store.write(() => {
-      const { id, last_seq, last_at_ms } = this.#store.ensureConversation(name);
-      const rows = messages.map((message) => rowOf(message, this.#store.owner));
-      const fresh = rows.filter((row) => this.#store.putMessages(id, [row]) > 0);
-      for (const run of runsOf(rows)) this.#store.addKnown(id, '', run);
-      const newest = rows.reduce((a, b) => (b.seq > a.seq ? b : a));
+    const store = this.#store;
+    const rows = messages.map((message) => rowOf(message, store.owner));
+    if (rows.some(({ seq }) => seq < 1)) throw new RangeError('a message has no seq');
+    return store.write(() => {
+      const { id, last_seq, told_seq, revision, last_at_ms } = store.ensureConversation(name);
+      const known = store.known(id, '');
+      const fresh: MessageRow[] = [];
+      for (const row of rows) {
+        const { seq } = row;
+        if (seq <= last_seq && store.hasMessage(id, seq)) store.putMessages(id, [row]);
+        // Within what is known, what does not stand there is not for the user to see.
+        else if (stretchBelow(known, seq).held) continue;
+        else if (seq > told_seq || row.revision >= revision) fresh.push(row);
+      }
+      if (fresh.length === 0) return fresh;
+      store.land(id, fresh, { key: '', intervals: runsOf(fresh.map(({ seq }) => seq)) }, revision);
+      const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
       if (newest.seq > last_seq) {
-        this.#store.changeConversation(id, {
-          last_seq: newest.seq,
-          last_at_ms: Math.max(newest.sent_at_ms, last_at_ms),
-          listed: 1,
-        });
+        const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
+        store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
       }
       return fresh;
     });
   }
 
   #request(conversation: ConversationRow, { hole, count, newestFirst, filter }: Wanted): SyncInit {
+    const { from, to } = hole;
     const { owner: user } = this.#store;
-    const open = hole.to === Infinity;
-    const untilSeq = newestFirst
-      ? hole.from > 1
-        ? hole.from
-        : undefined
-      : open
-        ? undefined
-        : hole.to;
-    return {
-      user,
-      ...nameOf(conversation),
-      count,
-      filter,
-      order: newestFirst ? 'newest-first' : 'oldest-first',
-      untilSeq,
-      ...(newestFirst && !open && { beforeSeq: hole.to + 1 }),
-      ...(!newestFirst && { afterSeq: hole.from - 1 }),
-    };
+    const request = { user, ...nameOf(conversation), count, filter };
+    const end = to === Infinity ? {} : newestFirst ? { beforeSeq: to + 1 } : { untilSeq: to };
+    if (!newestFirst) return { ...request, order: 'oldest-first', afterSeq: from - 1, ...end };
+    return { ...request, order: 'newest-first', ...end, ...(from > 1 && { untilSeq: from }) };
   }
 
-  /** Stores what a frame brought; gives the edge of the hole from which on nothing is known yet. */
-  #storeFrame(id: number, messages: readonly Message[], edge: number, wanted: Wanted): number {
-    const rows = messages.map((message) => rowOf(message, this.#store.owner));
-    const [first, last] = [rows[0]!.seq, rows.at(-1)!.seq];
-    const came: Interval = wanted.newestFirst
-      ? { from: last, to: edge === Infinity ? first : edge }
-      : { from: edge, to: last };
-    this.#store.write(() => {
-      this.#store.putMessages(id, rows);
-      this.#store.addKnown(id, wanted.pick.key, came);
-      const { last_seq } = this.#store.conversationOf(id);
-      this.#store.changeConversation(id, { last_seq: Math.max(last_seq, came.to) });
+  /** Takes over the result of a page; `alone`: how many landings there are if none is another's. */
+  #finish(id: number, { key }: Picked, result: SyncResult, alone: number | undefined): void {
+    const store = this.#store;
+    const { landings } = store.conversationOf(id);
+    if (!store.learn(id, result)) return;
+    const { fromSeq, toSeq, lastSeq, reachedOldest, reachedNewest } = result;
+    store.addKnown(id, key, {
+      from: reachedOldest ? 1 : Number(fromSeq),
+      to: reachedNewest ? Number(lastSeq) : Number(toSeq),
     });
-    return wanted.newestFirst ? last - 1 : last + 1;
+    // All that is held came with this page.
+    if (alone === landings) store.changeConversation(id, { revision: Number(result.revision) });
   }
 
-  async #changesSince(id: number, revision: number, signal: AbortSignal): Promise<void> {
+  async #changes(id: number, signal: AbortSignal): Promise<void> {
     const store = this.#store;
     const before = store.conversationOf(id);
     const changes = this.#history.changes(
-      { user: store.owner, ...nameOf(before), sinceRevision: revision },
+      { user: store.owner, ...nameOf(before), sinceRevision: before.revision },
       { signal },
     );
     for await (const { messages, hiddenSeqs } of changes.frames()) {
@@ -164,56 +168,30 @@ export class Pull {
       });
     }
     const result = await changes.result;
-    const epoch = Number(result.epoch);
     store.write(() => {
-      if (epoch !== before.epoch) store.forget(id);
-      const { last_seq, told_revision } = store.conversationOf(id);
-      const now = Number(result.revision);
-      store.changeConversation(id, {
-        ...{ epoch, revision: now, told_revision: Math.max(told_revision, now) },
-        last_seq: Math.max(last_seq, Number(result.lastSeq)),
-      });
-      store.raiseFloor(id, Number(result.floorSeq));
+      const { landings } = store.conversationOf(id);
+      if (!store.learn(id, result)) return;
+      // What was put in meanwhile may have missed its change: the next time asks once more.
+      if (landings !== before.landings) return;
+      store.changeConversation(id, { revision: Number(result.revision) });
     });
   }
 }
 
-/** What the result of a page tells of a conversation. */
-function told(
-  row: ConversationRow,
-  result: {
-    readonly lastSeq: bigint;
-    readonly revision: bigint;
-    readonly epoch: bigint;
-    readonly marks?: { readonly readSeq: bigint; readonly deliveredSeq: bigint } | undefined;
-    readonly peerMarks?: { readonly readSeq: bigint; readonly deliveredSeq: bigint } | undefined;
-  },
-) {
-  const { marks, peerMarks } = result;
-  const rising = (old: number, value: bigint | undefined) => Math.max(old, Number(value ?? 0n));
-  return {
-    epoch: Number(result.epoch),
-    last_seq: rising(row.last_seq, result.lastSeq),
-    told_revision: rising(row.told_revision, result.revision),
-    read_seq: rising(row.read_seq, marks?.readSeq),
-    delivered_seq: rising(row.delivered_seq, marks?.deliveredSeq),
-    told_read_seq: rising(row.told_read_seq, marks?.readSeq),
-    told_delivered_seq: rising(row.told_delivered_seq, marks?.deliveredSeq),
-    peer_read_seq: rising(row.peer_read_seq, peerMarks?.readSeq),
-    peer_delivered_seq: rising(row.peer_delivered_seq, peerMarks?.deliveredSeq),
-  };
-}
-
-/** The runs of seqs that follow one another, whatever the order of the rows. */
-function runsOf(rows: readonly MessageRow[]): Interval[] {
-  const seqs = rows.map(({ seq }) => seq).sort((a, b) => a - b);
-  const runs: { from: number; to: number }[] = [];
-  for (const seq of seqs) {
-    const run = runs.at(-1);
-    if (run && seq <= run.to + 1) run.to = seq;
-    else runs.push({ from: seq, to: seq });
-  }
-  return runs;
+/**
+ * What is known by the rows of one frame, of which nothing is known from `edge` on. As long as it is not
+ * known what the user may see, that is the messages alone, and nothing of what did not come.
+ */
+function intervalsOf(
+  rows: readonly MessageRow[],
+  { epoch }: ConversationRow,
+  edge: number,
+  newestFirst: boolean,
+): Interval[] {
+  const [first, last] = [rows[0]!.seq, rows.at(-1)!.seq];
+  if (epoch === UNKNOWN_EPOCH) return runsOf(rows.map(({ seq }) => seq));
+  if (!newestFirst) return [{ from: edge, to: last }];
+  return [{ from: last, to: edge === Infinity ? first : edge }];
 }
 
 /** Whether a call was refused for a reason. */

@@ -66,8 +66,8 @@ export class ReadSession {
   readonly #filter: Filter | undefined;
   /** The next seq that comes into question; undefined before anything is known of the conversation. */
   #next: number | undefined;
-  /** The lowest seq of the session. */
-  #lowest = 1;
+  /** The lowest seq of a session of unread messages. */
+  #lowest: number | undefined;
   /** The next message of the outbox; undefined before it was looked at. */
   #outbox: number | undefined;
   #corrected = false;
@@ -87,7 +87,7 @@ export class ReadSession {
     );
     this.#filter = this.#pick === ALL ? undefined : { kinds, thread };
     const row = this.#row();
-    if (options.unread && row) this.#lowest = row.read_seq + 1;
+    if (row) this.#fixLowest(row);
   }
 
   /**
@@ -101,7 +101,7 @@ export class ReadSession {
     if (this.#falling) left -= this.#readOutbox(left);
     const row = this.#row();
     if (!row) return count - left;
-    const scan = this.#scan(row, left);
+    const scan = this.#scan(row, left, this.#options.acrossHoles === true);
     for (const message of scan.rows) {
       const local = this.#localOf(row, message);
       onRead(local, row.id);
@@ -111,7 +111,7 @@ export class ReadSession {
     left -= scan.rows.length;
     if (this.#options.receipts) {
       const others = scan.rows.filter(({ sender }) => sender !== store.owner);
-      receipts.read(row.id, Math.max(0, ...others.map(({ seq }) => seq)));
+      receipts.read(row.id, Math.max(others[0]?.seq ?? 0, others.at(-1)?.seq ?? 0));
     }
     // What waits to be sent stands above the newest.
     const atEnd = !this.#falling && (scan.hole?.from ?? 0) > row.last_seq;
@@ -148,58 +148,70 @@ export class ReadSession {
 
   async #syncInTurn(id: number, count: number, signal: AbortSignal): Promise<number> {
     const { store, pull } = this.#context;
-    if (!this.#corrected) {
-      const before = store.conversationOf(id).last_seq;
-      await pull.correct(id, signal);
-      this.#corrected = true;
-      // Nothing was read yet: what is new since stands before it.
-      if (this.#falling && this.#next === before) this.#next = undefined;
-    }
-    let asked: Interval | undefined;
-    for (;;) {
-      const { rows, hole } = this.#scan(store.conversationOf(id), count);
+    if (this.#isOver(store.conversationOf(id))) return 0;
+    await this.#correct(id, signal);
+    for (let asked: Interval | undefined; ; ) {
+      const { rows, hole } = this.#scan(store.conversationOf(id), count, false);
       const missing = count - rows.length;
-      // The same hole once more: the service has nothing in it.
-      const filled = asked && hole && asked.from === hole.from && asked.to === hole.to;
-      if (missing === 0 || !hole || filled) return rows.length;
-      asked = hole;
+      if (missing <= 0 || !hole) return rows.length;
+      // The service has no more, though the hole ends as before: what is above the newest always is one.
+      if (asked && (this.#falling ? hole.from === asked.from : hole.to === asked.to)) {
+        return rows.length;
+      }
       const wanted = {
-        hole,
-        count: missing,
-        newestFirst: this.#falling,
-        pick: this.#pick,
-        filter: this.#filter,
+        ...{ hole, count: missing, newestFirst: this.#falling },
+        ...{ pick: this.#pick, filter: this.#filter },
       };
-      await pull.fetch(id, wanted, signal);
+      asked = (await pull.fetch(id, wanted, signal)) ? undefined : hole;
     }
   }
 
+  /** Brings what is held up to date: once, and again where that failed or more is known to have changed. */
+  async #correct(id: number, signal: AbortSignal): Promise<void> {
+    const { store, pull } = this.#context;
+    const { revision, told_revision } = store.conversationOf(id);
+    if (this.#corrected && revision >= told_revision) return;
+    await pull.correct(id, signal);
+    this.#corrected = true;
+  }
+
+  /** Whether a session that goes down has handed over all there is. */
+  #isOver(row: ConversationRow): boolean {
+    if (!this.#falling || this.#next === undefined) return false;
+    const { rows, hole } = this.#scan(row, 1, false);
+    return rows.length === 0 && !hole;
+  }
+
   /**
-   * The next messages from where the session stands that are known without a hole; where the session
-   * stands then; and the hole that comes next, undefined where the conversation ends before one.
+   * The next messages from where the session stands that are known without a hole, or where `across`
+   * whatever lies between; where the session stands then; and the hole that comes next, undefined where
+   * the conversation ends before one.
    */
   #scan(
     row: ConversationRow,
     count: number,
+    across: boolean,
   ): { rows: MessageRow[]; next: number | undefined; hole: Interval | undefined } {
     const { store } = this.#context;
     const { key } = this.#pick;
     const all = store.known(row.id, '');
     const known = key === '' ? all : union(all, store.known(row.id, key));
+    const lowest = this.#fixLowest(row);
     const rows: MessageRow[] = [];
-    const start = this.#next ?? this.#start(row, known);
-    if (start === undefined) {
-      return { rows, next: start, hole: { from: this.#lowest, to: Infinity } };
-    }
+    const start = this.#next ?? this.#start(row, known, lowest);
+    if (start === undefined) return { rows, next: start, hole: { from: lowest, to: Infinity } };
+    // As long as nothing was read, what is new stands before it.
+    const begun = (next: number) =>
+      rows.length === 0 && this.#next === undefined ? undefined : next;
     let next = start;
     for (;;) {
-      const ended = this.#falling && next < this.#lowest;
-      if (ended || rows.length >= count) return { rows, next, hole: undefined };
+      const ended = this.#falling && next < lowest;
+      if (ended || rows.length >= count) return { rows, next: begun(next), hole: undefined };
       const stretch = this.#falling ? stretchBelow(known, next) : stretchAbove(known, next);
-      const cut = { from: Math.max(stretch.from, this.#lowest), to: stretch.to };
+      const cut = { from: Math.max(stretch.from, lowest), to: stretch.to };
       if (!stretch.held) {
         const atEnd = !this.#falling && stretch.to === Infinity;
-        if (!this.#options.acrossHoles || atEnd) return { rows, next, hole: cut };
+        if (!across || atEnd) return { rows, next: begun(next), hole: cut };
       }
       const some = store.messages(row.id, cut, this.#and(), {
         falling: this.#falling,
@@ -213,11 +225,19 @@ export class ReadSession {
     }
   }
 
-  /** Where a session begins: undefined where the conversation has nothing that is known of. */
-  #start(row: ConversationRow, known: readonly Interval[]): number | undefined {
-    if (!this.#falling) return Math.max(this.#lowest, 1);
+  /** Where a session begins: undefined where nothing is held, and what is newest is not known. */
+  #start(row: ConversationRow, known: readonly Interval[], lowest: number): number | undefined {
+    if (!this.#falling) return lowest;
+    if (!this.#context.store.holdsAny(row.id)) return undefined;
     const newest = Math.max(row.last_seq, known.at(-1)?.to ?? 0);
     return newest === 0 ? undefined : newest;
+  }
+
+  /** The lowest seq of the session; of one of unread messages, fixed when first something is known. */
+  #fixLowest({ last_seq, read_seq }: ConversationRow): number {
+    if (!this.#options.unread) return 1;
+    if (last_seq > 0) this.#lowest ??= read_seq + 1;
+    return this.#lowest ?? 1;
   }
 
   #and(): Picked {

@@ -38,10 +38,12 @@ export const SCHEMA: readonly string[] = [
     state INTEGER NOT NULL DEFAULT 0,                -- the proto's MemberState
     listed INTEGER NOT NULL DEFAULT 0,               -- 1: stands in the inbox
     last_seq INTEGER NOT NULL DEFAULT 0,             -- highest seq that is known of
+    told_seq INTEGER NOT NULL DEFAULT 0,             -- highest that the service told of: what is above came later
     floor_seq INTEGER NOT NULL DEFAULT 1,            -- nothing is seen below it
     revision INTEGER NOT NULL DEFAULT 0,             -- what is held is right as of it
     told_revision INTEGER NOT NULL DEFAULT 0,        -- highest that is known of: above it, ask for changes
-    epoch INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL DEFAULT -1,               -- of what is held; -1: not known yet
+    landings INTEGER NOT NULL DEFAULT 0,             -- counts what was put in or forgotten: tells if another did
     read_seq INTEGER NOT NULL DEFAULT 0,             -- the user's own marks
     delivered_seq INTEGER NOT NULL DEFAULT 0,
     told_read_seq INTEGER NOT NULL DEFAULT 0,        -- as far as the service has them: the rest is to be sent
@@ -98,6 +100,8 @@ export const SCHEMA: readonly string[] = [
     body BLOB NOT NULL,                              -- the proto's Message
     failure TEXT                                     -- why the service refused it; NULL: it waits
   ) STRICT;
+
+  CREATE INDEX outbox_conversation ON outbox (conversation_id);
 
   -- People, as the service told of them last.
   CREATE TABLE profile (
