@@ -30,16 +30,16 @@ export function nameOf(number: number): DatabaseName {
 }
 
 /**
- * Number of the backup of a database that passed its verification last: the newest, or one of the two
- * before it, as long as these wait for theirs.
+ * Number of the backup of a database that passed its verification last: the newest, any of those before
+ * it, or 0 for none.
  */
 export function passedOf(number: number, backups: number): number {
-  return backups - (number % Math.min(backups, 3));
+  return backups - (number % (backups + 1));
 }
 
 /**
  * Gives every database so many backups of one file, through the store alone, each with all that it
- * needs to be downloaded. Nothing but the heads and one note tells the databases apart.
+ * needs to be downloaded. Nothing but the heads and at most one note tells the databases apart.
  */
 export async function fill(
   store: BackupStore,
@@ -50,18 +50,24 @@ export async function fill(
   // What services do to all databases in the background would be measured as well.
   for (const job of ['keep', 'verify']) await takeRound(store, job, ROUND_MS, never);
   const template = await readTemplate(store);
+  const madeAtMs = await store.nowMs(never);
   let done = 0;
   const numbers = Array.from({ length: databases }, (_, number) => number);
   await inParallel(AT_ONCE, numbers, async (database) => {
     const name = nameOf(database);
     const prefix = keys.database(name);
     for (const [key, bytes] of template.others) await mustCreate(store, prefix + key, bytes);
+    const passed = passedOf(database, backups);
+    const lastPassed = { number: passed, atMs: madeAtMs, createdAtMs: madeAtMs };
     for (let number = 1; number <= backups; number++) {
-      const head: Head = { ...template.head, ...name, number, unchanged: number > 1 };
+      const told = passed > 0 && number > passed;
+      const head: Head = {
+        ...{ ...template.head, ...name, number, unchanged: number > 1 },
+        ...(told && { lastPassed }),
+      };
       await mustCreate(store, keys.head(prefix, number), encodeHead(head));
     }
-    const passed = keys.note(prefix, passedOf(database, backups), 'passed');
-    await mustCreate(store, passed, Buffer.alloc(0));
+    if (passed > 0) await mustCreate(store, keys.note(prefix, passed, 'passed'), Buffer.alloc(0));
     done += 1;
     progress.update(`${done} of ${databases} databases`);
   });

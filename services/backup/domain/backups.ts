@@ -1,4 +1,10 @@
-import { HEADS_AT_ONCE, LISTED_AT_FIRST, LISTED_AT_ONCE, LISTED_GROWTH } from '../limits.ts';
+import {
+  HEADS_AT_ONCE,
+  LISTED_AT_FIRST,
+  LISTED_AT_ONCE,
+  LISTED_GROWTH,
+  TRANSFER_MS,
+} from '../limits.ts';
 import type { BackupStore, StoredObject } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { decodeHead, type Head } from './head.ts';
@@ -97,7 +103,7 @@ export class Backups {
     this.prefix = prefix;
   }
 
-  /** The newest state: nearly always one short listing and one small read. */
+  /** The newest state: one short listing and one small read, but for a day after what `doubtHeads` is told of. */
   async newest(signal: AbortSignal): Promise<Newest> {
     const newest: Newest = {
       ...{ highestNumber: 0, highest: undefined, erasure: 0 },
@@ -106,8 +112,12 @@ export class Backups {
     let isKnown = false;
     // What the last head that was read tells: the notes tell only what passed since.
     let lastPassed: Head['lastPassed'];
-    for await (const entry of this.heads(Number.MAX_SAFE_INTEGER, signal)) {
+    let isCertain = false;
+    let looked = 0;
+    const doubt: { sinceMs?: number } = {};
+    for await (const entry of headsAmong(this.#noticing(doubt, signal))) {
       if (entry.number <= newest.erasure) break;
+      looked += 1;
       const isHighest = newest.highestNumber === 0;
       if (isHighest) newest.highestNumber = entry.number;
       const counts = !isDeleted(entry) && !hasFailed(entry);
@@ -120,12 +130,27 @@ export class Backups {
         if (!isKnown) newest.erasure = kept.head.erasure ?? 0;
         isKnown = true;
         lastPassed = kept.head.lastPassed;
+        isCertain = kept.createdAtMs - TRANSFER_MS > (doubt.sinceMs ?? -Infinity);
         if (counts && !kept.head.deleted) newest.backup ??= kept;
       }
       if (counts) newest.passed ??= passedBackup(entry, lastPassed);
-      if (newest.backup && newest.passed) break;
+      if (!newest.backup) continue;
+      // What passed while the newest was made stands right below it; of the rest, its head tells.
+      if (isCertain && looked >= 2) newest.passed ??= deepPassed(lastPassed);
+      if (newest.passed || (isCertain && looked >= 2)) break;
     }
     return newest;
+  }
+
+  /** The objects of all heads, highest first; `doubt` is told since when heads may be wrong, if ever. */
+  async *#noticing(
+    doubt: { sinceMs?: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<StoredObject, void> {
+    for await (const object of this.#objects(Number.MAX_SAFE_INTEGER, signal, LISTED_AT_FIRST)) {
+      if (object.key === keys.doubt(this.prefix)) doubt.sinceMs = object.storedAtMs;
+      else yield object;
+    }
   }
 
   /** The backup with this number; undefined where there is none. Throws DamageError. */
@@ -244,6 +269,12 @@ export class Backups {
       failure: noted ? decodeFailure(noted) : undefined,
     };
   }
+}
+
+/** The backup that a head tells of as the newest that has passed, which stands below it. */
+function deepPassed(told: Head['lastPassed']): PassedBackup | undefined {
+  if (told?.createdAtMs === undefined) return undefined;
+  return { number: told.number, createdAtMs: told.createdAtMs, passedAtMs: told.atMs };
 }
 
 /** What an entry is as one that has passed, where its note says so or what a head has told. */

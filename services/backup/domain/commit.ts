@@ -7,6 +7,7 @@ import { DamageError } from './coding.ts';
 import { markDeleted } from './deletion.ts';
 import { encodeHead, type Head, type HeadWarning, numberOfUpload, uploadsUntil } from './head.ts';
 import { keys } from './keys.ts';
+import { doubtHeads } from './notes.ts';
 import { collected, type ReliedMap, type Reuse } from './reuse.ts';
 
 /** What a head says besides its place among the others. */
@@ -106,8 +107,9 @@ async function withdraw(
   fault: ServiceError | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  if (fault?.reason === 'COLLECTED') await markDeleted(store, prefix, number, signal);
-  else await store.delete(keys.head(prefix, number), signal);
+  if (fault?.reason !== 'COLLECTED') return store.delete(keys.head(prefix, number), signal);
+  await doubtHeads(store, prefix, signal);
+  await markDeleted(store, prefix, number, signal);
 }
 
 /** Whether a backup above may have the warning for which the one before was pinned; `isOurs` is withdrawn. */
@@ -150,7 +152,8 @@ function lastPassedAt(
 ): Head['lastPassed'] {
   if (passed === undefined) return undefined;
   const isSound = unchanged && passed.number === backup?.head.number;
-  return { number: isSound ? number : passed.number, atMs: passed.passedAtMs };
+  if (isSound) return { number, atMs: passed.passedAtMs };
+  return { number: passed.number, atMs: passed.passedAtMs, createdAtMs: passed.createdAtMs };
 }
 
 /** What is strange about a state of a database beside the one before it. */

@@ -39,9 +39,10 @@ export interface Head extends DatabaseName {
   warnings?: readonly HeadWarning[] | undefined;
   /**
    * The newest backup that was known to have passed its verification when this one was made, and when
-   * that ended: this one itself, where its root is known to be sound. None where absent.
+   * that ended: this one itself, where its root is known to be sound. `createdAtMs` is when it was
+   * committed, absent for this one itself. None where absent.
    */
-  lastPassed?: { number: number; atMs: number } | undefined;
+  lastPassed?: { number: number; atMs: number; createdAtMs?: number | undefined } | undefined;
   /** Marks a number as used by no backup: it is an erasure's. */
   deleted: boolean;
   /** Number of the last erasure: no backup up to it counts. 0 where absent. */

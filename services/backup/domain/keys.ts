@@ -53,6 +53,9 @@ export const keys = {
   note: (prefix: string, number: number, note: Note) =>
     `${prefix}heads/${reversed(number)}.${note}`,
 
+  /** Tells since when heads may be wrong about backups below them: in a listing it comes before them. */
+  doubt: (prefix: string) => `${prefix}heads/${reversed(Number.MAX_SAFE_INTEGER)}.doubt`,
+
   /** Prefix of the maps of a root. */
   maps: (prefix: string, root: Uint8Array) => `${prefix}maps/${hex(root)}/`,
 

@@ -1,6 +1,6 @@
 import { NUMBER_KEPT_TRANSFERS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
-import { type Backups, isDeleted, type Newest } from './backups.ts';
+import { type Backups, hasFailed, isDeleted, type Newest } from './backups.ts';
 import {
   type HeadListing,
   listHeads,
@@ -10,6 +10,7 @@ import {
 } from './deletion.ts';
 import { removeErased } from './erasure.ts';
 import { keys } from './keys.ts';
+import { doubtHeads } from './notes.ts';
 import { type KeepPolicy, kept } from './retention.ts';
 
 /** All that is known of a database's backups at some time. */
@@ -37,6 +38,7 @@ export async function prune(
 
   const doomed = notKept(look, policy);
   if (doomed.length === 0) return 0;
+  await doubtHeads(store, prefix, signal);
   for (const number of doomed) await markDeleted(store, prefix, number, signal);
   // Meanwhile somebody may have pinned one, or a newer one may have failed.
   const still = notKept(await lookAt(store, backups, signal), policy, doomed);
@@ -63,6 +65,8 @@ function notKept(
   );
   const keep = kept(living, policy, nowMs);
   // A newer head may be damaged, and what has passed stand in other heads: a listing tells neither.
+  const noted = living.find((head) => head.notes.has('passed') && !hasFailed(head));
+  if (noted !== undefined) keep.add(noted.number);
   if (backup !== undefined) keep.add(backup.head.number);
   if (passed !== undefined) keep.add(passed.number);
   return living.map(({ number }) => number).filter((number) => !keep.has(number));
@@ -100,8 +104,10 @@ async function removeGone(
   const old = lone.filter(({ storedAtMs }) => storedAtMs < beforeMs).map(({ key }) => key);
   await removeObjects(store, old, signal);
   if (highest === undefined || !gone.includes(highest)) return;
-  const left = await store.list(prefix, { limit: highest.notes.size + 2 }, signal);
-  if (left.every(({ key }) => key.startsWith(highest.object.key))) {
+  const left = await store.list(prefix, { limit: highest.notes.size + 3 }, signal);
+  const doubt = keys.doubt(prefix);
+  if (left.every(({ key }) => key.startsWith(highest.object.key) || key === doubt)) {
     await removeHeads(store, prefix, [highest], signal);
+    await store.delete(doubt, signal);
   }
 }

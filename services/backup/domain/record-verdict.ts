@@ -3,6 +3,7 @@ import { type Backups, hasFailed, type KeptBackup } from './backups.ts';
 import { keys } from './keys.ts';
 import { findMap, openIfReadable } from './map-file.ts';
 import { markDamaged } from './marks.ts';
+import { doubtHeads, renew } from './notes.ts';
 import { encodeFailure } from './verdict.ts';
 import type { Verdict } from './verify.ts';
 
@@ -19,8 +20,13 @@ export async function recordVerdict(
   signal: AbortSignal,
 ): Promise<void> {
   const { prefix } = backups;
+  // Of a pass of the highest backup the next head tells, or it stands right above it.
+  const isHighest = async () => (await backups.newest(signal)).highestNumber === head.number;
+  const isToBeTold = failure === undefined && (await isHighest());
+  if (!isToBeTold) await doubtHeads(store, prefix, signal);
   if (failure === undefined) {
     await renew(store, keys.note(prefix, head.number, 'passed'), Buffer.alloc(0), signal);
+    if (isToBeTold && !(await isHighest())) await doubtHeads(store, prefix, signal);
     if (notes.has('failed')) await store.delete(keys.note(prefix, head.number, 'failed'), signal);
     await clearDamage(store, backups, head.root, signal);
     return;
@@ -54,20 +60,9 @@ async function clearDamage(
     // One whose own head is damaged is passed over.
     const [kept] = await backups.list(entry.number + 1, 1, signal);
     if (kept?.head.root !== root || kept.failure?.reason !== 'DAMAGED') continue;
+    await doubtHeads(store, backups.prefix, signal);
     await store.delete(keys.note(backups.prefix, kept.head.number, 'failed'), signal);
   }
-}
-
-/** The time of a note that a backup has passed is that of the last time. */
-async function renew(
-  store: BackupStore,
-  key: string,
-  note: Buffer,
-  signal: AbortSignal,
-): Promise<void> {
-  if ((await store.put(key, note, signal)) === 'created') return;
-  await store.delete(key, signal);
-  await store.put(key, note, signal);
 }
 
 /** Tells whether a root has failed with another one. */

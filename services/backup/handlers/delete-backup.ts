@@ -7,6 +7,7 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import { isDeleted } from '../domain/backups.ts';
 import { markDeleted } from '../domain/deletion.ts';
+import { doubtHeads } from '../domain/notes.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, openBackups } from './answers.ts';
 import { parseBackupNumber, parseDatabase } from './requests.ts';
@@ -21,6 +22,7 @@ export async function deleteBackup(
   const number = parseBackupNumber(request.number);
   const head = await backups.head(number, signal);
   if (head === undefined || isDeleted(head)) throw backupNotFound();
+  await doubtHeads(store, backups.prefix, signal);
   await markDeleted(store, backups.prefix, number, signal);
   return create(DeleteBackupResponseSchema);
 }
