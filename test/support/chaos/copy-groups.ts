@@ -197,7 +197,7 @@ export const leaveAmongAppends: Operation = async (life, random, signal) => {
   using _ = await life.enter(conversation, true);
   const { group = '' } = conversation.name;
   const members = membersOf(conversation);
-  if (conversation.deleted || members.length < 3) return;
+  if (conversation.deleted || conversation.isShort || members.length < 3) return;
   const leaver = random.pick(members);
   const others = members.filter((user) => user !== leaver);
   const before = conversation.lastSeq;

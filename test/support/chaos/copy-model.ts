@@ -113,6 +113,11 @@ export class ModelConversation {
       .filter(({ from, to }) => from <= to);
   }
 
+  /** Whether retention may remove what was just said. */
+  get isShort(): boolean {
+    return this.retentionS > 0 || this.retentions.size > 0;
+  }
+
   /** Messages are kept for another time from now on; 0 for ever. */
   retain(retentionS: number): void {
     if (this.retentionS > 0) this.retentions.add(this.retentionS);
@@ -133,6 +138,19 @@ export class ModelConversation {
       if (imported || !member || member.role === 0) continue;
       member.read = Math.max(member.read, message.seq);
       member.delivered = Math.max(member.delivered, message.seq);
+    }
+  }
+
+  /**
+   * What stands below a seq that nobody was told of: messages whose answer was lost, and which retention
+   * had removed, with their ids, before they were sent once more.
+   */
+  removedUnheard(belowSeq: number): void {
+    for (let seq = this.lastSeq + 1; seq < belowSeq; seq++) {
+      this.messages[seq - 1] = {
+        ...{ seq, id: '', sender: '', sentAtMs: 0n, expiresAtMs: 1, imported: true },
+        ...{ said: undefined, traits: NOTHING, edited: false },
+      };
     }
   }
 

@@ -19,14 +19,24 @@ const callMs = 60_000;
 /** Appends a few messages, beside others who do. */
 export const append: Operation = async (life, random, signal) => {
   const conversation = life.pick(random);
-  const { pair } = conversation.name;
-  const begins = pair !== undefined && (conversation.lastSeq === 0 || conversation.incomplete);
-  using _ = await life.enter(conversation, begins);
+  const alone = hasToBeAlone(conversation);
+  using _ = await life.enter(conversation, alone);
+  if (!alone && hasToBeAlone(conversation)) return;
   const messages = newMessages(life, random, conversation, random.oneIn(30) ? 60 : 4);
   const outcome = await say(life, random, conversation, messages, signal);
   agree(conversation, 'append', outcome, refusal(conversation, messages));
-  if (outcome.value) keep(life, conversation, messages, outcome.value);
+  if (!outcome.value) return;
+  if (alone) conversation.removedUnheard(Number(outcome.value[0]?.seq));
+  keep(life, conversation, messages, outcome.value);
 };
+
+/** Whether what an append does to a conversation depends on what is done beside it. */
+function hasToBeAlone(conversation: ModelConversation): boolean {
+  if (conversation.isShort) return true;
+  if (conversation.name.pair) return conversation.lastSeq === 0 || conversation.incomplete;
+  // Its senders become members.
+  return !conversation.created;
+}
 
 /** Appends messages that vanish within seconds. */
 export const appendFleeting: Operation = async (life, random, signal) => {
