@@ -11,11 +11,16 @@ const FIRST_TRIES = 4;
 const LATER_TRIES = 12;
 
 /**
- * How long to wait after a number of failures in a row: 100 ms at first, twice as long each time up to
- * `longestMs`, less a random part of up to half, so that many clients do not come back at once.
+ * How long to wait after a number of failures in a row: 100 ms at first, unless `firstMs` tells
+ * otherwise, twice as long each time up to `longestMs`, less a random part of up to half, so that many
+ * clients do not come back at once.
  */
-export function pauseAfterMs(failures: number, longestMs: number): number {
-  const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), longestMs);
+export function pauseAfterMs(
+  failures: number,
+  longestMs: number,
+  firstMs = FIRST_PAUSE_MS,
+): number {
+  const pauseMs = Math.min(firstMs * 2 ** (failures - 1), longestMs);
   return pauseMs * (1 - Math.random() / 2);
 }
 

@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from './errors.ts';
+import { SQLITE_HEADER_BYTES, sqlitePageSize } from './format/sqlite-header.ts';
 import { requireRegular } from './regular-file.ts';
 
 /** What can be uploaded: bytes of a known size, which can be read again for another try. */
@@ -111,11 +112,15 @@ export async function refuseMixing(path: string): Promise<void> {
   );
 }
 
-async function refuseUnsettled(path: string): Promise<void> {
+/**
+ * Refuses a database of which a part stands in a WAL or a journal beside it (FAILED_PRECONDITION, reason
+ * DATABASE_IN_USE): its file alone is not the whole of it.
+ */
+export async function refuseUnsettled(path: string): Promise<void> {
   const part = await partBeside(path);
   if (part === undefined) return;
   throw new BackscrollError(
-    `Part of the database stands in ${part}: close it in the program that uses it, or upload a ` +
+    `Part of the database stands in ${part}: close it in the program that uses it, or take a ` +
       'snapshot of it',
     { code: status.FAILED_PRECONDITION, reason: 'DATABASE_IN_USE' },
   );
@@ -128,12 +133,17 @@ async function partBeside(path: string): Promise<string | undefined> {
   return (await head(journal)).equals(JOURNAL_MAGIC) ? journal : undefined;
 }
 
+/** Whether a file that nobody uses begins as SQLite databases do. */
+export async function beginsAsDatabase(path: string): Promise<boolean> {
+  return sqlitePageSize(await head(path, SQLITE_HEADER_BYTES)) !== undefined;
+}
+
 /** The first bytes of a file; none where there is no such file. */
-async function head(path: string): Promise<Buffer> {
+async function head(path: string, bytes = JOURNAL_MAGIC.length): Promise<Buffer> {
   try {
     const file = await open(path, 'r');
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(JOURNAL_MAGIC.length));
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes));
       return buffer.subarray(0, bytesRead);
     } finally {
       await file.close();

@@ -5,7 +5,8 @@
  * in the same place removes it.
  */
 
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { constants, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmod, copyFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
@@ -14,6 +15,7 @@ import { pathToFileURL } from 'node:url';
 /** What can be asked for. A process that holds a database does so until it ends. */
 export type Job =
   | { readonly kind: 'copy'; readonly from: string; readonly to: string }
+  | { readonly kind: 'copy-file'; readonly from: string; readonly to: string }
   | { readonly kind: 'check'; readonly path: string }
   | { readonly kind: 'hold'; readonly path: string; readonly settle: boolean };
 
@@ -95,6 +97,8 @@ function run(job: Job): Promise<Faults> {
   switch (job.kind) {
     case 'copy':
       return copy(job.from, job.to);
+    case 'copy-file':
+      return copyAsItIs(job.from, job.to);
     case 'check':
       return check(job.path);
     case 'hold':
@@ -149,6 +153,13 @@ async function copy(from: string, to: string): Promise<undefined> {
   } finally {
     source.close();
   }
+}
+
+/** Copies a file that is to be looked at, and that SQLite must not open as long as nobody trusts it. */
+async function copyAsItIs(from: string, to: string): Promise<undefined> {
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  // It takes the mode of the file, which may be one to read alone.
+  await chmod(to, 0o600);
 }
 
 /** SQLite takes a last page that is not whole for one that ends with zeros. */

@@ -76,6 +76,11 @@ export class SqliteProcess implements AsyncDisposable {
     await this.#run({ kind: 'copy', from, to }, from, onProgress);
   }
 
+  /** Copies a file to `to`, where none is, as it is: SQLite does not open it. */
+  async copyFile(from: string, to: string): Promise<void> {
+    await this.#run({ kind: 'copy-file', from, to }, from);
+  }
+
   /**
    * What is wrong with the database in a file that nobody uses: nothing where it is whole. Undefined
    * where SQLite can't tell, for it uses functions or collations of a program's own.

@@ -1,16 +1,22 @@
 import { EventEmitter } from 'node:events';
+import { resolve } from 'node:path';
+import { BackupClient } from '../backup-client.ts';
 import type { ChannelOptions } from '../channel.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import { HistoryClient } from '../history-client.ts';
 import type { MessageInit } from '../history-requests.ts';
 import { requireSqlite } from '../sqlite-process.ts';
+import type { Uploaded } from '../upload.ts';
+import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
 import { LocalStore } from './local-store.ts';
 import { type ConversationName, LocalMessage } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { Pull } from './pull.ts';
 import { type MessageListener, type ReadOptions, ReadSession, statusOf } from './read-session.ts';
 import { Receipts } from './receipts.ts';
+import type { RestoreCode } from './restore-codes.ts';
 import { Routine } from './routine.ts';
+import type { Schedule, ScheduleOptions } from './schedule.ts';
 import { Sender } from './sender.ts';
 import { Tasks } from './tasks.ts';
 
@@ -39,7 +45,7 @@ export interface DeviceEvents {
 /**
  * A person's device: its local database, and what it does with the services. Reading needs no
  * connection. `open` it, and `close` it at the end; between `start` and `stop` it works by itself: it
- * sends what waits in the outbox.
+ * sends what waits in the outbox, and makes the backups that are scheduled.
  */
 export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposable {
   /** Whose device it is. */
@@ -49,14 +55,20 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly #pull: Pull;
   readonly #outbox: Outbox;
   readonly #receipts: Receipts;
-  readonly #tasks = new Tasks();
+  readonly #tasks: Tasks;
+  readonly #backups: Backups;
   readonly #sending: Routine;
+  readonly #backingUp: Routine;
   /** All that the device does by itself. */
   readonly #routines: readonly Routine[];
+  #schedule: Schedule | undefined;
+  #started = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: DeviceOptions, store: LocalStore) {
+  private constructor(options: DeviceOptions, store: LocalStore, tasks: Tasks, backups: Backups) {
     super();
+    this.#tasks = tasks;
+    this.#backups = backups;
     this.user = options.user;
     this.#store = store;
     this.#history = new HistoryClient(options.history, options.channel);
@@ -65,7 +77,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#receipts = new Receipts(store, () => this.#wake());
     const sender = new Sender(this.user, this.#history, this.#outbox);
     this.#sending = this.#routine((signal) => sender.round(signal));
-    this.#routines = [this.#sending];
+    this.#backingUp = this.#routine(async (signal) => this.#schedule?.round(signal) ?? Infinity);
+    this.#routines = [this.#sending, this.#backingUp];
   }
 
   /**
@@ -76,8 +89,12 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   static async open(options: DeviceOptions): Promise<Device> {
     requireSqlite('A device');
     const { openDatabase } = await import('./open.ts');
-    const store = new LocalStore(openDatabase(options.database, options.user), options.user);
-    return new Device(options, store);
+    const { Backups } = await import('./backups.ts');
+    const database = openDatabase(resolve(options.database), options.user);
+    const store = new LocalStore(database, options.user);
+    const tasks = new Tasks();
+    const client = new BackupClient(options.backup, options.channel);
+    return new Device(options, store, tasks, new Backups(store, client, tasks));
   }
 
   /** Reads a conversation; see `ReadSession`. */
@@ -119,15 +136,118 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     return id;
   }
 
-  /** From now on the device works by itself, until `stop` or `close`; the process lives as long. */
+  /**
+   * Copies the database to a file (null: to `backup.db` beside it), which appears, or takes the place of
+   * an older one, in one step: while the app runs, and writers go on. Gives its full path, or null with
+   * the reason in `lastError`.
+   */
+  backupDatabase(path: string | null): Promise<string | null> {
+    return this.#backups.toFile(path);
+  }
+
+  /**
+   * Puts a backup in a file in the place of the database, and goes on with it; gives one of `RESTORE`: 0,
+   * or a negative code, with the reason in `lastError`. Works only while the device does nothing by itself,
+   * and no other process has the database open; until it resolves, nothing else is to be done with the
+   * device. All is checked on a copy: the file stays as it is, and the database, too, until the new one
+   * stands. Then it is kept as `….before-restore`, perhaps with a number, for the app to remove, unless
+   * nothing was ever written to it. An older backup is brought up to the current schema.
+   */
+  restoreDatabase(path: string): Promise<RestoreCode> {
+    return this.#backups.restoreFile(path, this.#started);
+  }
+
+  /** Whole seconds since a backup of the database was last made here, in a file or uploaded; -1 for never. */
+  backupAge(): number {
+    return this.#backups.ageSeconds();
+  }
+
+  /** Whole seconds since the database, or the one that its backup was made of, was first made. */
+  databaseAge(): number {
+    return this.#backups.databaseAgeSeconds();
+  }
+
+  /** Whole seconds since the user's newest backup at the service, by its clock; -1 for never. */
+  serverBackupAge(database?: string): Promise<number> {
+    return this.#backups.serverAgeSeconds(database);
+  }
+
+  /**
+   * Uploads what changed since the last backup, from a copy beside the database that is removed once the
+   * service has it. One that broke off, even by the end of the process, is gone on with by the next.
+   * Devices of one user whose databases are not to follow one another name each its own `database`.
+   */
+  uploadBackup(options: DeviceUploadOptions = {}): Promise<Uploaded> {
+    return this.#backups.upload(options);
+  }
+
+  /**
+   * Downloads the newest backup, and restores it like `restoreDatabase`, with the same codes for what it
+   * is. What the service, or the way there, fails with is thrown, such as BACKUP_NOT_FOUND.
+   */
+  restoreLatest(options: DeviceDownloadOptions = {}): Promise<RestoreCode> {
+    return this.#backups.restoreUploaded(options, this.#started);
+  }
+
+  /** Why the last `backupDatabase`, `restoreDatabase` or `restoreLatest` failed; undefined where it did not. */
+  get lastError(): Error | undefined {
+    return this.#backups.lastError;
+  }
+
+  /**
+   * Uploads backups while the device is started, one after the other, and one alone if several processes
+   * do so for the same database. Replaces the schedule there was; gives what ends it.
+   */
+  scheduleBackups(options: ScheduleOptions): () => void {
+    const schedule = this.#backups.schedule(options);
+    this.#schedule = schedule;
+    this.#backingUp.wake();
+    return () => {
+      if (this.#schedule === schedule) this.#schedule = undefined;
+    };
+  }
+
+  /** Where a file of a message is; the first one unless `position` tells otherwise. */
+  file(message: LocalMessage, position = 0): FileState {
+    return this.#transfers.state(message, position);
+  }
+
+  /**
+   * Fetches a file of a message, before all others, whether the device is started or not; resolves when
+   * it is present. Fails with FILE_UNREACHABLE, or where it can't be had, with the reason.
+   */
+  fetchFile(message: LocalMessage, position = 0): Promise<FileState> {
+    return this.#tasks.run(() => this.#transfers.fetch(message, position));
+  }
+
+  /** Tells that the person is looking at these messages, and at no others: their files come first. */
+  showing(messages: readonly LocalMessage[]): void {
+    this.#transfers.showing(messages);
+  }
+
+  /**
+   * Uploads a file by the app's transfer handler (else NO_UPLOAD); resolves to what is put into
+   * `content.files` of a message. Its content is kept as if it had been fetched.
+   */
+  uploadFile(path: string, init: UploadInit = {}): Promise<FileInit> {
+    return this.#tasks.run((signal) => this.#transfers.upload(path, init, signal));
+  }
+
+  /**
+   * From now on the device works by itself, until `stop` or `close`; the process lives as long. Fails with
+   * DATABASE_IN_USE while it is being restored.
+   */
   start(): void {
     if (this.#closed) return;
+    this.#tasks.refuseIfAlone();
+    this.#started = true;
     for (const routine of this.#routines) routine.start();
   }
 
   /** Ends what the device does by itself; `start` begins it again. */
   async stop(): Promise<void> {
     await Promise.all(this.#routines.map((routine) => routine.stop()));
+    this.#started = false;
   }
 
   /**
@@ -142,6 +262,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   async #end(): Promise<void> {
     await Promise.all([this.stop(), this.#tasks.end()]);
     this.#history.close();
+    this.#backups.close();
     this.#store.sqlite.close();
   }
 

@@ -31,27 +31,32 @@ export function openDatabase(path: string, owner: string, schema = SCHEMA): Sqli
   }
 }
 
-/** Refuses a database that is not this user's, or is none of this library's; an empty one is fine. */
-export function checkDatabase(sqlite: Sqlite, owner: string, schema = SCHEMA): void {
+/**
+ * Refuses a database that is not this user's, or is none of this library's; an empty one is fine. Gives
+ * its version, 0 for an empty one.
+ */
+export function checkDatabase(sqlite: Sqlite, owner: string, schema = SCHEMA): number {
   const { path } = sqlite;
   const version = versionOf(sqlite);
   const found = objectsOf(sqlite);
   const application = numberOf(sqlite, 'application_id');
-  if (application === 0 && version === 0 && found.length === 0) return;
-  if (application !== APPLICATION_ID || version === 0) {
+  if (application === 0 && version === 0 && found.length === 0) return 0;
+  if (application !== APPLICATION_ID || version < 1) {
     throw refused('NOT_A_DEVICE_DATABASE', `${path} is the database of another program`);
+  }
+  if (version > schema.length) {
+    throw failed('NEWER_SCHEMA', `${path} was made by a newer version: update this program`);
+  }
+  // Triggers, views, or columns that are none of ours: nothing that follows could be relied on, not even
+  // that it ends.
+  if (JSON.stringify(found) !== JSON.stringify(objectsAt(schema.slice(0, version)))) {
+    throw refused('NOT_A_DEVICE_DATABASE', `${path} is no device's database, or was altered`);
   }
   const real = sqlite.get("SELECT value FROM device WHERE name = 'owner'")?.value;
   if (real !== owner) {
     throw failed('WRONG_OWNER', `${path} is another user's database`);
   }
-  if (version > schema.length) {
-    throw failed('NEWER_SCHEMA', `${path} was made by a newer version: update this program`);
-  }
-  // Triggers, views, or columns that are none of ours: nothing that follows could be relied on.
-  if (JSON.stringify(found) !== JSON.stringify(objectsAt(schema.slice(0, version)))) {
-    throw refused('NOT_A_DEVICE_DATABASE', `${path} is no device's database, or was altered`);
-  }
+  return version;
 }
 
 /** Two processes may begin this at once: the second finds nothing left to do. */
@@ -80,8 +85,11 @@ function numberOf(sqlite: Sqlite, pragma: string): number {
   return Number(Object.values(sqlite.get(`PRAGMA ${pragma}`) ?? {})[0]);
 }
 
+/** What a database consists of; no more of it than is needed to tell that it is none of ours. */
 function objectsOf(sqlite: Sqlite): Row[] {
-  return sqlite.all('SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name');
+  return sqlite.all(`
+    SELECT type, name, tbl_name, substr(sql, 1, 10000) FROM sqlite_schema
+    ORDER BY type, name LIMIT 100`);
 }
 
 function objectsAt(schema: readonly string[]): Row[] {

@@ -5,12 +5,14 @@ import { BackscrollError } from '../errors.ts';
 export class Tasks {
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
+  #isAlone = false;
 
   /**
    * Does `work`, whose signal fires when the device is closed. Fails as `work` does, or with CANCELLED
-   * where the device was closed before.
+   * where the device was closed before, or with DATABASE_IN_USE while something is done alone.
    */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.refuseIfAlone();
     const { signal } = this.#closing;
     if (signal.aborted) {
       throw new BackscrollError('The device is closed', {
@@ -27,9 +29,36 @@ export class Tasks {
     }
   }
 
+  /**
+   * As `run`, of work that exchanges the database: fails with DATABASE_IN_USE while anything is under
+   * way, and so does all that is to begin before it has ended.
+   */
+  async alone<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#underWay.size > 0)
+      throw inUse('The device is doing something: wait until it has ended');
+    return this.run((signal) => {
+      this.#isAlone = true;
+      return work(signal).finally(() => {
+        this.#isAlone = false;
+      });
+    });
+  }
+
+  /** Fails with DATABASE_IN_USE while something is done alone. */
+  refuseIfAlone(): void {
+    if (this.#isAlone) throw inUse('The device is being restored: wait until that has ended');
+  }
+
   /** Aborts all, and lets nothing more begin; resolves when all have ended. */
   async end(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#underWay);
   }
+}
+
+function inUse(message: string): BackscrollError {
+  return new BackscrollError(message, {
+    code: status.FAILED_PRECONDITION,
+    reason: 'DATABASE_IN_USE',
+  });
 }

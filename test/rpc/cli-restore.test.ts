@@ -109,7 +109,7 @@ describe('backup upload', () => {
     const raw = ['upload', path, '--user', 'raw', '--raw'];
     const withWal = await backup(...raw);
     expect(withWal.code).toBe(2);
-    expect(withWal.stderr).toMatch(/app\.db-wal: close it .* or upload a snapshot/);
+    expect(withWal.stderr).toMatch(/app\.db-wal: close it .* or take a snapshot/);
     rmSync(`${path}-wal`);
     const magic = Buffer.from('d9d505f920a163d7', 'hex');
     writeFileSync(`${path}-journal`, Buffer.concat([magic, Buffer.alloc(504)]));

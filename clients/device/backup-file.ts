@@ -1,0 +1,60 @@
+import { open, rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { refuseMixing } from '../database-file.ts';
+import { BackscrollError } from '../errors.ts';
+import { lstatOf, refuseTaken, syncFolder } from '../new-file.ts';
+import { takeAfter } from '../replace-database.ts';
+import { snapshot } from '../snapshot.ts';
+
+/** What may stand beside a database and belongs to it. */
+const PARTS = ['', '-wal', '-shm', '-journal', '-state', '-state-journal'];
+
+/**
+ * Copies a device's database, which may be written to meanwhile, to a file that appears, or takes the
+ * place of another one, in one step, and has the database's mode and owner. Fails as `snapshot` does;
+ * with NOT_A_FILE where something else has the name; and with DATABASE_IN_USE where that is the database
+ * or a part of it, or another one with a WAL or a journal beside it.
+ */
+export async function copyDatabase(
+  database: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await refuseTarget(database, target);
+  await using copy = await snapshot(database, { folder: dirname(target), signal });
+  await takeAfter(copy.path, await stat(database));
+  await syncFile(copy.path);
+  await refuseTarget(database, target);
+  await rename(copy.path, target);
+  await syncFolder(dirname(target));
+}
+
+/** Brings a file that no database connection uses to disk. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function refuseTarget(database: string, target: string): Promise<void> {
+  for (const part of PARTS) {
+    if (!(await isSameFile(`${database}${part}`, target))) continue;
+    throw new BackscrollError(`${target} belongs to the database that is to be backed up`, {
+      code: status.FAILED_PRECONDITION,
+      reason: 'DATABASE_IN_USE',
+    });
+  }
+  await refuseTaken(target, true);
+  await refuseMixing(target);
+}
+
+/** Whether two names are, or would be, those of one file. */
+async function isSameFile(path: string, other: string): Promise<boolean> {
+  const [file, same] = await Promise.all([lstatOf(path), lstatOf(other)]);
+  if (file && same) return file.dev === same.dev && file.ino === same.ino;
+  return path === other;
+}
