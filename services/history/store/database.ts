@@ -57,7 +57,10 @@ export interface Session {
   ): Promise<void>;
 }
 
-/** Statements of one transaction, which stays within one shard. */
+/**
+ * Statements of one transaction, which stays within one shard; or what it writes in each is whole by
+ * itself, and may be written again.
+ */
 export interface Transaction extends Session {
   /**
    * Inserts rows of other shards that must be there before this transaction's own: they are committed

@@ -66,16 +66,16 @@ export async function noteMemberships(
 }
 
 /**
- * Raises the revision of each user that was noted, one transaction a user, and then removes the
+ * Raises the revision of each user that was noted, some hundred in a transaction, and then removes the
  * notes. May be done again without harm: a revision only rises once more.
  */
 export async function settlePending(
   database: Database,
   { conversationId, notes }: Pending,
 ): Promise<void> {
-  for (let first = 0; first < notes.length; first += AT_ONCE) {
-    const some = notes.slice(first, first + AT_ONCE);
-    await Promise.all(some.map(({ user }) => raiseRevision(database, conversationId, user)));
+  const users = [...new Set(notes.map(({ user }) => user))];
+  for (let first = 0; first < users.length; first += SWEPT_AT_ONCE) {
+    await raiseRevisions(database, conversationId, users.slice(first, first + SWEPT_AT_ONCE));
   }
   await removePending(database, { conversationId, notes });
 }
@@ -113,31 +113,31 @@ export async function readPending(database: Database, from: Buffer): Promise<Pen
   }));
 }
 
-/** Transactions of settling that run side by side. */
-const AT_ONCE = 4;
-
 /**
  * A reader who knows a user's revision knows all that it stands for: its row is locked until both are
- * written. Who has no membership any more was erased, and gets no row again.
+ * written. Who has no membership any more was erased, and gets no row again. Both rows of a user stand in
+ * one shard: should others fail to commit theirs, these are whole, and rise once more when it is repeated.
  */
-async function raiseRevision(
+async function raiseRevisions(
   database: Database,
   conversationId: Buffer,
-  user: string,
+  users: readonly string[],
 ): Promise<void> {
-  const name = Buffer.from(user);
-  const key = [name, conversationId];
   await database.transaction(async (session) => {
-    const [membership] = await session.rows(
-      'SELECT 1 FROM membership WHERE user_name = ? AND conversation_id = ? FOR UPDATE',
-      key,
+    const rows = await session.rows<[Buffer]>(
+      'SELECT user_name FROM membership WHERE user_name IN (?) AND conversation_id = ? FOR UPDATE',
+      [users.map((user) => Buffer.from(user)), conversationId],
     );
-    if (membership === undefined) return { value: undefined, commit: false };
-    await session.insert(ACCOUNT, [[name, 1]], { revision: 'surpass' });
+    if (rows.length === 0) return { value: undefined, commit: false };
+    // One order for all writers: none waits for another that waits for it.
+    const names = rows.flat().sort(Buffer.compare);
+    const accounts = names.map((name) => [name, 1]);
+    await session.insert(ACCOUNT, accounts, { revision: 'surpass' });
     await session.write(
-      `UPDATE membership SET revision = (SELECT revision FROM account WHERE user_name = ?)
-       WHERE user_name = ? AND conversation_id = ?`,
-      [name, ...key],
+      `UPDATE membership SET revision =
+         (SELECT revision FROM account WHERE account.user_name = membership.user_name)
+       WHERE user_name IN (?) AND conversation_id = ?`,
+      [names, conversationId],
     );
     return { value: undefined, commit: true };
   });

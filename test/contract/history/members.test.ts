@@ -6,14 +6,15 @@ import {
 import { Code } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
-import { GROUP } from '../../../services/history/limits.ts';
+import { GROUP, SWEPT_AT_ONCE } from '../../../services/history/limits.ts';
 import { purgeGroup } from '../../../services/history/store/groups.ts';
 import { removeOldest } from '../../../services/history/store/retention.ts';
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
+import { type Counts, counting } from './counting.ts';
 import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
 import { engines, never, opened } from './engines.ts';
-import { rowsOf } from './raw-rows.ts';
+import { allRows, rowsOf } from './raw-rows.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
 describe.each(engines)('members: %s', (_name, open) => {
@@ -87,6 +88,35 @@ describe.each(engines)('members: %s', (_name, open) => {
       expect(await revisionsOf('carol')).toEqual([1, 1]);
       expect(await revisionsOf('bob')).toEqual(before);
       expect(await rowsOf(context.database, 'pending', id)).toEqual([]);
+    });
+
+    it('tells any number of newcomers in a few transactions', async () => {
+      const names = Array.from({ length: GROUP.membersAtOnce }, (_, n) => `user ${n}`);
+      const counts: Counts = { statements: 0, transactions: 0, inTransactions: 0 };
+      const database = counting(context.database, counts);
+      const { appends, nowMs } = context;
+      await actorsIn({ database, appends, nowMs }, 'room')().add(...names);
+      expect(counts.transactions).toBeLessThanOrEqual(1 + GROUP.membersAtOnce / SWEPT_AT_ONCE);
+      expect(counts.inTransactions).toBeLessThanOrEqual(20);
+      for (const user of [names[0]!, names[SWEPT_AT_ONCE]!, names.at(-1)!]) {
+        expect(await revisionsOf(user)).toEqual([1, 1]);
+      }
+    });
+
+    it('tells who joins many groups at the same time of each of them', async () => {
+      const names = Array.from({ length: 50 }, (_, n) => `user ${n}`);
+      const rooms = Array.from({ length: 12 }, (_, n) => actorsIn(context, `room ${n}`));
+      for (const room of rooms) await room().create();
+      await Promise.all(
+        rooms.map((room, n) => room().add(...(n % 2 === 0 ? names : names.toReversed()))),
+      );
+      const { account, membership } = await allRows(context.database);
+      for (const user of names) {
+        const isTheirs = ([name]: unknown[]) => Buffer.from(user).equals(name as Buffer);
+        expect(account!.filter(isTheirs).map(([, revision]) => revision)).toEqual([rooms.length]);
+        const revisions = membership!.filter(isTheirs).map(([, , revision]) => revision);
+        expect(new Set(revisions)).toEqual(new Set(rooms.map((_, n) => n + 1)));
+      }
     });
 
     it('stops at as many members as a group may have, all or none', async () => {
