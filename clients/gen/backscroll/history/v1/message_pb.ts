@@ -35,8 +35,9 @@ export type Message = Message$1<"backscroll.history.v1.Message"> & {
    * The sender's idempotency key, 1 to 128 bytes of UTF-8, unique in its conversation. Sending the
    * same sender and content under the same id again is answered with the seq it has already, whatever
    * time comes with it; so is whatever its sender sends under the id of a message that was edited,
-   * deleted or has expired. What retention removes is forgotten with its id. Where it is absent the
-   * service makes a UUIDv7, and a repeat is a second message.
+   * deleted or has expired. What retention removes is forgotten with its id. An id is taken also where
+   * its sender may not see the message that has it: whoever guesses one learns that it was used. Where
+   * it is absent the service makes a UUIDv7, and a repeat is a second message.
    *
    * @generated from field: string id = 2;
    */
