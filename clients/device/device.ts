@@ -2,12 +2,15 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { BackupClient } from '../backup-client.ts';
 import type { ChannelOptions } from '../channel.ts';
+import type { BackscrollError } from '../errors.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import { HistoryClient } from '../history-client.ts';
 import type { MessageInit } from '../history-requests.ts';
 import { requireSqlite } from '../sqlite-process.ts';
 import type { Uploaded } from '../upload.ts';
 import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
+import { type Counts, countsOf } from './counts.ts';
+import { type Deletion, type Edit, Edits } from './edits.ts';
 import { LocalStore } from './local-store.ts';
 import { type ConversationName, LocalMessage } from './message.ts';
 import { Outbox } from './outbox.ts';
@@ -40,6 +43,10 @@ export interface DeviceEvents {
   readonly message: [message: LocalMessage];
   /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
   readonly problem: [error: unknown];
+  /** A message of the outbox is stored by the service, in this place. */
+  readonly sent: [id: string, seq: number];
+  /** A message of the outbox was refused for good; it stays there until `retry` or `discard`. */
+  readonly failed: [id: string, error: BackscrollError];
 }
 
 /**
@@ -55,6 +62,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly #pull: Pull;
   readonly #outbox: Outbox;
   readonly #receipts: Receipts;
+  readonly #edits: Edits;
   readonly #tasks: Tasks;
   readonly #backups: Backups;
   readonly #sending: Routine;
@@ -75,7 +83,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#pull = new Pull(store, this.#history);
     this.#outbox = new Outbox(store);
     this.#receipts = new Receipts(store, () => this.#wake());
-    const sender = new Sender(this.user, this.#history, this.#outbox);
+    this.#edits = new Edits(store, this.#history, this.#pull);
+    const sender = this.#sender();
     this.#sending = this.#routine((signal) => sender.round(signal));
     this.#backingUp = this.#routine(async (signal) => this.#schedule?.round(signal) ?? Infinity);
     this.#routines = [this.#sending, this.#backingUp];
@@ -127,13 +136,79 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   }
 
   /**
-   * Says something: the message stands in the outbox when this returns, and is sent when there is a
-   * connection, in order and once. Gives its id.
+   * Says something: the message stands in the outbox when this returns, and while the device is started
+   * it is sent as soon as there is a connection: in order, and once. Gives its id; the events `sent` and
+   * `failed` tell what became of it. Fails with INVALID_ARGUMENT for a name that nobody has (`peer`,
+   * `group`), or an id or a message that is too large (`message.id`, `message`).
    */
   append(conversation: ConversationName, message: MessageInit): string {
     const id = this.#outbox.add(conversation, message, Date.now());
     this.#wake();
     return id;
+  }
+
+  /** Sends a message again that was refused, in its old place among those that wait. Gives whether there is one. */
+  retry(id: string): boolean {
+    const found = this.#outbox.retry(id);
+    if (found) this.#wake();
+    return found;
+  }
+
+  /** Removes a message that was refused. Gives whether there was one. */
+  discard(id: string): boolean {
+    return this.#outbox.discard(id);
+  }
+
+  /**
+   * Gives a message new content, at the service and here; resolves to it as it now stands. Needs a
+   * connection, and fails as the proto's `EditMessage`.
+   */
+  async edit(
+    conversation: ConversationName,
+    seq: number,
+    content: Edit['content'],
+    expectedRevision?: number,
+  ): Promise<LocalMessage> {
+    const row = await this.#tasks.run((signal) =>
+      this.#edits.edit(conversation, { seq, content, expectedRevision }, signal),
+    );
+    const status = statusOf(this.#store.conversation(conversation)!, row, this.user);
+    return new LocalMessage(conversation, row, status, 'live');
+  }
+
+  /**
+   * Deletes messages, at the service and here, for the user alone or for everyone; resolves to how many
+   * the service deleted by this call. Needs a connection, and fails as the proto's `DeleteMessages`;
+   * repeating it is harmless.
+   */
+  deleteMessages(conversation: ConversationName, deletion: Deletion): Promise<number> {
+    return this.#tasks.run((signal) => this.#edits.delete(conversation, deletion, signal));
+  }
+
+  /**
+   * The user has read all messages up to a seq, or up to the newest that is known of. The mark rises here
+   * at once, and is sent when the device is started and there is a connection.
+   */
+  markRead(conversation: ConversationName, seq?: number): void {
+    const { id, last_seq } = this.#store.write(() => this.#store.ensureConversation(conversation));
+    this.#receipts.read(id, seq ?? last_seq);
+  }
+
+  /** How many messages there are of a conversation. */
+  counts(conversation: ConversationName): Counts {
+    const row = this.#store.conversation(conversation);
+    if (!row) return { stored: 0, unread: 0, waiting: 0 };
+    return countsOf(this.#store, row, Date.now());
+  }
+
+  /** A setting of the app's own; undefined where it was never set. */
+  setting(name: string): string | undefined {
+    return this.#store.setting(name);
+  }
+
+  /** Keeps a setting in the database, and so in its backups; undefined removes it. */
+  setSetting(name: string, value: string | undefined): void {
+    this.#store.write(() => this.#store.setSetting(name, value));
   }
 
   /**
@@ -268,6 +343,18 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #sender(): Sender {
+    return new Sender({
+      store: this.#store,
+      history: this.#history,
+      pull: this.#pull,
+      outbox: this.#outbox,
+      receipts: this.#receipts,
+      onSent: (id, seq) => this.emit('sent', id, seq),
+      onFailed: (id, error) => this.emit('failed', id, error),
+    });
   }
 
   #routine(round: (signal: AbortSignal) => Promise<number>): Routine {

@@ -1,7 +1,9 @@
 /** What an app on a device builds on; see README.md. Needs Node 24. */
 
 export type { DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
+export type { Counts } from './counts.ts';
 export { Device, type DeviceEvents, type DeviceOptions } from './device.ts';
+export type { Deletion, Edit } from './edits.ts';
 export type {
   ConversationName,
   LocalMessage,

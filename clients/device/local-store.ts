@@ -111,6 +111,22 @@ export class LocalStore {
     );
   }
 
+  /** A setting of the app's own. */
+  setting(name: string): string | undefined {
+    const found = this.sqlite.get<{ value: string }>(
+      'SELECT value FROM setting WHERE name = ?',
+      name,
+    );
+    return found?.value;
+  }
+
+  /** Sets a setting of the app's own; undefined removes it. */
+  setSetting(name: string, value: string | undefined): void {
+    this.sqlite.run('DELETE FROM setting WHERE name = ?', name);
+    if (value === undefined) return;
+    this.sqlite.run('INSERT INTO setting (name, value) VALUES (?, ?)', name, value);
+  }
+
   /** A conversation that something is known of. */
   conversation(name: ConversationName): ConversationRow | undefined {
     return this.sqlite.get(

@@ -3,6 +3,8 @@ import type { AppendedMessage } from '../gen/backscroll/history/v1/history_pb.ts
 import { type Message, MessageSchema } from '../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../history-requests.ts';
 import { uuidv7 } from '../uuid.ts';
+import { checkConversationName, checkMessage } from './checks.ts';
+import { type Interval, stretchBelow, union } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from './message.ts';
 
@@ -24,16 +26,30 @@ export interface Waiting {
   readonly failure: string | null;
 }
 
+/** A conversation in which messages wait. */
+export interface WaitingIn {
+  readonly conversationId: number;
+  /** The last of them. */
+  readonly upTo: number;
+}
+
+/** A message that is on its way. */
+export interface Entry {
+  /** Its row of the outbox. */
+  readonly id: number;
+  readonly message: Message;
+}
+
 /** The next messages of one conversation, in order, as many as one call takes. */
 export interface Batch {
+  /** As it stood before they were sent. */
   readonly conversation: ConversationRow;
-  /** Rows of the outbox. */
-  readonly ids: readonly number[];
-  readonly messages: readonly Message[];
+  /** At least one. */
+  readonly entries: readonly Entry[];
 }
 
 /** Messages of one call, at most: what a lost answer sends once more. */
-const BATCH_MESSAGES = 100;
+export const BATCH_MESSAGES = 100;
 
 /** Bytes of one call, at most: what the service takes. */
 const BATCH_BYTES = 900 * 1024;
@@ -46,64 +62,127 @@ export class Outbox {
     this.#store = store;
   }
 
-  /** Puts a message in; gives its id. It is durable when this returns. */
+  /**
+   * Puts a message in; gives its id. It is durable when this returns. Fails with INVALID_ARGUMENT for
+   * what the service would never take.
+   */
   add(name: ConversationName, init: MessageInit, nowMs: number): string {
     const message = create(MessageSchema, {
-      ...init,
       id: init.id || uuidv7(nowMs),
       sender: this.#store.owner,
       sentAtMs: init.sentAtMs || BigInt(nowMs),
+      expiresAtMs: init.expiresAtMs ?? 0n,
+      content: init.content ?? {},
     });
+    const body = toBinary(MessageSchema, message);
+    checkConversationName(name);
+    checkMessage(message, body.length);
     return this.#store.write(() => {
       const { id } = this.#store.ensureConversation(name);
       this.#store.sqlite.run(
         'INSERT INTO outbox (conversation_id, message_id, created_at_ms, body) VALUES (?, ?, ?, ?)',
-        ...[id, message.id, nowMs, toBinary(MessageSchema, message)],
+        ...[id, message.id, nowMs, body],
       );
       return message.id;
     });
   }
 
-  /** What is to be sent next; undefined where nothing waits. */
-  next(): Batch | undefined {
-    const { sqlite } = this.#store;
-    const first = sqlite.get<OutboxRow>(
-      'SELECT * FROM outbox WHERE failure IS NULL ORDER BY id LIMIT 1',
+  /** Lets messages that were refused wait again, in their old places. Gives whether there was one. */
+  retry(messageId: string): boolean {
+    return this.#store.write(
+      () =>
+        this.#store.sqlite.run(
+          'UPDATE outbox SET failure = NULL WHERE message_id = ? AND failure IS NOT NULL',
+          messageId,
+        ) > 0,
     );
-    if (!first) return undefined;
+  }
+
+  /** Removes messages that were refused. Gives whether there was one. */
+  discard(messageId: string): boolean {
+    return this.#store.write(
+      () =>
+        this.#store.sqlite.run(
+          'DELETE FROM outbox WHERE message_id = ? AND failure IS NOT NULL',
+          messageId,
+        ) > 0,
+    );
+  }
+
+  /** Conversations in which messages wait, in the order of the oldest. */
+  waiting(): WaitingIn[] {
+    return this.#store.sqlite.all<{ conversationId: number; upTo: number }>(
+      `SELECT conversation_id AS conversationId, max(id) AS upTo FROM outbox
+       WHERE failure IS NULL GROUP BY conversation_id ORDER BY min(id)`,
+    );
+  }
+
+  /** What is to be sent next of what waits, at most `most` messages; undefined where nothing does. */
+  next({ conversationId, upTo }: WaitingIn, most: number): Batch | undefined {
+    const { sqlite } = this.#store;
     const sizes = sqlite.all<{ id: number; bytes: number }>(
       `SELECT id, length(body) AS bytes FROM outbox
-       WHERE conversation_id = ? AND failure IS NULL ORDER BY id LIMIT ?`,
-      ...[first.conversation_id, BATCH_MESSAGES],
+       WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id LIMIT ?`,
+      ...[conversationId, upTo, most],
     );
+    if (sizes.length === 0) return undefined;
     const rows = sqlite.all<OutboxRow>(
-      `SELECT * FROM outbox
-       WHERE conversation_id = ? AND failure IS NULL AND id <= ? ORDER BY id`,
-      ...[first.conversation_id, lastFitting(sizes)],
+      `SELECT * FROM outbox WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id`,
+      ...[conversationId, lastFitting(sizes)],
     );
     return {
-      conversation: this.#store.conversationOf(first.conversation_id),
-      ids: rows.map(({ id }) => id),
-      messages: rows.map(({ body }) => fromBinary(MessageSchema, body)),
+      conversation: this.#store.conversationOf(conversationId),
+      entries: rows.map(({ id, body }) => ({ id, message: fromBinary(MessageSchema, body) })),
     };
   }
 
-  /** Moves messages that the service has to the others. Gives those that this call moved. */
-  sent({ conversation, ids, messages }: Batch, places: readonly AppendedMessage[]): MessageRow[] {
-    return this.#store.write(() => {
-      const rows = messages.map((message, index) => {
+  /**
+   * Seqs of messages that had been stored before, and may have been edited or deleted since: only the
+   * service can tell how they now stand.
+   */
+  doubtful(batch: Batch, places: readonly AppendedMessage[]): Interval[] {
+    const row = this.#store.conversationOf(batch.conversation.id);
+    const known = this.#store.known(row.id, '');
+    const seqs = places
+      .filter((place) => !isCertain(batch, row, place))
+      .map(({ seq }) => Number(seq));
+    return runsOf(seqs.filter((seq) => !stretchBelow(known, seq).held));
+  }
+
+  /**
+   * Moves messages that the service has to where all others stand, but leaves doubtful ones for a
+   * fetch. Gives those that were still here: another process may have moved the rest.
+   */
+  move(batch: Batch, places: readonly AppendedMessage[]): MessageRow[] {
+    const store = this.#store;
+    const { id, told_revision } = batch.conversation;
+    return store.write(() => {
+      const row = store.conversationOf(id);
+      const known = store.known(id, '');
+      const rows = batch.entries.map(({ message }, index) => {
         const { seq, sentAtMs } = places[index]!;
-        return rowOf({ ...message, seq, sentAtMs }, this.#store.owner);
+        return rowOf({ ...message, seq, sentAtMs }, store.owner);
       });
-      const moved = rows.filter(
-        (_, index) => this.#store.sqlite.run('DELETE FROM outbox WHERE id = ?', ids[index]!) > 0,
+      const here = rows.filter((_, index) => this.#remove(batch.entries[index]!.id));
+      const landing = rows.filter(
+        ({ seq }, index) => isCertain(batch, row, places[index]!) && !stretchBelow(known, seq).held,
       );
-      this.#store.putMessages(conversation.id, moved);
-      for (const { seq } of moved) {
-        this.#store.addKnown(conversation.id, '', { from: seq, to: seq });
-      }
-      return moved;
+      const intervals = runsOf(landing.map(({ seq }) => seq));
+      if (landing.length > 0) store.land(id, landing, { key: '', intervals }, told_revision);
+      raiseOwn(store, row, rows);
+      return here;
     });
+  }
+
+  /** Notes that the service refused a message for good. Gives whether it waited until now. */
+  refuse(id: number, failure: string): boolean {
+    return this.#store.write(
+      () =>
+        this.#store.sqlite.run(
+          'UPDATE outbox SET failure = ? WHERE id = ? AND failure IS NULL',
+          ...[failure, id],
+        ) > 0,
+    );
   }
 
   /** What waits, or was refused, in one conversation, behind the message `after`. */
@@ -126,6 +205,37 @@ export class Outbox {
       row: rowOf(fromBinary(MessageSchema, body), this.#store.owner),
     }));
   }
+
+  #remove(id: number): boolean {
+    return this.#store.sqlite.run('DELETE FROM outbox WHERE id = ?', id) > 0;
+  }
+}
+
+/**
+ * Whether a message stands in the conversation as it was sent, as far as what is known of it goes: a
+ * change would be later than all that the service told.
+ */
+function isCertain(
+  { conversation: before }: Batch,
+  now: ConversationRow,
+  { seq, repeated }: AppendedMessage,
+): boolean {
+  return before.epoch === now.epoch && (!repeated || Number(seq) > now.told_seq);
+}
+
+/** What the user said raises their own marks, as it does in the service. */
+function raiseOwn(store: LocalStore, row: ConversationRow, rows: readonly MessageRow[]): void {
+  const newest = rows.reduce((a, b) => (b.seq > a.seq ? b : a));
+  const { seq } = newest;
+  store.changeConversation(row.id, {
+    listed: 1,
+    last_seq: Math.max(row.last_seq, seq),
+    last_at_ms: Math.max(row.last_at_ms, newest.sent_at_ms),
+    read_seq: Math.max(row.read_seq, seq),
+    delivered_seq: Math.max(row.delivered_seq, seq),
+    told_read_seq: Math.max(row.told_read_seq, seq),
+    told_delivered_seq: Math.max(row.told_delivered_seq, seq),
+  });
 }
 
 /** The last of the first rows that fit in one call together: at least the first. */
@@ -137,4 +247,11 @@ function lastFitting([first, ...others]: readonly { id: number; bytes: number }[
     last = id;
   }
   return last;
+}
+
+function runsOf(seqs: readonly number[]): Interval[] {
+  return union(
+    [],
+    seqs.map((seq) => ({ from: seq, to: seq })),
+  );
 }

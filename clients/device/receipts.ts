@@ -1,4 +1,12 @@
-import type { LocalStore } from './local-store.ts';
+import type { Marks } from '../gen/backscroll/history/v1/inbox_pb.ts';
+import type { ConversationRow, LocalStore } from './local-store.ts';
+
+/** A mark of the user's that the service does not have yet. */
+export interface Untold {
+  readonly conversation: ConversationRow;
+  readonly mark: 'read' | 'delivered';
+  readonly seq: number;
+}
 
 /** Keeps the user's own marks: they rise here at once, and are sent when there is a connection. */
 export class Receipts {
@@ -22,5 +30,45 @@ export class Receipts {
       });
     });
     this.#wake();
+  }
+
+  /**
+   * Marks to be sent, the highest of each conversation alone. Delivered is, in a pair (in a group nobody
+   * is told), all up to the newest message as soon as that is held; what is read was delivered as well.
+   */
+  untold(): Untold[] {
+    const rows = this.#store.sqlite.all<ConversationRow & { readonly newest_held: number }>(
+      `SELECT *, kind = 1 AND EXISTS (
+         SELECT 1 FROM known WHERE conversation_id = conversation.id AND filter = ''
+           AND from_seq <= last_seq AND to_seq >= last_seq
+       ) AS newest_held
+       FROM conversation
+       WHERE read_seq > told_read_seq OR (newest_held AND last_seq > told_delivered_seq)`,
+    );
+    return rows.flatMap(({ newest_held, ...conversation }): Untold[] => {
+      const { read_seq, told_read_seq, last_seq, told_delivered_seq } = conversation;
+      const read = read_seq > told_read_seq;
+      const delivered = newest_held === 1 && last_seq > Math.max(told_delivered_seq, read_seq);
+      return [
+        ...(read ? [{ conversation, mark: 'read', seq: read_seq } as const] : []),
+        ...(delivered ? [{ conversation, mark: 'delivered', seq: last_seq } as const] : []),
+      ];
+    });
+  }
+
+  /** Notes that the service has a mark, and how the marks now stand; undefined where it refused it for good. */
+  told({ conversation: { id }, mark, seq }: Untold, marks: Marks | undefined): void {
+    this.#store.write(() => {
+      const row = this.#store.conversationOf(id);
+      const readSeq = Number(marks?.readSeq ?? 0n);
+      const deliveredSeq = Number(marks?.deliveredSeq ?? 0n);
+      this.#store.changeConversation(id, {
+        delivered_seq: Math.max(row.delivered_seq, deliveredSeq),
+        told_delivered_seq: Math.max(row.told_delivered_seq, deliveredSeq, seq),
+        ...(mark === 'read' && { told_read_seq: marks ? readSeq : seq }),
+        // Beyond the newest message, the service's mark stands at that one.
+        ...(mark === 'read' && marks && row.read_seq === seq && { read_seq: readSeq }),
+      });
+    });
   }
 }

@@ -1,0 +1,77 @@
+import { stretchBelow } from './intervals.ts';
+import type { ConversationRow, LocalStore } from './local-store.ts';
+import { KIND } from './message.ts';
+
+/** How many messages there are of a conversation. */
+export interface Counts {
+  /** Held in the local database. */
+  readonly stored: number;
+  /**
+   * Not yet read by the user, as the service counted them last, with what came and was read since;
+   * 1,001 for more than 1,000.
+   */
+  readonly unread: number;
+  /** Waiting in the outbox; those that were refused don't. */
+  readonly waiting: number;
+}
+
+/** What is no longer counted exactly, as the service does. */
+const MANY = 1_001;
+
+/** SQL of messages that others sent and the user should see; binds the user. */
+export const NEWS = `sender <> ? AND deleted_at_ms = 0
+  AND NOT (kinds & ${KIND.call} AND NOT kinds & ${KIND['missed-call']})`;
+
+/** Counts the messages of a conversation. */
+export function countsOf(store: LocalStore, row: ConversationRow, nowMs: number): Counts {
+  const { sqlite } = store;
+  const stored = sqlite.get<{ n: number }>(
+    `SELECT count(*) AS n FROM message
+     WHERE conversation_id = ? AND (expires_at_ms = 0 OR expires_at_ms > ?)`,
+    ...[row.id, nowMs],
+  );
+  const waiting = sqlite.get<{ n: number }>(
+    'SELECT count(*) AS n FROM outbox WHERE conversation_id = ? AND failure IS NULL',
+    row.id,
+  );
+  return { stored: stored!.n, unread: unreadOf(store, row, nowMs), waiting: waiting!.n };
+}
+
+/** Unread messages of a conversation; see `Counts`. */
+export function unreadOf(store: LocalStore, row: ConversationRow, nowMs: number): number {
+  const { read_seq, unread_to_seq } = row;
+  const since = newsIn(store, row, Math.max(read_seq, unread_to_seq) + 1, Infinity, nowMs);
+  return Math.min(leftOfTold(store, row, nowMs) + since, MANY);
+}
+
+/** What is still unread of what the service counted. It leaves out more than can be told here: imports. */
+function leftOfTold(store: LocalStore, row: ConversationRow, nowMs: number): number {
+  const { id, read_seq, unread_count, unread_from_seq, unread_to_seq } = row;
+  if (read_seq >= unread_to_seq) return 0;
+  const { held, from } = stretchBelow(store.known(id, ''), unread_to_seq);
+  if (held && from <= read_seq + 1) {
+    const news = newsIn(store, row, read_seq + 1, unread_to_seq, nowMs);
+    return unread_count >= MANY ? news : Math.min(unread_count, news);
+  }
+  if (unread_count >= MANY) return Math.min(unread_to_seq - read_seq, MANY);
+  const readSince = newsIn(store, row, unread_from_seq + 1, read_seq, nowMs);
+  return Math.max(0, unread_count - readSince);
+}
+
+function newsIn(
+  store: LocalStore,
+  { id }: ConversationRow,
+  from: number,
+  to: number,
+  nowMs: number,
+): number {
+  const found = store.sqlite.get<{ n: number }>(
+    `SELECT count(*) AS n FROM (
+       SELECT 1 FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ? AND ${NEWS}
+         AND (expires_at_ms = 0 OR expires_at_ms > ?)
+       LIMIT ${MANY}
+     )`,
+    ...[id, from, Math.min(to, Number.MAX_SAFE_INTEGER), store.owner, nowMs],
+  );
+  return found!.n;
+}
