@@ -1,37 +1,262 @@
-import { mkdtempDisposable } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
-import { Device } from '../../clients/device/index.ts';
-import { HistoryHarness } from './history-harness.ts';
+import { create } from '@bufbuild/protobuf';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import type { Device } from '../../clients/device/index.ts';
+import type { AppendRequest } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { FileSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { DeviceHarness, Reader, range } from './device-harness.ts';
 
-const history = await HistoryHarness.start('sqlite');
+const bob = { peer: 'bob' };
 
-async function openDevice(user: string) {
-  const folder = await mkdtempDisposable(join(tmpdir(), 'device-'));
-  const device = await Device.open({
-    database: join(folder.path, 'device.db'),
-    user,
-    history: history.server.address,
-    backup: '127.0.0.1:1',
-  });
-  return { device, folder };
+let harness: DeviceHarness;
+beforeEach(async () => {
+  await harness?.[Symbol.asyncDispose]();
+  harness = await DeviceHarness.start();
+});
+afterAll(() => harness[Symbol.asyncDispose]());
+
+/** What is said, in its order. */
+function say(device: Device, ...texts: string[]): string[] {
+  return texts.map((text) => device.append(bob, { content: { text } }));
 }
 
-test('sends what was said, in order', async () => {
-  const { device } = await openDevice('ana');
-  device.append({ peer: 'ben' }, { content: { text: 'one' } });
-  device.append({ peer: 'ben' }, { content: { text: 'two' } });
-  device.start();
-  await vi.waitFor(() => {
-    const texts: unknown[] = [];
-    device
-      .readSession({ peer: 'ben' }, ({ text, status, seq }) => texts.push([text, status, seq]))
-      .read(10);
-    expect(texts).toEqual([
-      ['two', 'sent', 2],
-      ['one', 'sent', 1],
-    ]);
+/** Texts of what the service has of alice and bob, in its order. */
+async function stored(conversation: { peer: string } | { group: string } = bob) {
+  const texts: string[] = [];
+  const page = harness.history.sync({
+    ...{ user: 'alice', ...conversation, count: 100_000, order: 'oldest-first' },
   });
-  await device.close();
+  for await (const frame of page.frames()) texts.push(...frame.map((m) => m.content?.text ?? ''));
+  return texts;
+}
+
+/** Texts, seqs and statuses of what a device reads without a connection, in its order. */
+function held(device: Device) {
+  const reader = new Reader(device, { ...bob, order: 'oldest-first' });
+  reader.session.read(100_000);
+  return reader.messages.map(({ text, seq, status }) => [text, seq, status]);
+}
+
+/** Resolves when nothing waits in the outbox any more. */
+async function empty(device: Device, conversation: { peer: string } | { group: string } = bob) {
+  await vi.waitFor(() => expect(device.counts(conversation).waiting).toBe(0), 20_000);
+}
+
+/** The messages of each call that appends, as they came to the relay. */
+function appends() {
+  return harness.relay.calls
+    .filter(({ method }) => method === 'append')
+    .map(({ request }) => (request as AppendRequest).messages);
+}
+
+test('sends what was said in order, and moves it to where all else stands', async () => {
+  await using device = await harness.open('alice');
+  const ids = say(device, 'one', 'two', 'three');
+  expect(held(device)).toEqual([
+    ['one', undefined, 'outbox'],
+    ['two', undefined, 'outbox'],
+    ['three', undefined, 'outbox'],
+  ]);
+  expect(device.counts(bob)).toEqual({ stored: 0, unread: 0, waiting: 3 });
+  const sent: unknown[] = [];
+  device.on('sent', (...what) => sent.push(what));
+  device.start();
+  await empty(device);
+  expect(await stored()).toEqual(['one', 'two', 'three']);
+  expect(held(device)).toEqual([
+    ['one', 1, 'sent'],
+    ['two', 2, 'sent'],
+    ['three', 3, 'sent'],
+  ]);
+  expect(sent).toEqual(ids.map((id, n) => [id, n + 1]));
+  expect(device.counts(bob)).toEqual({ stored: 3, unread: 0, waiting: 0 });
+
+  const before = harness.relay.calls.length;
+  say(device, 'four');
+  await empty(device);
+  expect(held(device).at(-1)).toEqual(['four', 4, 'sent']);
+  expect(harness.relay.calls.slice(before).map(({ method }) => method)).toEqual(['append']);
+});
+
+test('sends 100 messages or 900 KiB at a time', async () => {
+  await using device = await harness.open('alice');
+  say(device, ...range(1, 230).map(String));
+  const large = 'x'.repeat(255 * 1024);
+  for (const n of range(1, 5)) device.append({ peer: 'eve' }, { content: { text: n + large } });
+  device.start();
+  await empty(device);
+  await empty(device, { peer: 'eve' });
+  expect(appends().map(({ length }) => length)).toEqual([100, 100, 30, 3, 2]);
+  expect(await stored()).toEqual(range(1, 230).map(String));
+  expect((await stored({ peer: 'eve' })).map(([first]) => first)).toEqual([...'12345']);
+});
+
+test('goes on by itself once there is a connection again', async () => {
+  await using device = await harness.open('alice');
+  const problems: unknown[] = [];
+  device.on('problem', (error) => problems.push(error));
+  harness.relay.isCut = true;
+  say(device, 'one');
+  device.start();
+  await vi.waitFor(() => expect(problems).not.toHaveLength(0), 10_000);
+  expect(problems[0]).toMatchObject({ name: 'BackscrollError', reason: 'UNAVAILABLE' });
+  say(device, 'two');
+  harness.relay.isCut = false;
+  await empty(device);
+  expect(await stored()).toEqual(['one', 'two']);
+});
+
+test('a message whose answer was lost is stored once', async () => {
+  await using device = await harness.open('alice');
+  loseAnswers(1);
+  say(device, 'one', 'two');
+  device.start();
+  await empty(device);
+  expect(appends().map(({ length }) => length)).toEqual([2, 2]);
+  expect(await stored()).toEqual(['one', 'two']);
+  expect(held(device).map(([, seq]) => seq)).toEqual([1, 2]);
+});
+
+/** Breaks the next calls that append after the service has done what they say. */
+function loseAnswers(count: number): void {
+  let left = count;
+  harness.relay.watch = ({ method }) => {
+    if (method === 'append' && left-- > 0) throw new Error('the answer is lost');
+  };
+}
+
+test('a message that was edited before its answer came is held as it stands', async () => {
+  await harness.chat(3);
+  await using device = await harness.open('alice');
+  const reader = new Reader(device, { ...bob, order: 'oldest-first' });
+  expect(await reader.session.more(3)).toBe(3);
+  loseAnswers(1);
+  const broken = new Promise((resolve) => device.once('problem', resolve));
+  say(device, 'said');
+  device.start();
+  await broken;
+  await device.stop();
+  await harness.history.edit({ user: 'alice', ...bob, seq: 4, content: { text: 'edited' } });
+  // Now the device knows that there is a fourth, and of all changes, but not what it says.
+  expect(await new Reader(device, { ...bob, order: 'oldest-first' }).session.sync(3)).toBe(3);
+  device.start();
+  await empty(device);
+  expect(held(device).at(-1)).toEqual(['edited', 4, 'sent']);
+});
+
+test('a message that was edited after it was sent is corrected with all else', async () => {
+  await using device = await harness.open('alice');
+  harness.relay.watch = async ({ method }) => {
+    if (method !== 'append') return;
+    await harness.history.edit({ user: 'alice', ...bob, seq: 1, content: { text: 'edited' } });
+  };
+  say(device, 'said');
+  device.start();
+  await empty(device);
+  expect(held(device)).toEqual([['said', 1, 'sent']]);
+  expect(await new Reader(device, bob).session.sync(1)).toBe(1);
+  expect(held(device)).toEqual([['edited', 1, 'sent']]);
+});
+
+test('a message that is refused keeps nothing else waiting', async () => {
+  await using device = await harness.open('alice');
+  const failed: unknown[] = [];
+  device.on('failed', (id, { reason }) => failed.push([id, reason]));
+  const files = range(1, 33).map((n) => create(FileSchema, { url: `https://x.example/${n}` }));
+  say(device, 'one', 'two');
+  const bad = device.append(bob, { content: { text: 'bad', files } });
+  say(device, 'three');
+  device.start();
+  await empty(device);
+  expect(await stored()).toEqual(['one', 'two', 'three']);
+  expect(failed).toEqual([[bad, 'TOO_LARGE']]);
+  expect(held(device).at(-1)).toEqual(['bad', undefined, 'failed']);
+
+  expect(device.retry('another')).toBe(false);
+  expect(device.retry(bad)).toBe(true);
+  await vi.waitFor(() => expect(failed).toHaveLength(2), 10_000);
+  expect(device.discard(bad)).toBe(true);
+  expect(device.discard(bad)).toBe(false);
+  expect(device.retry(bad)).toBe(false);
+  expect(held(device)).toHaveLength(3);
+});
+
+test('what is refused for a reason of no single message is refused one by one', async () => {
+  await using device = await harness.open('alice');
+  const members = [{ user: 'alice' }];
+  await harness.directory.createGroup({ user: 'alice', group: 'room', members });
+  await harness.directory.deleteGroup({ user: 'alice', group: 'room' });
+  const failed: unknown[] = [];
+  device.on('failed', (_, { reason }) => failed.push(reason));
+  for (const n of range(1, 5)) device.append({ group: 'room' }, { content: { text: `${n}` } });
+  say(device, 'one');
+  device.start();
+  await empty(device, { group: 'room' });
+  await empty(device);
+  expect(failed).toEqual(Array(5).fill('GROUP_DELETED'));
+  expect(await stored()).toEqual(['one']);
+});
+
+test('a group that takes no messages of the user refuses all, with an id that another has', async () => {
+  await using device = await harness.open('alice');
+  await harness.directory.createGroup({ user: 'bob', group: 'room', members: [{ user: 'bob' }] });
+  const failed: unknown[] = [];
+  device.on('failed', (id, { reason }) => failed.push([id, reason]));
+  device.append({ group: 'room' }, { id: '1', content: { text: 'one' } });
+  device.append({ group: 'room' }, { id: '2', content: { text: 'two' } });
+  device.append(bob, { id: '3', content: { text: 'one' } });
+  device.append(bob, { id: '3', content: { text: 'two' } });
+  device.start();
+  await vi.waitFor(() => expect(failed).toHaveLength(3), 10_000);
+  expect(failed).toEqual([
+    ['1', 'NOT_A_MEMBER'],
+    ['2', 'NOT_A_MEMBER'],
+    ['3', 'MESSAGE_ID_CONFLICT'],
+  ]);
+  await empty(device);
+  expect(await stored()).toEqual(['one']);
+});
+
+test.each([
+  ['no name', { peer: '' }, {}, 'peer', 'MISSING_FIELD'],
+  ['a name that is too long', { group: 'x'.repeat(256) }, {}, 'group', 'TOO_LARGE'],
+  ['a name with a line break', { peer: 'bob\n' }, {}, 'peer', 'INVALID_FIELD'],
+  ['an id that is too long', bob, { id: 'é'.repeat(65) }, 'message.id', 'TOO_LARGE'],
+  [
+    'a message that is too large',
+    bob,
+    { content: { text: 'x'.repeat(256 * 1024) } },
+    'message',
+    'TOO_LARGE',
+  ],
+])('refuses %s at once', async (_, conversation, message, field, reason) => {
+  await using device = await harness.open('alice');
+  let error: unknown;
+  try {
+    device.append(conversation, message);
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toMatchObject({ code: 3, reason, fields: [{ field }] });
+});
+
+test('two processes send what both put in, in order and once', async () => {
+  const database = harness.path();
+  await using one = await harness.open('alice', database);
+  await using two = await harness.open('alice', database);
+  const sent: string[] = [];
+  for (const device of [one, two]) {
+    device.on('sent', (id) => sent.push(id));
+    device.start();
+  }
+  const ids: string[] = [];
+  for (const n of range(1, 300)) {
+    ids.push(...say(n % 2 === 0 ? one : two, `${n}`));
+    if (n % 7 === 0) await new Promise(setImmediate);
+  }
+  await empty(one);
+  expect(await stored()).toEqual(range(1, 300).map(String));
+  expect(held(two).map(([text, seq]) => [text, seq])).toEqual(
+    range(1, 300).map((n) => [`${n}`, n]),
+  );
+  expect(sent.toSorted()).toEqual(ids.toSorted());
 });
