@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { listenSetting, readConfig, readValue, wholeNumber } from '../common/config.ts';
-import { LEAST_TRANSFER_SECONDS } from './limits.ts';
+import { LEAST_TRANSFER_SECONDS, TRANSFER_MS } from './limits.ts';
 
 /** Where the backups are kept. */
 export type StoreSetting =
@@ -39,7 +39,7 @@ const SETTINGS = {
   BACKUP_KEEP_MONTHLY: wholeNumber(12, 0, 1_200),
   BACKUP_KEEP_FLOOR_HOURS: wholeNumber(24, 0, 876_000),
   BACKUP_SWEEP_SECONDS: wholeNumber(21_600, 1, 86_400),
-  BACKUP_TRANSFER_SECONDS: wholeNumber(86_400, LEAST_TRANSFER_SECONDS, 604_800),
+  BACKUP_TRANSFER_SECONDS: wholeNumber(TRANSFER_MS / 1_000, LEAST_TRANSFER_SECONDS, 604_800),
   BACKUP_VERIFY_DAYS: wholeNumber(30, 1, 3_650),
   BACKUP_VERIFY_FOLDER: z.string().default(''),
   BACKUP_QUOTA_BYTES: wholeNumber(0, 0, Number.MAX_SAFE_INTEGER),

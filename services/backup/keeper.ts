@@ -74,7 +74,7 @@ export class Keeper implements AsyncDisposable {
     const { store, policy, transferMs, log } = this.#parts;
     const backups = new Backups(store, prefix, logDamagedHeads(log));
     this.#counters.pruned.inc(await prune(store, backups, policy, transferMs, signal));
-    const onDamage = (_prefix: string, error: Error) => this.#failed(error, prefix);
+    const onDamage = (error: Error) => this.#failed(error, prefix);
     const tidied = await tidy({ store, transferMs, onDamage, signal }, prefix);
     this.#counters.deleted.inc(tidied.deleted);
     this.#counters.deletedBytes.inc(tidied.deletedBytes);

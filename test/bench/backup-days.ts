@@ -93,10 +93,10 @@ async function keep(store: StoreOfDays, prefix: string): Promise<void> {
     monthly: config.BACKUP_KEEP_MONTHLY,
     floorMs: config.BACKUP_KEEP_FLOOR_HOURS * 3_600_000,
   };
-  const onDamage = (_key: string, error: Error) => {
+  const onDamage = (error: Error) => {
     throw error;
   };
-  const backups = new Backups(store, prefix, onDamage);
+  const backups = new Backups(store, prefix, (_key, error) => onDamage(error));
   await prune(store, backups, policy, TRANSFER_MS, signal);
   await tidy({ store, transferMs: TRANSFER_MS, onDamage, signal }, prefix);
 }

@@ -7,10 +7,10 @@ import { type Compacted, compact } from './compact.ts';
 /** What tidying a database works with. */
 export interface TidyOptions {
   store: BackupStore;
-  /** Longest that an upload or a download may take, in milliseconds: TRANSFER_MS unless it is set. */
+  /** Longest that an upload or a download may take, in milliseconds. */
   transferMs: number;
-  /** Told of a database that is left as it is because of damage; `prefix` names nobody. */
-  onDamage: (prefix: string, error: Error) => void;
+  /** Told where the database is left as it is because of damage. */
+  onDamage: (error: Error) => void;
   signal: AbortSignal;
 }
 
@@ -32,7 +32,7 @@ export async function tidy(options: TidyOptions, prefix: string): Promise<Tidied
     Object.assign(tidied, await collect(store, prefix, transferMs, signal));
     Object.assign(tidied, await compact(store, prefix, transferMs, signal));
   } catch (error) {
-    if (error instanceof DamageError) onDamage(prefix, error);
+    if (error instanceof DamageError) onDamage(error);
     else if (!isOvertaken(error)) throw error;
   }
   return tidied;

@@ -238,7 +238,7 @@ export class KeptModel {
     if (only === 0) await collect(this.#store, this.#prefix, TRANSFER_MS, never);
     else if (only === 1) await compact(this.#store, this.#prefix, TRANSFER_MS, never);
     else {
-      const onDamage = (_prefix: string, error: Error) => {
+      const onDamage = (error: Error) => {
         throw error;
       };
       const options = { store: this.#store, transferMs: TRANSFER_MS, onDamage, signal: never };
