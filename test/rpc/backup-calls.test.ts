@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempDisposable } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, status } from '@grpc/grpc-js';
@@ -24,7 +21,7 @@ import { readBackupConfig } from '../../services/backup/config.ts';
 import { MOST_TRANSFERS } from '../../services/backup/limits.ts';
 import { startBackup } from '../../services/backup/service.ts';
 import { madeDatabase, uploadRequests } from '../contract/backup/transfers.ts';
-import { freshBucket } from '../support/databases.ts';
+import { freshBackupStore } from '../support/databases.ts';
 import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 
 const methods = typedMethods(BackupService);
@@ -106,7 +103,7 @@ const refusals: Refusal[] = [
   ],
 ];
 
-describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (engine) => {
+describe.each(['a folder', 'MinIO'] as const)('a caller of the backup service on %s', (store) => {
   const stack = new AsyncDisposableStack();
   let client: Client;
   let address: string;
@@ -119,7 +116,7 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
           BACKUP_LISTEN: '127.0.0.1:0',
           BACKUP_METRICS_LISTEN: '127.0.0.1:0',
           LOG_LEVEL: 'silent',
-          ...(await storeEnvironment(engine, stack)),
+          ...(await freshBackupStore(store, inject('minioUrl'), stack)),
         }),
       ),
     );
@@ -309,16 +306,4 @@ describe.each(['folder', 'minio'])('a caller of the backup service on a %s', (en
 
 function requestOf(part: Part): UploadBackupRequest {
   return create(UploadBackupRequestSchema, { part });
-}
-
-async function storeEnvironment(
-  engine: string,
-  stack: AsyncDisposableStack,
-): Promise<Record<string, string>> {
-  if (engine === 'folder') {
-    const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'backup-calls-')));
-    return { BACKUP_STORE_URL: `file:${folder.path}` };
-  }
-  const { url, accessKey, secretKey } = stack.use(await freshBucket(inject('minioUrl')));
-  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
 }

@@ -6,7 +6,7 @@ import { describe, expect, inject, it } from 'vitest';
 import { BackupClient } from '../../clients/backup-client.ts';
 import { madeDatabase } from '../contract/backup/transfers.ts';
 import { ended, jsonOf, startBackscroll } from '../support/backscroll.ts';
-import { freshBucket } from '../support/databases.ts';
+import { freshBackupStore } from '../support/databases.ts';
 import { startService } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
 
@@ -17,12 +17,13 @@ const limitBytes = 256 * mebibyte;
 
 // Memory is read from the kernel's account, which Linux alone gives.
 describe.runIf(process.platform === 'linux')('the memory of the backup service', () => {
-  it.each(['folder', 'minio'])(
-    'does not grow with the file, on a %s',
+  it.each(['a folder', 'MinIO'] as const)(
+    'does not grow with the file, on %s',
     { timeout: 180_000 },
-    async (engine) => {
+    async (store) => {
       await using stack = new AsyncDisposableStack();
-      const service = stack.use(await startService('backup', await environment(engine, stack)));
+      const settings = await freshBackupStore(store, inject('minioUrl'), stack);
+      const service = stack.use(await startService('backup', settings));
       const client = stack.use(new BackupClient(service.address));
       const sent = createHash('sha256');
       const stream = async function* () {
@@ -81,16 +82,4 @@ function* largeDatabase(): Generator<Buffer> {
     }
     yield pages;
   }
-}
-
-async function environment(
-  engine: string,
-  stack: AsyncDisposableStack,
-): Promise<Record<string, string>> {
-  if (engine === 'folder') {
-    const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'backup-memory-')));
-    return { BACKUP_STORE_URL: `file:${folder.path}` };
-  }
-  const { url, accessKey, secretKey } = stack.use(await freshBucket(inject('minioUrl')));
-  return { BACKUP_STORE_URL: url, MINIO_ACCESS_KEY: accessKey, MINIO_SECRET_KEY: secretKey };
 }
