@@ -282,32 +282,6 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     };
   }
 
-  /** Where a file of a message is; the first one unless `position` tells otherwise. */
-  file(message: LocalMessage, position = 0): FileState {
-    return this.#transfers.state(message, position);
-  }
-
-  /**
-   * Fetches a file of a message, before all others, whether the device is started or not; resolves when
-   * it is present. Fails with FILE_UNREACHABLE, or where it can't be had, with the reason.
-   */
-  fetchFile(message: LocalMessage, position = 0): Promise<FileState> {
-    return this.#tasks.run(() => this.#transfers.fetch(message, position));
-  }
-
-  /** Tells that the person is looking at these messages, and at no others: their files come first. */
-  showing(messages: readonly LocalMessage[]): void {
-    this.#transfers.showing(messages);
-  }
-
-  /**
-   * Uploads a file by the app's transfer handler (else NO_UPLOAD); resolves to what is put into
-   * `content.files` of a message. Its content is kept as if it had been fetched.
-   */
-  uploadFile(path: string, init: UploadInit = {}): Promise<FileInit> {
-    return this.#tasks.run((signal) => this.#transfers.upload(path, init, signal));
-  }
-
   /**
    * From now on the device works by itself, until `stop` or `close`; the process lives as long. Fails with
    * DATABASE_IN_USE while it is being restored.
