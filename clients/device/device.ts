@@ -11,8 +11,11 @@ import type { Uploaded } from '../upload.ts';
 import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
 import { type Counts, countsOf } from './counts.ts';
 import { type Deletion, type Edit, Edits } from './edits.ts';
+import type { FileState } from './file-states.ts';
+import type { FileStore } from './file-store.ts';
+import type { FileInit, UploadInit } from './file-upload.ts';
 import { LocalStore } from './local-store.ts';
-import { type ConversationName, LocalMessage } from './message.ts';
+import { type ConversationName, KIND, LocalMessage } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { Pull } from './pull.ts';
 import { type MessageListener, type ReadOptions, ReadSession, statusOf } from './read-session.ts';
@@ -22,6 +25,7 @@ import { Routine } from './routine.ts';
 import type { Schedule, ScheduleOptions } from './schedule.ts';
 import { Sender } from './sender.ts';
 import { Tasks } from './tasks.ts';
+import { type FileOptions, Transfers } from './transfers.ts';
 
 /** What a device works with. */
 export interface DeviceOptions {
@@ -35,12 +39,16 @@ export interface DeviceOptions {
   readonly backup: string;
   /** How to connect to both. */
   readonly channel?: ChannelOptions | undefined;
+  /** How files of messages are fetched and kept. */
+  readonly files?: FileOptions | undefined;
 }
 
 /** What a device tells its listeners. */
 export interface DeviceEvents {
   /** A message that just came, by `receive`; its origin is `live`. */
   readonly message: [message: LocalMessage];
+  /** The state of a message's file changed, or more of it has come. */
+  readonly file: [file: FileState];
   /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
   readonly problem: [error: unknown];
   /** A message of the outbox is stored by the service, in this place. */
@@ -52,7 +60,7 @@ export interface DeviceEvents {
 /**
  * A person's device: its local database, and what it does with the services. Reading needs no
  * connection. `open` it, and `close` it at the end; between `start` and `stop` it works by itself: it
- * sends what waits in the outbox, and makes the backups that are scheduled.
+ * sends what waits in the outbox, makes the backups that are scheduled, and fetches files of messages.
  */
 export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposable {
   /** Whose device it is. */
@@ -65,6 +73,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly #edits: Edits;
   readonly #tasks: Tasks;
   readonly #backups: Backups;
+  readonly #transfers: Transfers;
   readonly #sending: Routine;
   readonly #backingUp: Routine;
   /** All that the device does by itself. */
@@ -73,10 +82,19 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   #started = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: DeviceOptions, store: LocalStore, tasks: Tasks, backups: Backups) {
+  private constructor(
+    options: DeviceOptions,
+    store: LocalStore,
+    tasks: Tasks,
+    backups: Backups,
+    files: FileStore,
+  ) {
     super();
     this.#tasks = tasks;
     this.#backups = backups;
+    this.#transfers = new Transfers(files, store, options.files ?? {}, (file) =>
+      this.emit('file', file),
+    );
     this.user = options.user;
     this.#store = store;
     this.#history = new HistoryClient(options.history, options.channel);
@@ -99,11 +117,14 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     requireSqlite('A device');
     const { openDatabase } = await import('./open.ts');
     const { Backups } = await import('./backups.ts');
+    const { FileStore } = await import('./file-store.ts');
     const database = openDatabase(resolve(options.database), options.user);
     const store = new LocalStore(database, options.user);
     const tasks = new Tasks();
     const client = new BackupClient(options.backup, options.channel);
-    return new Device(options, store, tasks, new Backups(store, client, tasks));
+    const { folder = `${database.path}.files`, quotaBytes } = options.files ?? {};
+    const files = new FileStore(resolve(folder), quotaBytes);
+    return new Device(options, store, tasks, new Backups(store, client, tasks), files);
   }
 
   /** Reads a conversation; see `ReadSession`. */
@@ -113,7 +134,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       pull: this.#pull,
       outbox: this.#outbox,
       receipts: this.#receipts,
-      onRead: () => {},
+      onFiles: (message: LocalMessage) => this.#transfers.seen(message),
       tasks: this.#tasks,
     };
     return new ReadSession(context, options, listener);
@@ -130,7 +151,9 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const row = this.#store.conversation(conversation)!;
     for (const message of fresh) {
       const status = statusOf(row, message, this.user);
-      this.emit('message', new LocalMessage(conversation, message, status, 'live'));
+      const local = new LocalMessage(conversation, message, status, 'live');
+      if ((message.kinds & KIND.file) !== 0) this.#transfers.seen(local);
+      this.emit('message', local);
     }
     return fresh.length;
   }
@@ -291,11 +314,13 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#tasks.refuseIfAlone();
     this.#started = true;
     for (const routine of this.#routines) routine.start();
+    this.#transfers.start();
   }
 
   /** Ends what the device does by itself; `start` begins it again. */
   async stop(): Promise<void> {
-    await Promise.all(this.#routines.map((routine) => routine.stop()));
+    const routines = this.#routines.map((routine) => routine.stop());
+    await Promise.all([...routines, this.#transfers.stop()]);
     this.#started = false;
   }
 
@@ -309,7 +334,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   }
 
   async #end(): Promise<void> {
-    await Promise.all([this.stop(), this.#tasks.end()]);
+    await Promise.all([this.stop(), this.#tasks.end(), this.#transfers.close()]);
     this.#history.close();
     this.#backups.close();
     this.#store.sqlite.close();

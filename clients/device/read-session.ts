@@ -41,8 +41,8 @@ export interface ReadContext {
   readonly pull: Pull;
   readonly outbox: Outbox;
   readonly receipts: Receipts;
-  /** Told each message that is read, before the listener. */
-  readonly onRead: (message: LocalMessage, id: number) => void;
+  /** Told each message with files that is read, before the listener. */
+  readonly onFiles: (message: LocalMessage) => void;
   readonly tasks: Tasks;
 }
 
@@ -96,7 +96,7 @@ export class ReadSession {
    * whether the service has. Messages of the outbox stand above the newest.
    */
   read(count: number): number {
-    const { store, onRead, receipts } = this.#context;
+    const { store, onFiles, receipts } = this.#context;
     let left = count;
     if (this.#falling) left -= this.#readOutbox(left);
     const row = this.#row();
@@ -104,7 +104,7 @@ export class ReadSession {
     const scan = this.#scan(row, left, this.#options.acrossHoles === true);
     for (const message of scan.rows) {
       const local = this.#localOf(row, message);
-      onRead(local, row.id);
+      if ((message.kinds & KIND.file) !== 0) onFiles(local);
       this.#listener(local);
     }
     this.#next = scan.next;

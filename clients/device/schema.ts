@@ -110,14 +110,15 @@ export const SCHEMA: readonly string[] = [
     body BLOB NOT NULL                               -- the proto's Profile
   ) STRICT, WITHOUT ROWID;
 
-  -- Files of messages that were read: what became of each.
+  -- What became of files that were fetched, as far as their messages do not tell; the bytes stand in
+  -- a folder. A row is of the file that its message had then: an edited one may have another.
   CREATE TABLE file (
     conversation_id INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     position INTEGER NOT NULL,                       -- in the message, from 0
-    state INTEGER NOT NULL,                          -- one of \`FILE_STATE\`
-    name TEXT NOT NULL,                              -- of the content in the store: what it is found by
-    failure TEXT,                                    -- why it could not be fetched
+    expected TEXT NOT NULL,                          -- the message's SHA-256, or one of url and size
+    sha256 TEXT,                                     -- of what came; NULL: it was refused
+    failure TEXT,                                    -- why it was refused; NULL: it came
     PRIMARY KEY (conversation_id, seq, position)
   ) STRICT, WITHOUT ROWID;
   `,
