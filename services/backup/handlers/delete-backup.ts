@@ -10,7 +10,7 @@ import { markDeleted } from '../domain/deletion.ts';
 import { doubtHeads } from '../domain/notes.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, openBackups } from './answers.ts';
-import { parseBackupNumber, parseDatabase } from './requests.ts';
+import { parseDatabase, requireBackupNumber } from './requests.ts';
 
 /** Answers DeleteBackup. A backup whose head is damaged can be deleted, too. */
 export async function deleteBackup(
@@ -19,7 +19,7 @@ export async function deleteBackup(
   { caller, signal, log }: CallContext,
 ): Promise<DeleteBackupResponse> {
   const backups = openBackups(store, parseDatabase(caller, request), log);
-  const number = parseBackupNumber(request.number);
+  const number = requireBackupNumber(request.number);
   const head = await backups.head(number, signal);
   if (head === undefined || isDeleted(head)) throw backupNotFound();
   await doubtHeads(store, backups.prefix, signal);

@@ -17,7 +17,7 @@ import { takesTooLong } from '../domain/reuse.ts';
 import { TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
-import { parseCount, parseDatabase } from './requests.ts';
+import { parseBackupNumber, parseCount, parseDatabase } from './requests.ts';
 
 const { data: DATA, frame: FRAME } = DownloadBackupResponseSchema.field;
 
@@ -33,7 +33,7 @@ export async function* downloadBackup(
 ): AsyncGenerator<DownloadBackupResponse | Uint8Array> {
   const endMs = performance.now() + transferMs;
   const name = parseDatabase(caller, request);
-  const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
+  const number = parseBackupNumber(request.number);
   const backups = openBackups(store, name, log);
   let backup: KeptBackup | undefined;
   try {

@@ -7,7 +7,7 @@ import {
 import type { CallContext } from '../../common/call.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
-import { parseCount, parseDatabase } from './requests.ts';
+import { parseBackupNumber, parseDatabase } from './requests.ts';
 
 /** Answers GetBackup. */
 export async function getBackup(
@@ -16,7 +16,7 @@ export async function getBackup(
   { caller, signal, log }: CallContext,
 ): Promise<GetBackupResponse> {
   const backups = openBackups(store, parseDatabase(caller, request), log);
-  const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
+  const number = parseBackupNumber(request.number);
   try {
     const backup = await findBackup(backups, number, signal);
     return create(GetBackupResponseSchema, { backup: toBackup(backup) });

@@ -8,7 +8,7 @@ import type { CallContext } from '../../common/call.ts';
 import { keys } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
-import { parseBackupNumber, parseDatabase } from './requests.ts';
+import { parseDatabase, requireBackupNumber } from './requests.ts';
 
 /** Answers PinBackup. */
 export async function pinBackup(
@@ -17,7 +17,7 @@ export async function pinBackup(
   { caller, signal, log }: CallContext,
 ): Promise<PinBackupResponse> {
   const backups = openBackups(store, parseDatabase(caller, request), log);
-  const number = parseBackupNumber(request.number);
+  const number = requireBackupNumber(request.number);
   try {
     await findBackup(backups, number, signal);
     const asked = keys.note(backups.prefix, number, 'pin-asked');

@@ -28,13 +28,22 @@ export function parseUser(caller: Caller, { user }: { user: string }, path = '')
 }
 
 /**
- * The number of a backup, which a request must give.
+ * The number of a backup; 0, where a request gives none, for the newest.
  *
  * @throws ServiceError INVALID_ARGUMENT
  */
 export function parseBackupNumber(number: bigint): number {
-  if (number === 0n) throw invalidArgument('MISSING_FIELD', 'number', 'is required');
   return parseCount('number', number, Number.MAX_SAFE_INTEGER);
+}
+
+/**
+ * The number of a backup, which a request must give.
+ *
+ * @throws ServiceError INVALID_ARGUMENT
+ */
+export function requireBackupNumber(number: bigint): number {
+  if (number === 0n) throw invalidArgument('MISSING_FIELD', 'number', 'is required');
+  return parseBackupNumber(number);
 }
 
 /**

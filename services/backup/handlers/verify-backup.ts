@@ -8,7 +8,7 @@ import type { CallContext } from '../../common/call.ts';
 import type { Verifications } from '../domain/verify.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
-import { parseCount, parseDatabase } from './requests.ts';
+import { parseBackupNumber, parseDatabase } from './requests.ts';
 
 /** Answers VerifyBackup. */
 export async function verifyBackup(
@@ -18,7 +18,7 @@ export async function verifyBackup(
   { caller, signal, log }: CallContext,
 ): Promise<VerifyBackupResponse> {
   const backups = openBackups(store, parseDatabase(caller, request), log);
-  const number = parseCount('number', request.number, Number.MAX_SAFE_INTEGER);
+  const number = parseBackupNumber(request.number);
   try {
     // The newest is wanted whatever is known of it.
     const [newest] = number === 0 ? await backups.list(Number.MAX_SAFE_INTEGER, 1, signal) : [];
