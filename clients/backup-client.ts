@@ -322,7 +322,8 @@ function sealedDatabase({ user, database }: Database): SealedDatabase {
   return { user, database: database || DEFAULT_DATABASE };
 }
 
-function noneIfNotFound(error: unknown): undefined {
+/** Where a call failed because what it asks for is not there: nothing. @throws any other error */
+export function noneIfNotFound(error: unknown): undefined {
   if (error instanceof BackscrollError && error.code === status.NOT_FOUND) return undefined;
   throw error;
 }

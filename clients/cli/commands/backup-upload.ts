@@ -1,6 +1,6 @@
 import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
-import { BackscrollError } from '../../errors.ts';
+import { noneIfNotFound } from '../../backup-client.ts';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupKey } from '../../sealing/backup-key.ts';
 import { type Snapshot, snapshot } from '../../snapshot.ts';
@@ -67,10 +67,7 @@ async function refuseForgottenKey(context: Context, options: UploadOptions): Pro
   const client = context.backup(options);
   const newest = await client
     .get({ user, database, ...context.call(options) })
-    .catch((error: unknown) => {
-      if (error instanceof BackscrollError && error.reason === 'BACKUP_NOT_FOUND') return undefined;
-      throw error;
-    });
+    .catch(noneIfNotFound);
   if (newest?.key === undefined) return;
   throw usage(
     `backup ${newest.number} is sealed: name its key by --key-file, --passphrase-file or ` +
