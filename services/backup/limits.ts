@@ -68,6 +68,9 @@ export const GRACE_TRANSFERS = 3;
 /** More than a root's maps ever come to between two erasures of its database. */
 export const MAP_GENERATIONS = 1_000_000;
 
+/** Share of a sealed frame's pages of which fewer are needed where the client sends them once more. */
+export const WORN_SHARE = 0.5;
+
 /** Share of a database's frames that may be dead before the deadest packs are stored anew, */
 export const MOST_DEAD_SHARE = 0.12;
 

@@ -1,3 +1,5 @@
+import { FrameCodec } from '../../../clients/format/frames.ts';
+import { WORN_SHARE } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
 import { lostPacks } from './lost-packs.ts';
@@ -15,11 +17,13 @@ export class Base {
   readonly #map: StoredMap;
   readonly #signal: AbortSignal;
   readonly #lost: ReadonlySet<number>;
+  readonly #worn: Uint8Array;
   #damaged: boolean;
 
   private constructor(
     map: StoredMap,
     lost: ReadonlySet<number>,
+    worn: Uint8Array,
     damaged: boolean,
     indexes: PackIndexes,
     signal: AbortSignal,
@@ -27,6 +31,7 @@ export class Base {
     this.#indexes = indexes;
     this.#map = map;
     this.#lost = lost;
+    this.#worn = worn;
     this.#damaged = damaged;
     this.#signal = signal;
   }
@@ -42,7 +47,7 @@ export class Base {
   ): Promise<Base> {
     const lost = await lostPacks(store, prefix, map.tables.packs, marks, signal);
     const damaged = lost.size > 0 || !marks.mayReuseMap(map.key);
-    return new Base(map, lost, damaged, indexes, signal);
+    return new Base(map, lost, await wornFrames(map, signal), damaged, indexes, signal);
   }
 
   /** Key of the base's map. */
@@ -83,6 +88,11 @@ export class Base {
     return !this.#lost.has(this.#map.tables.frames[segment.frames[page]!]!.pack);
   }
 
+  /** Whether a page of a segment, counted from its first, is in a frame that should not be needed for long. */
+  isWorn(segment: Segment, page: number): boolean {
+    return this.#worn[segment.frames[page]!] === 1;
+  }
+
   /** Digest of a page that the base holds; undefined where it can't be known. */
   async pageDigest(segment: Segment, page: number): Promise<Buffer | undefined> {
     const found = await this.#indexes.pageDigest(this.#map.tables, segment, page);
@@ -105,4 +115,24 @@ export class Base {
       return { frame: newFrames[old]!, position: segment.positions[page]! };
     };
   }
+}
+
+/**
+ * Sealed frames of which the map needs few pages: 1 for each of them. Compaction can't take them apart;
+ * the client sends these pages once more, and so the whole frame gets unneeded.
+ */
+async function wornFrames(map: StoredMap, signal: AbortSignal): Promise<Uint8Array> {
+  const { frames, segments, pageSizeBytes } = map.tables;
+  const worn = new Uint8Array(frames.length);
+  if (!frames.some(({ codec }) => codec === FrameCodec.sealed)) return worn;
+  const needed = new Uint16Array(frames.length);
+  for (const number of segments.keys()) {
+    const segment = await map.segment(number, signal);
+    for (let page = 0; page < segment.pages; page++) needed[segment.frames[page]!]! += 1;
+  }
+  for (const [number, { codec, rawBytes }] of frames.entries()) {
+    const isWorn = needed[number]! * pageSizeBytes < WORN_SHARE * rawBytes;
+    if (codec === FrameCodec.sealed && isWorn) worn[number] = 1;
+  }
+  return worn;
 }

@@ -63,11 +63,18 @@ export class KnownSegment {
   readonly #segment: Segment;
   readonly #base: OldSegment | undefined;
   readonly #left: LeftPages;
+  /** Something in the segment is new: where nothing is, nothing is worth being sent once more. */
+  readonly #changed: boolean;
 
   constructor(segment: Segment, base: OldSegment | undefined, left: LeftPages) {
     this.#segment = segment;
     this.#base = base;
     this.#left = left;
+    const old = base?.segment;
+    const extents = Array.from({ length: segment.extents }, (_, extent) => extent);
+    this.#changed = !extents.every(
+      (extent) => old && extent < old.extents && isSameExtent(segment, old, extent),
+    );
   }
 
   /**
@@ -77,10 +84,10 @@ export class KnownSegment {
   extent(extent: number): PagePlace[] | undefined {
     const digest = this.#segment.extentDigest(extent);
     const { first, count } = this.#segment.pagesOf(extent);
-    const { base, segment, adopt } = this.#base ?? {};
+    const { segment, adopt } = this.#base ?? {};
     if (segment !== undefined && extent < segment.extents) {
       const pages = Array.from({ length: count }, (_, at) => first + at);
-      const isThere = (page: number) => base!.holds(segment, page);
+      const isThere = (page: number) => this.#holds(page);
       if (segment.extentDigest(extent).equals(digest) && pages.every(isThere)) {
         return pages.map((page) => adopt!(segment, page));
       }
@@ -91,12 +98,21 @@ export class KnownSegment {
   /** Place of a page, counted from the segment's first, by its digest; undefined where that is not known. */
   async page(page: number, digest: Buffer): Promise<PagePlace | undefined> {
     const { base, segment, adopt } = this.#base ?? {};
-    if (segment !== undefined && base!.holds(segment, page)) {
+    if (segment !== undefined && this.#holds(page)) {
       const known = await base!.pageDigest(segment, page);
       if (known?.equals(digest) === true) return adopt!(segment, page);
     }
     return this.#left.page(this.#segment.firstPage + page, digest);
   }
+
+  #holds(page: number): boolean {
+    const { base, segment } = this.#base!;
+    return base.holds(segment, page) && !(this.#changed && base.isWorn(segment, page));
+  }
+}
+
+function isSameExtent(segment: Segment, old: Segment, extent: number): boolean {
+  return segment.extentDigest(extent).equals(old.extentDigest(extent));
 }
 
 /** Opens the backup to compare with; undefined where there is none with such pages, or it is damaged. */

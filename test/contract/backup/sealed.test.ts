@@ -64,6 +64,30 @@ describe.each(engines)('sealed uploads: %s', (_name, open) => {
     expect((await list(store)).backups).toHaveLength(4);
   });
 
+  it('send once more what is left of frames that are mostly dead, and then add nothing', async () => {
+    const file = madeDatabase(1_000);
+    await uploadSealed(file);
+    // Of each frame of 64 pages the first 40 change, in two steps.
+    const change = (from: number, to: number) => {
+      for (let page = 0; page < 1_000; page++) {
+        if (page % 64 >= from && page % 64 < to) writePage(file, page, 4096, to);
+      }
+    };
+    change(0, 20);
+    expect((await uploadSealed(file)).asked).toHaveLength(16 * 20);
+    change(20, 40);
+    // The frames are worn only once this backup is the one that others are compared with.
+    expect((await uploadSealed(file)).asked).toHaveLength(16 * 20);
+    const same = await uploadSealed(file);
+    expect(same).toMatchObject({ asked: [], unchanged: true });
+    change(0, 1);
+    const rest = 1_000 - 16 * 40;
+    expect((await uploadSealed(file)).asked).toHaveLength(16 + rest);
+    change(1, 2);
+    expect((await uploadSealed(file)).asked).toHaveLength(16);
+    expect((await read()).equals(file)).toBe(true);
+  });
+
   it('know nothing of plain pages that the same upload left, nor plain ones of theirs', async () => {
     const file = madeDatabase(200);
     const onRequest = ({ case: kind }: UploadBackupRequest['part']) => {
