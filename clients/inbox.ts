@@ -23,6 +23,11 @@ export class Inbox implements AsyncIterable<Conversation> {
     return pagesOf(this.#fetch);
   }
 
+  /** One answer: the page that begins where `pageToken`, of the page before it, tells; empty for the first. */
+  page(pageToken: string): Promise<ListConversationsResponse> {
+    return this.#fetch(pageToken);
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Conversation, void, undefined> {
     for await (const { conversations } of this.pages()) yield* conversations;
   }

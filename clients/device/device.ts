@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { BackupClient } from '../backup-client.ts';
 import type { ChannelOptions } from '../channel.ts';
+import { DirectoryClient } from '../directory-client.ts';
 import type { BackscrollError } from '../errors.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import { HistoryClient } from '../history-client.ts';
@@ -14,16 +15,21 @@ import { type Deletion, type Edit, Edits } from './edits.ts';
 import type { FileState } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
 import type { FileInit, UploadInit } from './file-upload.ts';
-import { LocalStore } from './local-store.ts';
+import { InboxPull } from './inbox-pull.ts';
+import { type LocalConversation, localConversation } from './local-conversation.ts';
+import { type ConversationRow, LocalStore } from './local-store.ts';
 import { type ConversationName, KIND, LocalMessage } from './message.ts';
 import { Outbox } from './outbox.ts';
+import { type LocalProfile, People } from './people.ts';
 import { Pull } from './pull.ts';
 import { type MessageListener, type ReadOptions, ReadSession, statusOf } from './read-session.ts';
 import { Receipts } from './receipts.ts';
+import { refreshInbox } from './refresh.ts';
 import type { RestoreCode } from './restore-codes.ts';
 import { Routine } from './routine.ts';
 import type { Schedule, ScheduleOptions } from './schedule.ts';
 import { Sender } from './sender.ts';
+import { type SummaryListener, type SummaryOptions, SummarySession } from './summary-session.ts';
 import { Tasks } from './tasks.ts';
 import { type FileOptions, Transfers } from './transfers.ts';
 
@@ -47,6 +53,8 @@ export interface DeviceOptions {
 export interface DeviceEvents {
   /** A message that just came, by `receive`; its origin is `live`. */
   readonly message: [message: LocalMessage];
+  /** Something new became known of a conversation by `refresh`, or by a summary session. */
+  readonly conversation: [conversation: LocalConversation];
   /** The state of a message's file changed, or more of it has come. */
   readonly file: [file: FileState];
   /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
@@ -67,7 +75,10 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly user: string;
   readonly #history: HistoryClient;
   readonly #store: LocalStore;
+  readonly #directory: DirectoryClient;
   readonly #pull: Pull;
+  readonly #inbox: InboxPull;
+  readonly #people: People;
   readonly #outbox: Outbox;
   readonly #receipts: Receipts;
   readonly #edits: Edits;
@@ -98,7 +109,10 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.user = options.user;
     this.#store = store;
     this.#history = new HistoryClient(options.history, options.channel);
+    this.#directory = new DirectoryClient(options.history, options.channel);
     this.#pull = new Pull(store, this.#history);
+    this.#inbox = new InboxPull(store, this.#history, this.#pull, (row) => this.#tell(row));
+    this.#people = new People(store, this.#directory);
     this.#outbox = new Outbox(store);
     this.#receipts = new Receipts(store, () => this.#wake());
     this.#edits = new Edits(store, this.#history, this.#pull);
@@ -138,6 +152,40 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       tasks: this.#tasks,
     };
     return new ReadSession(context, options, listener);
+  }
+
+  /** Reads the inbox; see `SummarySession`. */
+  readSummary(listener: SummaryListener, options: SummaryOptions = {}): SummarySession {
+    return new SummarySession(this.#inbox, this.#tasks, options, listener);
+  }
+
+  /** A conversation as the local database knows it; undefined where it knows nothing of it. */
+  conversation(name: ConversationName): LocalConversation | undefined {
+    const row = this.#store.conversation(name);
+    return row && localConversation(this.#store, row, Date.now());
+  }
+
+  /**
+   * Brings all of the inbox up to date: what the user's other devices read and hid, which groups they
+   * joined and left, and every conversation with its newest message; of the rest, messages are fetched
+   * when they are read. Whatever has expired is removed. The `conversation` event tells what is new. What
+   * had arrived by a failure is there; the next call does the rest.
+   */
+  refresh(): Promise<void> {
+    return this.#tasks.run((signal) => refreshInbox(this.#inbox, signal));
+  }
+
+  /** A person's profile, as `refreshProfiles` brought it; undefined where it did not, or there is none. */
+  profile(user: string): LocalProfile | undefined {
+    return this.#people.profile(user);
+  }
+
+  /**
+   * Fetches the profiles of any number of users, some hundred at once, as far as they are not held or have
+   * changed; resolves to those that are new.
+   */
+  refreshProfiles(users: readonly string[]): Promise<LocalProfile[]> {
+    return this.#tasks.run((signal) => this.#people.refresh(users, signal));
   }
 
   /**
@@ -305,6 +353,32 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     };
   }
 
+  /** Where a file of a message is; the first one unless `position` tells otherwise. */
+  file(message: LocalMessage, position = 0): FileState {
+    return this.#transfers.state(message, position);
+  }
+
+  /**
+   * Fetches a file of a message, before all others, whether the device is started or not; resolves when
+   * it is present. Fails with FILE_UNREACHABLE, or where it can't be had, with the reason.
+   */
+  fetchFile(message: LocalMessage, position = 0): Promise<FileState> {
+    return this.#tasks.run(() => this.#transfers.fetch(message, position));
+  }
+
+  /** Tells that the person is looking at these messages, and at no others: their files come first. */
+  showing(messages: readonly LocalMessage[]): void {
+    this.#transfers.showing(messages);
+  }
+
+  /**
+   * Uploads a file by the app's transfer handler (else NO_UPLOAD); resolves to what is put into
+   * `content.files` of a message. Its content is kept as if it had been fetched.
+   */
+  uploadFile(path: string, init: UploadInit = {}): Promise<FileInit> {
+    return this.#tasks.run((signal) => this.#transfers.upload(path, init, signal));
+  }
+
   /**
    * From now on the device works by itself, until `stop` or `close`; the process lives as long. Fails with
    * DATABASE_IN_USE while it is being restored.
@@ -313,6 +387,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     if (this.#closed) return;
     this.#tasks.refuseIfAlone();
     this.#started = true;
+    this.#store.write(() => this.#store.removeExpired(Date.now()));
     for (const routine of this.#routines) routine.start();
     this.#transfers.start();
   }
@@ -336,6 +411,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   async #end(): Promise<void> {
     await Promise.all([this.stop(), this.#tasks.end(), this.#transfers.close()]);
     this.#history.close();
+    this.#directory.close();
     this.#backups.close();
     this.#store.sqlite.close();
   }
@@ -358,6 +434,11 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   #routine(round: (signal: AbortSignal) => Promise<number>): Routine {
     return new Routine(round, (error) => this.emit('problem', error));
+  }
+
+  #tell(row: ConversationRow): void {
+    if (this.listenerCount('conversation') === 0) return;
+    this.emit('conversation', localConversation(this.#store, row, Date.now()));
   }
 
   #wake(): void {

@@ -34,6 +34,8 @@ export interface ConversationRow {
   readonly unread_from_seq: number;
   readonly unread_to_seq: number;
   readonly last_at_ms: number;
+  readonly round: number;
+  readonly round_seq: number;
 }
 
 /** Columns of a conversation that change. */
@@ -59,7 +61,7 @@ export interface Picked {
 }
 
 /** Names of facts in the table `device`. */
-export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'writes';
+export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'inbox' | 'writes';
 
 const PAIR = 1;
 const GROUP = 2;
@@ -88,13 +90,21 @@ export class LocalStore {
     this.owner = owner;
   }
 
-  /** Does `work`, which changes something, in one transaction. */
+  /** Does `work`, which may change something, in one transaction; one that does is counted. */
   write<T>(work: () => T): T {
     return this.sqlite.transaction(() => {
+      const before = this.changes();
       const result = work();
-      this.sqlite.run("UPDATE device SET value = value + 1 WHERE name = 'writes'");
+      if (this.changes() > before) {
+        this.sqlite.run("UPDATE device SET value = value + 1 WHERE name = 'writes'");
+      }
       return result;
     });
+  }
+
+  /** Counts the rows that this connection changed: tells whether something did. */
+  changes(): number {
+    return Number(this.sqlite.get('SELECT total_changes() AS n')?.n);
   }
 
   /** A fact of the database. */
@@ -155,8 +165,12 @@ export class LocalStore {
     const columns = Object.keys(change);
     if (columns.length === 0) return;
     const set = columns.map((column) => `${column} = ?`).join(', ');
+    const differs = columns.map((column) => `${column} <> ?`).join(' OR ');
     const values = Object.values(change) as Value[];
-    this.sqlite.run(`UPDATE conversation SET ${set} WHERE id = ?`, ...values, id);
+    this.sqlite.run(
+      `UPDATE conversation SET ${set} WHERE id = ? AND (${differs})`,
+      ...[...values, id, ...values],
+    );
   }
 
   /** Intervals that are completely known under a filter's key, without those known under ''. */
@@ -186,6 +200,7 @@ export class LocalStore {
        WHERE conversation_id = ? AND filter = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq`,
       ...[id, key, interval.to + 1, interval.from - 1],
     );
+    if (touching.some(({ from, to }) => from <= interval.from && to >= interval.to)) return;
     const [whole] = added(touching, interval);
     this.sqlite.run(
       'DELETE FROM known WHERE conversation_id = ? AND filter = ? AND from_seq BETWEEN ? AND ?',
@@ -271,13 +286,21 @@ export class LocalStore {
     }
   }
 
+  /** Removes the messages of an interval. */
+  removeBetween(id: number, { from, to }: Interval): void {
+    this.sqlite.run(
+      'DELETE FROM message WHERE conversation_id = ? AND seq BETWEEN ? AND ?',
+      ...[id, from, to],
+    );
+  }
+
   /** Notes that nothing below a seq is to be seen: what stands there is removed, and known not to be there. */
   raiseFloor(id: number, floorSeq: number): void {
     this.sqlite.run('DELETE FROM message WHERE conversation_id = ? AND seq < ?', id, floorSeq);
     this.addKnown(id, '', { from: 1, to: floorSeq - 1 });
     this.sqlite.run(
-      'UPDATE conversation SET floor_seq = max(floor_seq, ?) WHERE id = ?',
-      ...[floorSeq, id],
+      'UPDATE conversation SET floor_seq = ? WHERE id = ? AND floor_seq < ?',
+      ...[floorSeq, id, floorSeq],
     );
   }
 

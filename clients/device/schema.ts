@@ -17,6 +17,7 @@ export const SCHEMA: readonly string[] = [
   --   lineage        a UUID made with the database: a restored one has its backup's
   --   created_at_ms  when it was first made
   --   user_revision  up to which what changed for the user alone is known
+  --   inbox          how far the service's inbox is known (JSON of \`InboxState\`)
   --   writes         counts the transactions that changed anything
   CREATE TABLE device (
     name TEXT NOT NULL PRIMARY KEY,
@@ -36,7 +37,7 @@ export const SCHEMA: readonly string[] = [
     name TEXT NOT NULL,                              -- the peer, or the group
     title TEXT NOT NULL DEFAULT '',
     state INTEGER NOT NULL DEFAULT 0,                -- the proto's MemberState
-    listed INTEGER NOT NULL DEFAULT 0,               -- 1: stands in the inbox
+    listed INTEGER NOT NULL DEFAULT 0,               -- 1: stands in the inbox; 2: did, and is to be told again
     last_seq INTEGER NOT NULL DEFAULT 0,             -- highest seq that is known of
     told_seq INTEGER NOT NULL DEFAULT 0,             -- highest that the service told of: what is above came later
     floor_seq INTEGER NOT NULL DEFAULT 1,            -- nothing is seen below it
@@ -54,8 +55,12 @@ export const SCHEMA: readonly string[] = [
     unread_from_seq INTEGER NOT NULL DEFAULT 0,      -- when these were the read mark
     unread_to_seq INTEGER NOT NULL DEFAULT 0,        -- and the highest seq
     last_at_ms INTEGER NOT NULL DEFAULT 0,           -- time of the newest message: the inbox's order
+    round INTEGER NOT NULL DEFAULT 0,                -- of those through the inbox, the one that brought this
+    round_seq INTEGER NOT NULL DEFAULT -1,           -- and the highest seq that it told of
     UNIQUE (kind, name)
   ) STRICT;
+
+  CREATE INDEX conversation_newest ON conversation (last_at_ms) WHERE listed > 0;
 
   -- Intervals of seqs that are completely known: what the user may see of them, and the filter lets
   -- through, stands in \`message\`. Those of a conversation and filter touch neither each other nor overlap.
@@ -106,7 +111,8 @@ export const SCHEMA: readonly string[] = [
   -- People, as the service told of them last.
   CREATE TABLE profile (
     user TEXT NOT NULL PRIMARY KEY,
-    updated_at_ms INTEGER NOT NULL,                  -- the service's time; 0: it has no profile
+    updated_at_ms INTEGER NOT NULL,                  -- the service's time; 0: they have none
+    asked_at_ms INTEGER NOT NULL,                    -- what was stored after this time of the service's is not known
     body BLOB NOT NULL                               -- the proto's Profile
   ) STRICT, WITHOUT ROWID;
 

@@ -13,6 +13,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { openChannel } from '../../clients/channel.ts';
+import { DirectoryService } from '../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { HistoryService } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { serviceDefinition } from '../../clients/service-definition.ts';
 
@@ -32,7 +33,10 @@ export interface Answer extends ProtoMessage {
   readonly messages?: readonly { readonly seq: bigint }[];
 }
 
-const definition = serviceDefinition(HistoryService);
+const definition = {
+  ...serviceDefinition(HistoryService),
+  ...serviceDefinition(DirectoryService),
+};
 
 /**
  * Stands between devices and a history service: passes calls on one by one, writes down what comes
@@ -155,10 +159,10 @@ export class HistoryRelay implements AsyncDisposable {
   }
 }
 
-/** What the service answered with, or that the relay broke the call. */
+/** What the service answered with, or that the relay broke the call; neither is to be tried again at once. */
 function broken(error: unknown): Partial<ServiceError> & Partial<StatusObject> {
   const { code, details, metadata } = error as ServiceError;
-  if (typeof code === 'number') return { code, details, metadata };
+  if (typeof code === 'number' && code !== status.UNAVAILABLE) return { code, details, metadata };
   const final = new Metadata();
   final.set('grpc-retry-pushback-ms', '-1');
   return { code: status.UNAVAILABLE, details: String(error), metadata: final };

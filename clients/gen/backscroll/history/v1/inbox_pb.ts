@@ -207,7 +207,8 @@ export type ListConversationsRequest = Message<"backscroll.history.v1.ListConver
   pageSize: number;
 
   /**
-   * `next_page_token` of the page before. Empty: the first page. The other fields stay as they were.
+   * `next_page_token` of the page before, however long ago that was read. Empty: the first page. The other
+   * fields stay as they were, but for `page_size`.
    *
    * @generated from field: string page_token = 3;
    */

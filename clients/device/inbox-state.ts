@@ -1,0 +1,40 @@
+import type { LocalStore } from './local-store.ts';
+
+/**
+ * How far the service's inbox is known. It is gone through in rounds, which have numbers, each from the
+ * newest conversation down.
+ */
+export interface InboxState {
+  /** The round that tells of every conversation there is. */
+  readonly whole: number;
+  /** Where that round goes on: undefined before its first page, empty once it is complete. */
+  readonly rest: string | undefined;
+  /** The last round that began. */
+  readonly begun: number;
+  /**
+   * The last round that came down to what was known before it. What it and those before it told leaves
+   * nothing out; what a later one told may, for it may have broken off.
+   */
+  readonly finished: number;
+}
+
+/** Of a device that has not seen its inbox yet. */
+const UNSEEN: InboxState = { whole: 1, rest: undefined, begun: 1, finished: 1 };
+
+/** How far the inbox is known. */
+export function inboxState(store: LocalStore): InboxState {
+  const text = store.fact('inbox');
+  return text === undefined ? UNSEEN : (JSON.parse(String(text)) as InboxState);
+}
+
+/** Notes how far the inbox is known. */
+export function changeInboxState(store: LocalStore, change: Partial<InboxState>): void {
+  store.setFact('inbox', JSON.stringify({ ...inboxState(store), ...change }));
+}
+
+/** The inbox has to be listed anew: what is known of it stays in doubt until the new list is complete. */
+export function startInboxAnew(store: LocalStore): void {
+  store.sqlite.run('UPDATE conversation SET listed = 2 WHERE listed = 1');
+  const number = inboxState(store).begun + 1;
+  changeInboxState(store, { whole: number, rest: undefined, begun: number, finished: number });
+}
