@@ -85,6 +85,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   readonly #tasks: Tasks;
   readonly #backups: Backups;
   readonly #transfers: Transfers;
+  readonly #sender: Sender;
   readonly #sending: Routine;
   readonly #backingUp: Routine;
   /** All that the device does by itself. */
@@ -116,8 +117,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#outbox = new Outbox(store);
     this.#receipts = new Receipts(store, () => this.#wake());
     this.#edits = new Edits(store, this.#history, this.#pull);
-    const sender = this.#sender();
-    this.#sending = this.#routine((signal) => sender.round(signal));
+    this.#sender = this.#makeSender();
+    this.#sending = this.#routine((signal) => this.#sender.round(signal));
     this.#backingUp = this.#routine(async (signal) => this.#schedule?.round(signal) ?? Infinity);
     this.#routines = [this.#sending, this.#backingUp];
   }
@@ -190,12 +191,14 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Puts in messages that arrived in another way, as by a push: each as the service stored it, with its
-   * seq. Tells those that are new to the `message` event, and gives how many they were.
+   * seq (INVALID_ARGUMENT without, and none is put in). Tells those that are new to the `message` event,
+   * and gives how many they were.
    */
   receive(conversation: ConversationName, messages: Message | readonly Message[]): number {
     const all = Array.isArray(messages) ? messages : [messages as Message];
     if (all.length === 0) return 0;
     const fresh = this.#pull.receive(conversation, all);
+    this.#wake();
     const row = this.#store.conversation(conversation)!;
     for (const message of fresh) {
       const status = statusOf(row, message, this.user);
@@ -216,6 +219,15 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const id = this.#outbox.add(conversation, message, Date.now());
     this.#wake();
     return id;
+  }
+
+  /**
+   * Sends at once what waits in the outbox, and marks, whether the device is started or not; resolves when
+   * the service has it. The events `sent` and `failed` tell what became of messages. Fails where the service
+   * can't be reached; what waits then goes on waiting.
+   */
+  async flush(): Promise<void> {
+    await this.#tasks.run((signal) => this.#sender.round(signal));
   }
 
   /** Sends a message again that was refused, in its old place among those that wait. Gives whether there is one. */
@@ -279,7 +291,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /** Keeps a setting in the database, and so in its backups; undefined removes it. */
   setSetting(name: string, value: string | undefined): void {
-    this.#store.write(() => this.#store.setSetting(name, value));
+    this.#store.writeDurably(() => this.#store.setSetting(name, value));
   }
 
   /**
@@ -420,7 +432,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     await this.close();
   }
 
-  #sender(): Sender {
+  #makeSender(): Sender {
     return new Sender({
       store: this.#store,
       history: this.#history,

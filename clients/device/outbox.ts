@@ -4,7 +4,7 @@ import { type Message, MessageSchema } from '../gen/backscroll/history/v1/messag
 import type { MessageInit } from '../history-requests.ts';
 import { uuidv7 } from '../uuid.ts';
 import { checkConversationName, checkMessage } from './checks.ts';
-import { type Interval, stretchBelow, union } from './intervals.ts';
+import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from './message.ts';
 
@@ -77,7 +77,7 @@ export class Outbox {
     const body = toBinary(MessageSchema, message);
     checkConversationName(name);
     checkMessage(message, body.length);
-    return this.#store.write(() => {
+    return this.#store.writeDurably(() => {
       const { id } = this.#store.ensureConversation(name);
       this.#store.sqlite.run(
         'INSERT INTO outbox (conversation_id, message_id, created_at_ms, body) VALUES (?, ?, ?, ?)',
@@ -247,11 +247,4 @@ function lastFitting([first, ...others]: readonly { id: number; bytes: number }[
     last = id;
   }
   return last;
-}
-
-function runsOf(seqs: readonly number[]): Interval[] {
-  return union(
-    [],
-    seqs.map((seq) => ({ from: seq, to: seq })),
-  );
 }

@@ -3,6 +3,7 @@ import type { SyncResult } from '../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../history-client.ts';
 import type { Filter, SyncInit } from '../history-requests.ts';
+import { invalid } from './checks.ts';
 import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import {
   type ConversationRow,
@@ -98,12 +99,14 @@ export class Pull {
 
   /**
    * Messages that arrived in another way: they are known. Gives those that are new. One that the service
-   * told of before may have changed since it was sent on its way: it is left to be fetched.
+   * told of before may have changed since it was sent on its way: it is left to be fetched. Fails with
+   * INVALID_ARGUMENT where one has no seq: nothing is then put in.
    */
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
     const rows = messages.map((message) => rowOf(message, store.owner));
-    if (rows.some(({ seq }) => seq < 1)) throw new RangeError('a message has no seq');
+    const unplaced = rows.findIndex(({ seq }) => seq < 1 || !Number.isSafeInteger(seq));
+    if (unplaced >= 0) throw invalid('INVALID_FIELD', `messages[${unplaced}].seq`, 'must be a seq');
     return store.write(() => {
       const { id, last_seq, told_seq, revision, last_at_ms } = store.ensureConversation(name);
       const known = store.known(id, '');
@@ -122,7 +125,8 @@ export class Pull {
         const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
         store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
       }
-      return fresh;
+      // One that came twice is new once.
+      return [...new Map(fresh.map((row) => [row.seq, row])).values()];
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Filter, MessageKind } from '../history-requests.ts';
+import { NEWS } from './counts.ts';
 import { type Interval, stretchAbove, stretchBelow, union } from './intervals.ts';
 import { ALL, type ConversationRow, type LocalStore, type Picked, pickOf } from './local-store.ts';
 import {
@@ -242,10 +243,9 @@ export class ReadSession {
 
   #and(): Picked {
     if (!this.#options.unread) return this.#pick;
-    const quiet = `kinds & ${KIND.call} AND NOT kinds & ${KIND['missed-call']}`;
     return {
       ...this.#pick,
-      and: `${this.#pick.and} AND sender <> ? AND deleted_at_ms = 0 AND NOT (${quiet})`,
+      and: `${this.#pick.and} AND ${NEWS}`,
       values: [...this.#pick.values, this.#context.store.owner],
     };
   }

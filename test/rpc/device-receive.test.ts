@@ -1,0 +1,91 @@
+import { create } from '@bufbuild/protobuf';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import type { LocalMessage } from '../../clients/device/index.ts';
+import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { DeviceHarness, Reader, range } from './device-harness.ts';
+
+const bob = { peer: 'bob' };
+
+let harness: DeviceHarness;
+beforeEach(async () => {
+  await harness?.[Symbol.asyncDispose]();
+  harness = await DeviceHarness.start();
+});
+afterAll(() => harness[Symbol.asyncDispose]());
+
+/** Messages of alice and bob as the service has them, in their order. */
+async function messages(): Promise<Message[]> {
+  const page = harness.history.sync({ user: 'alice', ...bob, order: 'oldest-first' });
+  const all: Message[] = [];
+  for await (const frame of page.frames()) all.push(...frame);
+  return all;
+}
+
+test('what arrives is told once, is read without a connection, and counts as delivered', async () => {
+  await harness.chat(4);
+  await using device = await harness.open('alice');
+  const told: LocalMessage[] = [];
+  device.on('message', (message) => told.push(message));
+  const [one, two, three, four] = await messages();
+  expect(device.receive(bob, [one!, two!, two!])).toBe(2);
+  expect(device.receive(bob, [two!, three!, four!])).toBe(2);
+  expect(device.receive(bob, [])).toBe(0);
+  expect(told.map(({ seq, text, status, origin }) => [seq, text, status, origin])).toEqual([
+    [1, '1', 'sent', 'live'],
+    [2, '2', 'received', 'live'],
+    [3, '3', 'sent', 'live'],
+    [4, '4', 'received', 'live'],
+  ]);
+  expect(device.counts(bob)).toEqual({ stored: 4, unread: 2, waiting: 0 });
+  const reader = new Reader(device, bob);
+  expect(reader.session.read(10)).toBe(4);
+  expect(reader.messages.map(({ origin }) => origin)).toEqual(Array(4).fill('database'));
+  expect(harness.relay.calls).toEqual([]);
+
+  device.start();
+  const marks = () => harness.relay.calls.map(({ method }) => method);
+  await vi.waitFor(() => expect(marks()).toEqual(['markDelivered']), 10_000);
+});
+
+test('a newer version of what is held takes its place, and an older one does not', async () => {
+  await harness.chat(2);
+  const before = await messages();
+  await harness.history.edit({ user: 'bob', peer: 'alice', seq: 2, content: { text: 'two' } });
+  const after = await messages();
+  await using device = await harness.open('alice');
+  const told: unknown[] = [];
+  device.on('message', ({ text }) => told.push(text));
+  expect(device.receive(bob, before)).toBe(2);
+  expect(device.receive(bob, after)).toBe(0);
+  expect(device.receive(bob, before)).toBe(0);
+  expect(told).toEqual(['1', '2']);
+  const reader = new Reader(device, bob);
+  reader.session.read(10);
+  expect(reader.texts).toEqual(['two', '1']);
+});
+
+test('nothing is put in where a message has no seq', async () => {
+  await harness.chat(2);
+  await using device = await harness.open('alice');
+  const some = [...(await messages()), create(MessageSchema, { content: { text: 'nowhere' } })];
+  expect(() => device.receive(bob, some)).toThrow(
+    expect.objectContaining({
+      code: 3,
+      fields: [expect.objectContaining({ field: 'messages[2].seq' })],
+    }),
+  );
+  expect(device.counts(bob).stored).toBe(0);
+});
+
+test('what the device said itself, and hears of before its answer, stands there once', async () => {
+  await using device = await harness.open('alice');
+  harness.relay.watch = async ({ method }) => {
+    if (method === 'append') device.receive(bob, await messages());
+  };
+  for (const n of range(1, 3)) device.append(bob, { content: { text: `${n}` } });
+  device.start();
+  await vi.waitFor(() => expect(device.counts(bob)).toMatchObject({ stored: 3, waiting: 0 }));
+  const reader = new Reader(device, { ...bob, order: 'oldest-first' });
+  expect(reader.session.read(10)).toBe(3);
+  expect(reader.texts).toEqual(['1', '2', '3']);
+});
