@@ -15,7 +15,7 @@ export interface ScheduleOptions {
   /** Asked when one is due: whether now is the moment. Where it is not, it is asked again each minute. */
   readonly when?: (() => boolean | Promise<boolean>) | undefined;
   /** What they are uploaded as. */
-  readonly upload?: Pick<UploadOptions, 'database' | 'label' | 'key'> | undefined;
+  readonly upload?: Pick<UploadOptions, 'database' | 'label' | 'key' | 'onProgress'> | undefined;
   /** Told what became of each that was due. */
   readonly onResult?: ((result: ScheduledResult) => void) | undefined;
 }

@@ -77,6 +77,22 @@ test('sends what was said in order, and moves it to where all else stands', asyn
   expect(harness.relay.calls.slice(before).map(({ method }) => method)).toEqual(['append']);
 });
 
+test('sends at once what waits, and marks, without being started', async () => {
+  await using device = await harness.open('alice');
+  await harness.say([{ sender: 'bob', content: { text: 'one' } }]);
+  await device.readSession({ ...bob, receipts: true }, () => {}).more(10);
+  await device.flush();
+  const page = harness.history.sync({ user: 'bob', peer: 'alice', count: 1 });
+  expect((await page.collect()).result.peerMarks).toMatchObject({ readSeq: 1n });
+  say(device, 'two');
+  await device.flush();
+  expect(held(device).at(-1)).toEqual(['two', 2, 'sent']);
+  await harness.relay[Symbol.asyncDispose]();
+  say(device, 'three');
+  await expect(device.flush()).rejects.toMatchObject({ reason: 'UNAVAILABLE' });
+  expect(device.counts(bob).waiting).toBe(1);
+});
+
 test('sends 100 messages or 900 KiB at a time', async () => {
   await using device = await harness.open('alice');
   say(device, ...range(1, 230).map(String));
