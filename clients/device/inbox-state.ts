@@ -32,9 +32,15 @@ export function changeInboxState(store: LocalStore, change: Partial<InboxState>)
   store.setFact('inbox', JSON.stringify({ ...inboxState(store), ...change }));
 }
 
-/** The inbox has to be listed anew: what is known of it stays in doubt until the new list is complete. */
+/**
+ * The service has lost what it had of the user, or a part of it: the inbox has to be listed anew, and
+ * stays in doubt until that is complete; and the user's own marks have to be told again.
+ */
 export function startInboxAnew(store: LocalStore): void {
-  store.sqlite.run('UPDATE conversation SET listed = 2 WHERE listed = 1');
+  store.sqlite.run(
+    `UPDATE conversation SET listed = 2, told_read_seq = 0, told_delivered_seq = 0
+     WHERE listed = 1`,
+  );
   const number = inboxState(store).begun + 1;
   changeInboxState(store, { whole: number, rest: undefined, begun: number, finished: number });
 }
