@@ -118,7 +118,10 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#receipts = new Receipts(store, () => this.#wake());
     this.#edits = new Edits(store, this.#history, this.#pull);
     this.#sender = this.#makeSender();
-    this.#sending = this.#routine((signal) => this.#sender.round(signal));
+    this.#sending = this.#routine((signal) => {
+      store.write(() => store.removeExpired(Date.now()));
+      return this.#sender.round(signal);
+    });
     this.#backingUp = this.#routine(async (signal) => this.#schedule?.round(signal) ?? Infinity);
     this.#routines = [this.#sending, this.#backingUp];
   }
@@ -399,7 +402,6 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     if (this.#closed) return;
     this.#tasks.refuseIfAlone();
     this.#started = true;
-    this.#store.write(() => this.#store.removeExpired(Date.now()));
     for (const routine of this.#routines) routine.start();
     this.#transfers.start();
   }

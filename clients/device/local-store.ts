@@ -90,7 +90,15 @@ export class LocalStore {
     this.owner = owner;
   }
 
-  /** Does `work`, which may change something, in one transaction; one that does is counted. */
+  /** As `write`; it is on the disk when this returns. */
+  writeDurably<T>(work: () => T): T {
+    return this.sqlite.durably(() => this.write(work));
+  }
+
+  /**
+   * Does `work`, which may change something, in one transaction; one that does is counted. No process
+   * that is killed takes it with it, but a computer that loses its power may: then it is fetched again.
+   */
   write<T>(work: () => T): T {
     return this.sqlite.transaction(() => {
       const before = this.changes();
@@ -319,6 +327,7 @@ export class LocalStore {
 
   /** Removes messages whose time has come, wherever they stand. */
   removeExpired(nowMs: number): number {
+    this.sqlite.run('DELETE FROM outbox WHERE expires_at_ms > 0 AND expires_at_ms <= ?', nowMs);
     return this.sqlite.run(
       'DELETE FROM message WHERE expires_at_ms > 0 AND expires_at_ms <= ?',
       nowMs,

@@ -6,7 +6,7 @@ import { uuidv7 } from '../uuid.ts';
 import { checkConversationName, checkMessage } from './checks.ts';
 import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
-import { type ConversationName, type MessageRow, rowOf } from './message.ts';
+import { type ConversationName, type MessageRow, rowOf, safe } from './message.ts';
 
 interface OutboxRow {
   readonly id: number;
@@ -80,8 +80,9 @@ export class Outbox {
     return this.#store.writeDurably(() => {
       const { id } = this.#store.ensureConversation(name);
       this.#store.sqlite.run(
-        'INSERT INTO outbox (conversation_id, message_id, created_at_ms, body) VALUES (?, ?, ?, ?)',
-        ...[id, message.id, nowMs, body],
+        `INSERT INTO outbox (conversation_id, message_id, created_at_ms, expires_at_ms, body)
+         VALUES (?, ?, ?, ?, ?)`,
+        ...[id, message.id, nowMs, safe(message.expiresAtMs), body],
       );
       return message.id;
     });
@@ -192,13 +193,15 @@ export class Outbox {
       readonly after: number | undefined;
       readonly falling: boolean;
       readonly count: number;
+      readonly nowMs: number;
     },
   ): Waiting[] {
-    const { after, falling, count } = options;
+    const { after, falling, count, nowMs } = options;
     const rows = this.#store.sqlite.all<OutboxRow>(
       `SELECT * FROM outbox WHERE conversation_id = ? AND id ${falling ? '<' : '>'} ?
+         AND (expires_at_ms = 0 OR expires_at_ms > ?)
        ORDER BY id ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
-      ...[conversationId, after ?? (falling ? Number.MAX_SAFE_INTEGER : 0), count],
+      ...[conversationId, after ?? (falling ? Number.MAX_SAFE_INTEGER : 0), nowMs, count],
     );
     return rows.map(({ id, body, failure }) => ({
       ...{ id, failure },
@@ -230,7 +233,7 @@ function raiseOwn(store: LocalStore, row: ConversationRow, rows: readonly Messag
   store.changeConversation(row.id, {
     listed: 1,
     last_seq: Math.max(row.last_seq, seq),
-    last_at_ms: Math.max(row.last_at_ms, newest.sent_at_ms),
+    last_at_ms: seq > row.last_seq ? newest.sent_at_ms : row.last_at_ms,
     read_seq: Math.max(row.read_seq, seq),
     delivered_seq: Math.max(row.delivered_seq, seq),
     told_read_seq: Math.max(row.told_read_seq, seq),

@@ -75,6 +75,17 @@ export class Sqlite implements Disposable {
     }
   }
 
+  /** What transactions `work` does are on the disk when they end; others get there with one of these, or later. */
+  durably<T>(work: () => T): T {
+    if (this.#database.isTransaction) return work();
+    this.exec('PRAGMA synchronous = FULL');
+    try {
+      return work();
+    } finally {
+      this.exec('PRAGMA synchronous = NORMAL');
+    }
+  }
+
   /** Closes it; the last connection to it empties its WAL into it. */
   close(): void {
     if (!this.#database.isOpen) return;

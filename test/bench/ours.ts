@@ -94,6 +94,17 @@ const jobs = {
     await Promise.all(Array.from({ length: 16 }, write));
   },
 
+  /** Fills groups, of which `member` is one. */
+  async fillGroups(groups: readonly string[], member: string, count: number): Promise<void> {
+    for (const group of groups) {
+      const messages = Array.from({ length: count }, (_, n) => ({
+        sender: n === 0 ? member : `person ${n % 5}`,
+        content: { text: `message ${n}, as long as what people say on most days` },
+      }));
+      await history.append({ group, messages });
+    }
+  },
+
   /** Lists the first 50 conversations of a user; milliseconds of each time. */
   async listInbox(user: string, times: number): Promise<number[]> {
     const taken: number[] = [];

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { measureAppendGrowth, measureAppends } from './appends.ts';
 import { fillDevice, measureChanges, measureMemory, measureTransfer } from './backup.ts';
 import { measureDays } from './backup-days.ts';
+import { measureDevice } from './device.ts';
 import { fillChanges, measureFiltered, measureGrowth } from './growth.ts';
 import { fillHistory, measureImport, measurePages, measureSync } from './history.ts';
 import { fillInbox, measureInbox } from './inbox.ts';
@@ -11,7 +12,7 @@ import { type Bench, startBench } from './setup.ts';
 
 const names = [
   ...(['sync', 'pages', 'filtered', 'inbox', 'growth', 'append', 'import'] as const),
-  ...(['transfer', 'changes', 'days'] as const),
+  ...(['transfer', 'changes', 'days', 'device'] as const),
 ] as const;
 
 type Name = (typeof names)[number];
@@ -94,6 +95,12 @@ async function* measure(bench: Bench, wanted: readonly Name[]): AsyncGenerator<R
   }
   if (wanted.includes('append')) yield* await step('append', () => measureAppends(bench));
   if (wanted.includes('import')) yield* await step('import', () => measureImport(bench));
+  if (wanted.includes('device')) {
+    for await (const result of measureDevice(bench, mib)) {
+      console.error(`    ${result.name}: ${result.ratio.toFixed(3)}`);
+      yield result;
+    }
+  }
   if (!wanted.some((name) => backsUp.includes(name))) return;
   await using device = await step('building a chat database', () => fillDevice(bench, mib));
   if (wanted.includes('transfer')) {
