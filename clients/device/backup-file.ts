@@ -1,5 +1,5 @@
-import { open, rename, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, realpath, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { refuseMixing } from '../database-file.ts';
 import { BackscrollError } from '../errors.ts';
@@ -25,7 +25,7 @@ export async function copyDatabase(
   await using copy = await snapshot(database, { folder: dirname(target), signal });
   await takeAfter(copy.path, await stat(database));
   await syncFile(copy.path);
-  await refuseTarget(database, target);
+  await refuseReplacing(target);
   await rename(copy.path, target);
   await syncFolder(dirname(target));
 }
@@ -41,20 +41,24 @@ export async function syncFile(path: string): Promise<void> {
 }
 
 async function refuseTarget(database: string, target: string): Promise<void> {
-  for (const part of PARTS) {
-    if (!(await isSameFile(`${database}${part}`, target))) continue;
+  const [own, folder] = await Promise.all([realpath(database), realpath(dirname(target))]);
+  const full = join(folder, basename(target));
+  if (PARTS.some((part) => full === `${own}${part}`) || (await isSameFile(own, full))) {
     throw new BackscrollError(`${target} belongs to the database that is to be backed up`, {
       code: status.FAILED_PRECONDITION,
       reason: 'DATABASE_IN_USE',
     });
   }
+  await refuseReplacing(target);
+}
+
+async function refuseReplacing(target: string): Promise<void> {
   await refuseTaken(target, true);
   await refuseMixing(target);
 }
 
-/** Whether two names are, or would be, those of one file. */
+/** Also under names that differ in case alone, where the system takes them for one. */
 async function isSameFile(path: string, other: string): Promise<boolean> {
-  const [file, same] = await Promise.all([lstatOf(path), lstatOf(other)]);
-  if (file && same) return file.dev === same.dev && file.ino === same.ino;
-  return path === other;
+  const [file, same] = await Promise.all([stat(path), lstatOf(other)]);
+  return file.dev === same?.dev && file.ino === same.ino;
 }

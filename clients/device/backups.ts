@@ -121,7 +121,7 @@ export class Backups {
   }
 
   /** A schedule of uploads. */
-  schedule(options: ScheduleOptions): Schedule {
+  schedule(options: ScheduleOptions, nowMs?: () => number): Schedule {
     const { upload = {} } = options;
     const scheduled = {
       name: upload.database || DEFAULT_DATABASE,
@@ -129,7 +129,7 @@ export class Backups {
       now: () => this.#version(),
       upload: (signal: AbortSignal) => this.upload({ ...upload, signal }),
     };
-    return new Schedule(scheduled, options);
+    return new Schedule(scheduled, options, nowMs);
   }
 
   /** Closes the connection. */

@@ -1,19 +1,30 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
+  truncateSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupState } from '../../clients/device/backup-state.ts';
 import { Device, RESTORE } from '../../clients/device/index.ts';
+import { openDatabase } from '../../clients/device/open.ts';
+import { adopt } from '../../clients/device/restore.ts';
+import { APPLICATION_ID, SCHEMA } from '../../clients/device/schema.ts';
 import { linesOf } from '../support/backscroll.ts';
-import { messagesOf } from '../support/device-messages.ts';
+import { auditOf, messagesOf } from '../support/device-messages.ts';
 import { startService, TestProcess, type TestService } from '../support/processes.ts';
 
 const used = new AsyncDisposableStack();
@@ -53,22 +64,6 @@ function seqsOf(device: Device): (number | undefined)[] {
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n + 1);
-
-/** How many messages with bob a file has; throws where it is damaged, or lacks one below the highest. */
-function auditOf(file: string): number {
-  const database = new DatabaseSync(file, { timeout: 30_000 });
-  try {
-    const whole = database.prepare('PRAGMA integrity_check').get()?.integrity_check;
-    if (whole !== 'ok') throw new Error(`damaged: ${whole}`);
-    const row = database
-      .prepare('SELECT count(*) AS count, coalesce(max(seq), 0) AS last FROM message')
-      .get();
-    if (row?.count !== row?.last) throw new Error(`${row?.count} messages up to ${row?.last}`);
-    return Number(row?.count);
-  } finally {
-    database.close();
-  }
-}
 
 describe('backupDatabase and restoreDatabase', () => {
   it('go there and back, and the device goes on with what was restored', async () => {
@@ -149,5 +144,278 @@ describe('backupDatabase and restoreDatabase', () => {
     expect(await device.backupDatabase(null)).not.toBeNull();
     expect(device.backupAge()).toBeGreaterThanOrEqual(0);
     expect(names().filter((name) => name.includes('snapshot'))).toEqual([]);
+  });
+});
+
+describe('restoreDatabase', () => {
+  let backup: string;
+  let device: Device;
+
+  beforeEach(async () => {
+    const folder = join(home, 'given');
+    mkdirSync(folder);
+    backup = join(folder, 'backup.db');
+    await using old = await open('ana', join(root, 'old.db'));
+    old.receive({ peer: 'bob' }, messagesOf(1, 100));
+    expect(await old.backupDatabase(backup)).toBe(backup);
+    device = await open();
+    device.receive({ peer: 'bob' }, messagesOf(1, 5));
+  });
+
+  afterEach(() => device.close());
+
+  /**
+   * What stands in both folders, by sums over the bytes. Another process reads them: to do so here would
+   * end the device's locks.
+   */
+  const sums = () =>
+    execFileSync('sh', ['-c', 'find . -type f -exec cksum {} + | sort'], {
+      cwd: home,
+      encoding: 'utf8',
+    });
+
+  /** Restores a file; the database and the file must stay as they were, and the reason be told. */
+  async function refused(file = backup) {
+    const before = sums();
+    const code = await device.restoreDatabase(file);
+    expect(sums()).toBe(before);
+    expect(device.lastError).toBeInstanceOf(Error);
+    expect(seqsOf(device)).toEqual(upTo(5));
+    return code;
+  }
+
+  it.each<[keyof typeof RESTORE, string, () => void]>([
+    ['noSuchFile', 'none', () => rmSync(backup)],
+    ['notADatabase', 'a folder', () => makeFolder()],
+    ['notADatabase', 'an empty file', () => truncateSync(backup)],
+    ['notADatabase', 'a text', () => writeFileSync(backup, 'SQLite format 3'.repeat(99))],
+    ['damaged', 'a cut one', () => truncateSync(backup, statSync(backup).size - 4_096)],
+    ['damaged', 'one with a page of noise', () => overwrite(backup, 3 * 4_096, 0xff)],
+    ['notADeviceDatabase', 'an empty one', () => makeOther('PRAGMA user_version = 0; VACUUM')],
+    ['notADeviceDatabase', "another program's", () => makeOther('CREATE TABLE t (x)')],
+    ['notADeviceDatabase', 'one with a trigger', () => alter(TRIGGER)],
+    ['notADeviceDatabase', 'one that never ends', () => makeOther(ENDLESS)],
+    [
+      'wrongOwner',
+      "another user's",
+      () => alter("UPDATE device SET value = 'eve' WHERE name = 'owner'"),
+    ],
+    ['newerSchema', 'a newer one', () => alter('PRAGMA user_version = 999')],
+    ['inUse', 'one with a WAL', () => writeFileSync(`${backup}-wal`, 'of somebody')],
+  ])('says %s of %s', async (code, _, make) => {
+    make();
+    expect(await refused()).toBe(RESTORE[code]);
+  });
+
+  it('says diskFull of one that is too large', async () => {
+    const { bavail, bsize } = statfsSync(home);
+    truncateSync(backup, bavail * bsize + 2 ** 30);
+    expect(await device.restoreDatabase(backup)).toBe(RESTORE.diskFull);
+    expect(device.lastError).toMatchObject({ reason: 'DISK_FULL' });
+    expect(seqsOf(device)).toEqual(upTo(5));
+  });
+
+  it('goes by what a link leads to, and takes what may only be read', async () => {
+    chmodSync(backup, 0o400);
+    const link = join(home, 'link.db');
+    symlinkSync(backup, link);
+    expect(await device.restoreDatabase(link)).toBe(RESTORE.done);
+    expect(seqsOf(device)).toEqual(upTo(100));
+    expect(readdirSync(join(home, 'given'))).toEqual(['backup.db']);
+  });
+
+  it('works only before the start, while nobody else uses the database', async () => {
+    device.start();
+    expect(await refused()).toBe(RESTORE.alreadyStarted);
+    await device.stop();
+    {
+      await using other = deviceProcess(path, 'ana', service.address, 'schedule');
+      await vi.waitFor(() => expect(other.stdout).toContain('started'), { timeout: 60_000 });
+      expect(await device.restoreDatabase(backup)).toBe(RESTORE.inUse);
+      expect(await device.restoreLatest()).toBe(RESTORE.inUse);
+      expect(device.lastError).toMatchObject({ reason: 'DATABASE_IN_USE' });
+      expect(seqsOf(device)).toEqual(upTo(5));
+    }
+    const restoring = device.restoreDatabase(backup);
+    expect(() => device.start()).toThrow('being restored');
+    await expect(device.uploadBackup()).rejects.toMatchObject({ reason: 'DATABASE_IN_USE' });
+    expect(await device.restoreDatabase(backup)).toBe(RESTORE.inUse);
+    expect(await restoring).toBe(RESTORE.done);
+    const copying = device.backupDatabase(null);
+    expect(await device.restoreDatabase(backup)).toBe(RESTORE.inUse);
+    expect(await copying).toBe(join(home, 'backup.db'));
+    device.start();
+  });
+
+  it('brings an older database up to the current schema', () => {
+    const newer = [...SCHEMA, 'CREATE TABLE addition (x TEXT) STRICT'];
+    const lineage = () => factOf(backup, 'lineage');
+    const before = lineage();
+    adopt(backup, 'ana', newer);
+    expect(lineage()).not.toBe(before);
+    expect(readdirSync(join(home, 'given'))).toEqual(['backup.db']);
+    using sqlite = openDatabase(backup, 'ana', newer);
+    expect(sqlite.all('SELECT * FROM addition')).toEqual([]);
+    expect(() => openDatabase(backup, 'ana')).toThrow('newer version');
+  });
+
+  it('ends with the device, which leaves the database as it was', async () => {
+    const restoring = device.restoreDatabase(backup);
+    await device.close();
+    expect(await restoring).toBe(RESTORE.failed);
+    expect(device.lastError).toMatchObject({ reason: 'CANCELLED' });
+    expect(await device.restoreDatabase(backup)).toBe(RESTORE.failed);
+    expect(auditOf(path)).toBe(5);
+    expect(names()).toEqual(['device.db', 'given']);
+  });
+
+  function alter(sql: string): void {
+    const database = new DatabaseSync(backup);
+    database.exec(sql);
+    database.close();
+  }
+
+  function makeFolder(): void {
+    rmSync(backup);
+    mkdirSync(backup);
+  }
+
+  function makeOther(sql: string): void {
+    rmSync(backup);
+    alter(`CREATE TABLE gone (x); DROP TABLE gone; ${sql}`);
+  }
+});
+
+const TRIGGER = `
+  CREATE TRIGGER later AFTER INSERT ON message BEGIN DELETE FROM message; END`;
+
+/** Looks like a device's, and to ask for its owner is to wait for ever. */
+const ENDLESS = `
+  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA user_version = ${SCHEMA.length};
+  CREATE VIEW device AS
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+    SELECT 'owner' AS name, i AS value FROM n WHERE i < 0`;
+
+function overwrite(file: string, offset: number, byte: number): void {
+  const bytes = readFileSync(file);
+  bytes.fill(byte, offset, offset + 4_096);
+  writeFileSync(file, bytes);
+}
+
+function factOf(file: string, name: string): unknown {
+  const database = new DatabaseSync(file);
+  try {
+    return database.prepare('SELECT value FROM device WHERE name = ?').get(name)?.value;
+  } finally {
+    database.close();
+  }
+}
+
+describe('uploadBackup and restoreLatest', () => {
+  let user: string;
+  let client: BackupClient;
+
+  beforeAll(() => {
+    client = used.use(new BackupClient(service.address));
+  });
+
+  beforeEach(() => {
+    user = basename(home);
+  });
+
+  it('go there and back', async () => {
+    await using device = await open(user);
+    expect([device.backupAge(), await device.serverBackupAge()]).toEqual([-1, -1]);
+    device.receive({ peer: 'bob' }, messagesOf(1, 500));
+    const first = await device.uploadBackup({ label: 'first' });
+    expect(first).toMatchObject({ unchanged: false, backup: { user, label: 'first' } });
+    expect(Number(first.backup.databaseCreatedAtMs)).toBe(factOf(path, 'created_at_ms'));
+    device.receive({ peer: 'bob' }, messagesOf(501, 10));
+    const second = await device.uploadBackup();
+    expect(second.sentBytes).toBeLessThan(first.sentBytes / 2);
+    expect(await device.uploadBackup()).toMatchObject({ unchanged: true });
+    expect(names().filter((name) => name.includes('snapshot'))).toEqual([]);
+    for (const age of [device.backupAge(), device.databaseAge(), await device.serverBackupAge()]) {
+      expect(age).toBeGreaterThanOrEqual(0);
+    }
+    await device.close();
+
+    await using other = await open(user, join(home, 'other.db'));
+    expect(await other.restoreLatest()).toBe(RESTORE.done);
+    expect(seqsOf(other)).toEqual(upTo(510));
+    expect(factOf(join(home, 'other.db'), 'created_at_ms')).toBe(factOf(path, 'created_at_ms'));
+    // What it uploads now is a little more than a state of the same database.
+    const third = await other.uploadBackup();
+    expect(third.backup.warnings).toEqual([]);
+    expect(third.sentBytes).toBeLessThan(first.sentBytes / 2);
+  });
+
+  it('throws what the service says, and gives the codes for what its backup is', async () => {
+    await using device = await open(user);
+    device.receive({ peer: 'bob' }, messagesOf(1, 5));
+    await expect(device.restoreLatest()).rejects.toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+    await client.upload('examples/app.db', { user });
+    expect(await device.restoreLatest()).toBe(RESTORE.notADeviceDatabase);
+    {
+      await using eve = await open('eve', join(home, 'eve.db'));
+      await eve.uploadBackup();
+      const copy = (await eve.backupDatabase(join(home, 'eve-copy.db'))) ?? '';
+      await client.upload(copy, { user });
+    }
+    expect(await device.restoreLatest()).toBe(RESTORE.wrongOwner);
+    expect(device.lastError).toMatchObject({ reason: 'WRONG_OWNER' });
+    const key = randomBytes(32);
+    await device.uploadBackup({ database: 'sealed.db', key });
+    await expect(device.restoreLatest({ database: 'sealed.db' })).rejects.toMatchObject({
+      reason: 'KEY_REQUIRED',
+    });
+    expect(await device.restoreLatest({ database: 'sealed.db', key })).toBe(RESTORE.done);
+    device.start();
+    expect(await device.restoreLatest()).toBe(RESTORE.alreadyStarted);
+    expect(seqsOf(device)).toEqual(upTo(5));
+  });
+
+  it('goes on when the caller cancels', async () => {
+    await using device = await open(user);
+    device.receive({ peer: 'bob' }, messagesOf(1, 500));
+    await device.uploadBackup();
+    const ending = new AbortController();
+    const onProgress = () => ending.abort();
+    const cancelled = device.restoreLatest({ signal: ending.signal, onProgress });
+    await expect(cancelled).rejects.toMatchObject({ reason: 'CANCELLED' });
+    expect(seqsOf(device)).toEqual(upTo(500));
+    device.receive({ peer: 'bob' }, messagesOf(501, 500));
+    const upload = device.uploadBackup({ signal: ending.signal });
+    await expect(upload).rejects.toMatchObject({ reason: 'CANCELLED' });
+    expect(await device.uploadBackup()).toMatchObject({ unchanged: false });
+    expect(await device.restoreLatest()).toBe(RESTORE.done);
+    expect(seqsOf(device)).toEqual(upTo(1_000));
+  });
+
+  it('goes on with an upload that a kill broke off, and begins anew behind one that had its end', async () => {
+    await using device = await open(user);
+    device.receive({ peer: 'bob' }, messagesOf(1, 5));
+    const state = new BackupState(path, user);
+    // As a kill leaves it whose upload had begun, or was even committed: its answer never came.
+    state.update('backup.db', () => ({ upload_id: 'broken' }));
+    expect(await device.uploadBackup()).toMatchObject({ backup: { uploadId: 'broken' } });
+    state.update('backup.db', () => ({ upload_id: 'broken' }));
+    expect(await device.uploadBackup()).toMatchObject({ repeated: true });
+    state.update('backup.db', () => ({ upload_id: 'broken' }));
+    device.receive({ peer: 'bob' }, messagesOf(6, 1_000));
+    const { backup, repeated } = await device.uploadBackup();
+    expect([backup.number, repeated]).toEqual([2n, false]);
+    expect(state.read('backup.db').upload_id).toBeNull();
+  });
+
+  it('knows of no backup where what it knew is damaged', async () => {
+    await using device = await open(user);
+    await device.backupDatabase(null);
+    expect(device.backupAge()).toBeGreaterThanOrEqual(0);
+    writeFileSync(`${path}-state`, 'noise '.repeat(1_000));
+    expect(device.backupAge()).toBe(-1);
+    await device.backupDatabase(null);
+    expect(device.backupAge()).toBeGreaterThanOrEqual(0);
   });
 });

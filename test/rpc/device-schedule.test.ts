@@ -1,0 +1,278 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupState } from '../../clients/device/backup-state.ts';
+import { Backups } from '../../clients/device/backups.ts';
+import { Device, RESTORE, type ScheduledResult } from '../../clients/device/index.ts';
+import { LocalStore } from '../../clients/device/local-store.ts';
+import { openDatabase } from '../../clients/device/open.ts';
+import { Schedule, type ScheduleOptions } from '../../clients/device/schedule.ts';
+import { Tasks } from '../../clients/device/tasks.ts';
+import type { Uploaded } from '../../clients/upload.ts';
+import { linesOf } from '../support/backscroll.ts';
+import { messagesOf } from '../support/device-messages.ts';
+import { startService, TestProcess, type TestService } from '../support/processes.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const NAME = 'backup.db';
+
+const used = new AsyncDisposableStack();
+const never = new AbortController().signal;
+let root: string;
+let service: TestService;
+let client: BackupClient;
+let home: string;
+let path: string;
+let user: string;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'backscroll-schedule-'));
+  used.defer(() => rmSync(root, { recursive: true, force: true }));
+  const store = `file:${join(root, 'backups')}`;
+  service = used.use(await startService('backup', { BACKUP_STORE_URL: store }));
+  client = used.use(new BackupClient(service.address));
+});
+
+afterAll(() => used.disposeAsync());
+
+beforeEach(() => {
+  home = mkdtempSync(join(root, 'home-'));
+  path = join(home, 'device.db');
+  user = basename(home);
+});
+
+const numberOfBackups = async () => (await Array.fromAsync(client.list({ user }))).length;
+
+const open = (as = user, database = path) =>
+  Device.open({ database, user: as, history: '127.0.0.1:1', backup: service.address });
+
+describe('a schedule', () => {
+  let opened: DisposableStack;
+  let store: LocalStore;
+  let nowMs: number;
+  let outcomes: string[];
+
+  beforeEach(() => {
+    opened = new DisposableStack();
+    store = opened.adopt(new LocalStore(openDatabase(path, user), user), ({ sqlite }) =>
+      sqlite.close(),
+    );
+    nowMs = Date.now();
+    outcomes = [];
+  });
+
+  afterEach(() => opened.dispose());
+
+  /** What a process has that was just started. */
+  function schedule(options: Partial<ScheduleOptions> = {}, address = service.address): Schedule {
+    const backups = new Backups(store, opened.use(new BackupClient(address)), new Tasks());
+    const onResult = ({ outcome }: ScheduledResult) => outcomes.push(outcome);
+    return backups.schedule({ everyMs: DAY, onResult, ...options }, () => nowMs);
+  }
+
+  const write = () => store.write(() => store.setFact('user_revision', 1));
+
+  /** The outcomes of rounds until one waits; how long that is. */
+  async function rounds(one: Schedule): Promise<[number, ...string[]]> {
+    outcomes = [];
+    let waitMs = 0;
+    while (waitMs === 0) waitMs = await one.round(never);
+    return [waitMs, ...outcomes];
+  }
+
+  it('backs up a changed database when the time has come', async () => {
+    const created = Number(store.fact('created_at_ms'));
+    const options = { minDatabaseAgeMs: HOUR };
+    nowMs = created + HOUR - 2;
+    expect(await rounds(schedule(options))).toEqual([2]);
+    nowMs += 2;
+    // Looks once a minute at least.
+    expect(await rounds(schedule(options))).toEqual([MINUTE, 'uploaded']);
+    nowMs += DAY - 1;
+    write();
+    expect(await rounds(schedule(options))).toEqual([1]);
+    nowMs += 1;
+    expect(await rounds(schedule(options))).toEqual([MINUTE, 'uploaded']);
+    nowMs += DAY;
+    expect(await rounds(schedule(options))).toEqual([MINUTE, 'unchanged']);
+    write();
+    expect(await rounds(schedule(options))).toEqual([MINUTE]);
+    nowMs += DAY;
+    let suits = false;
+    const asking = { ...options, when: async () => suits };
+    expect(await rounds(schedule(asking))).toEqual([MINUTE, 'refused']);
+    nowMs += MINUTE;
+    expect(await rounds(schedule(asking))).toEqual([MINUTE, 'refused']);
+    suits = true;
+    expect(await rounds(schedule(asking))).toEqual([MINUTE, 'uploaded']);
+    expect(await numberOfBackups()).toBe(3);
+    expect(readdirSync(home).filter((name) => name.includes('snapshot'))).toEqual([]);
+  });
+
+  it('takes a restored database for a changed one, whatever was written since', async () => {
+    await rounds(schedule());
+    const { writes } = new BackupState(path, user).read(NAME);
+    store.sqlite.run("UPDATE device SET value = 'another' WHERE name = 'lineage'");
+    expect(store.fact('writes')).toBe(writes);
+    nowMs += DAY;
+    expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
+  });
+
+  it('comes later by a random part of the jitter, which the next process knows', async () => {
+    const jitterMs = 30_000;
+    const first = await schedule({ jitterMs }).round(never);
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeLessThanOrEqual(jitterMs);
+    expect(await schedule({ jitterMs }).round(never)).toBe(first);
+    nowMs += first;
+    expect(await rounds(schedule({ jitterMs }))).toEqual([MINUTE, 'uploaded']);
+    const { due_at_ms } = new BackupState(path, user).read(NAME);
+    expect(due_at_ms).toBeGreaterThan(nowMs + DAY);
+    expect(due_at_ms).toBeLessThanOrEqual(nowMs + DAY + jitterMs);
+  });
+
+  it('waits longer and longer after failures, up to an hour, also when the process is a new one', async () => {
+    const store_ = `file:${join(home, 'full')}`;
+    const settings = { BACKUP_STORE_URL: store_, BACKUP_QUOTA_BYTES: '1' };
+    await using full = await startService('backup', settings);
+    const state = new BackupState(path, user);
+    let pauseMs = 0;
+    for (let failures = 1; failures <= 9; failures++) {
+      nowMs += pauseMs;
+      expect(await rounds(schedule({}, full.address))).toEqual([expect.any(Number), 'failed']);
+      const row = state.read(NAME);
+      expect(row).toMatchObject({ failures, holder: null, at_ms: null });
+      pauseMs = Number(row.due_at_ms) - nowMs;
+      const longestMs = Math.min(MINUTE * 2 ** (failures - 1), HOUR);
+      expect(pauseMs).toBeGreaterThanOrEqual(longestMs / 2);
+      expect(pauseMs).toBeLessThanOrEqual(longestMs);
+    }
+    expect(await rounds(schedule())).toEqual([MINUTE]);
+    nowMs += pauseMs;
+    expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
+    expect(state.read(NAME)).toMatchObject({ failures: 0, holder: null, due_at_ms: nowMs + DAY });
+  });
+
+  it('is not put off by a clock that was wrong', async () => {
+    nowMs += 365 * DAY;
+    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE, 'uploaded']);
+    nowMs -= 366 * DAY;
+    write();
+    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE]);
+    nowMs += DAY;
+    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE, 'uploaded']);
+  });
+
+  it('backs up once, however many do so', async () => {
+    await Promise.all(Array.from({ length: 5 }, () => schedule().round(never)));
+    expect(outcomes).toEqual(['uploaded']);
+    nowMs += DAY;
+    await Promise.all(Array.from({ length: 5 }, () => schedule().round(never)));
+    expect(outcomes).toEqual(['uploaded', 'unchanged']);
+    expect(await numberOfBackups()).toBe(1);
+  });
+
+  it('leaves it to one that says that it lives, and takes over from one that does not', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    opened.defer(() => vi.useRealTimers());
+    const state = new BackupState(path, user);
+    const { promise, reject } = Promise.withResolvers<Uploaded>();
+    const now = () => ({ createdAtMs: 0, lineage: 'l', writes: 1 });
+    const hanging = new Schedule(
+      { name: NAME, state, now, upload: () => promise },
+      { everyMs: DAY },
+      () => nowMs,
+    );
+    const stopping = new AbortController();
+    const round = hanging.round(stopping.signal);
+    await vi.waitFor(() => expect(state.read(NAME).holder).not.toBeNull());
+    for (let minutes = 0; minutes < 10; minutes++) {
+      nowMs += MINUTE;
+      vi.advanceTimersByTime(MINUTE);
+      expect(await rounds(schedule())).toEqual([expect.any(Number)]);
+    }
+    // Its machine sleeps: it does not say so any more, and then comes to an end after all.
+    nowMs += 3 * MINUTE;
+    expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
+    const row = state.read(NAME);
+    stopping.abort();
+    reject(new Error('stopped'));
+    await round;
+    expect(state.read(NAME)).toEqual(row);
+  });
+
+  it('takes a stop for no failure, and goes on at the next start', async () => {
+    const state = new BackupState(path, user);
+    const stopping = new AbortController();
+    const now = () => ({ createdAtMs: 0, lineage: 'l', writes: 1 });
+    const upload = async () => {
+      stopping.abort();
+      throw new Error('stopped');
+    };
+    const onResult = vi.fn();
+    const stopped = new Schedule(
+      { name: NAME, state, now, upload },
+      { everyMs: DAY, onResult },
+      () => nowMs,
+    );
+    await stopped.round(stopping.signal);
+    expect(state.read(NAME)).toMatchObject({ failures: 0, holder: null, due_at_ms: nowMs });
+    expect(onResult).not.toHaveBeenCalled();
+    expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
+  });
+});
+
+it('is kept once by processes that share a database', async () => {
+  {
+    await using device = await open();
+    device.receive({ peer: 'bob' }, messagesOf(1, 200));
+  }
+  const run = () =>
+    new TestProcess([
+      'test/support/device-process.ts',
+      ...[path, user, service.address, 'schedule'],
+    ]);
+  await using used = new AsyncDisposableStack();
+  const processes = Array.from({ length: 4 }, () => used.use(run()));
+  const said = () => processes.flatMap(({ stdout }) => linesOf(stdout)).sort();
+  const all = [...Array(4).fill('started'), 'uploaded'];
+  await vi.waitFor(() => expect(said()).toEqual(all), { timeout: 120_000 });
+  for (const { child } of processes) child.stdin?.end();
+  for (const process of processes) {
+    expect([await process.exited, process.stderr]).toEqual([{ code: 0, signal: null }, '']);
+  }
+  expect(said()).toEqual(all);
+  expect(await numberOfBackups()).toBe(1);
+});
+
+it('brings a database to a new device of the same user, and to nobody else', async () => {
+  await using device = await open();
+  device.receive({ peer: 'bob' }, messagesOf(1, 200));
+  const results: ScheduledResult[] = [];
+  const end = device.scheduleBackups({ everyMs: HOUR, onResult: (one) => results.push(one) });
+  expect(device.backupAge()).toBe(-1);
+  device.start();
+  await vi.waitFor(() => expect(results).toHaveLength(1), { timeout: 60_000 });
+  expect(results).toMatchObject([{ outcome: 'uploaded', uploaded: { backup: { user } } }]);
+  expect(device.backupAge()).toBeGreaterThanOrEqual(0);
+  expect(await device.serverBackupAge()).toBeGreaterThanOrEqual(0);
+  expect(readdirSync(home).filter((name) => name.includes('snapshot'))).toEqual([]);
+  end();
+  const copy = await device.backupDatabase(null);
+  await device.close();
+
+  const restored: (number | undefined)[] = [];
+  await using fresh = await open(user, join(home, 'new-device.db'));
+  expect(await fresh.restoreLatest()).toBe(RESTORE.done);
+  const session = fresh.readSession({ peer: 'bob' }, ({ seq }) => restored.push(seq));
+  expect(session.read(1_000)).toBe(200);
+  expect(restored.at(-1)).toBe(1);
+
+  await using eve = await open('eve', join(home, 'eve.db'));
+  await expect(eve.restoreLatest()).rejects.toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+  expect(await eve.restoreDatabase(copy ?? '')).toBe(RESTORE.wrongOwner);
+});
