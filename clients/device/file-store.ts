@@ -27,6 +27,8 @@ export interface StoredFile {
 export class FileStore {
   readonly folder: string;
   readonly quota: FileQuota;
+  /** Shards whose names are on disk. */
+  readonly #durable = new Set<string>();
 
   constructor(folder: string, quotaBytes = QUOTA_BYTES) {
     this.folder = folder;
@@ -84,7 +86,8 @@ export class FileStore {
     const path = this.#pathOf(sha256);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await part.moveTo(path);
-    await syncFolder(this.folder);
+    if (!this.#durable.has(shardOf(sha256))) await syncFolder(this.folder);
+    this.#durable.add(shardOf(sha256));
     return sha256;
   }
 
