@@ -260,6 +260,7 @@ export class ReadSession {
       after: this.#outbox,
       falling: this.#falling,
       count,
+      nowMs: Date.now(),
     });
     for (const { id, row: message, failure } of waiting) {
       this.#outbox = id;

@@ -102,11 +102,13 @@ export const SCHEMA: readonly string[] = [
     conversation_id INTEGER NOT NULL,
     message_id TEXT NOT NULL,
     created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,                  -- 0: never
     body BLOB NOT NULL,                              -- the proto's Message
     failure TEXT                                     -- why the service refused it; NULL: it waits
   ) STRICT;
 
   CREATE INDEX outbox_conversation ON outbox (conversation_id);
+  CREATE INDEX outbox_expiry ON outbox (expires_at_ms) WHERE expires_at_ms > 0;
 
   -- People, as the service told of them last.
   CREATE TABLE profile (

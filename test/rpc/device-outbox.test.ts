@@ -232,6 +232,41 @@ test('a group that takes no messages of the user refuses all, with an id that an
   expect(await stored()).toEqual(['one']);
 });
 
+test('a message whose time has come is neither shown nor sent any more', async () => {
+  const database = harness.path();
+  await using device = await harness.open('alice', database);
+  const expiresAtMs = BigInt(Date.now() + 60_000);
+  device.append(bob, { content: { text: 'brief' }, expiresAtMs });
+  say(device, 'lasting');
+  expect(held(device)).toHaveLength(2);
+  // As if the time had passed meanwhile.
+  using store = harness.look('alice', database).sqlite;
+  store.exec('UPDATE outbox SET expires_at_ms = 1 WHERE expires_at_ms > 0');
+  expect(held(device).map(([text]) => text)).toEqual(['lasting']);
+  device.start();
+  await empty(device);
+  expect(await stored()).toEqual(['lasting']);
+});
+
+test('what the service has a fault with keeps no other conversation waiting', async () => {
+  await using device = await harness.open('alice');
+  const fault = Object.assign(new Error('a fault'), { code: 13, details: 'a fault' });
+  harness.relay.watch = ({ request }) => {
+    const { messages } = request as AppendRequest;
+    if (messages.some(({ content }) => content?.text === 'poison')) throw fault;
+  };
+  const problem = new Promise((resolve) => device.once('problem', resolve));
+  say(device, 'poison');
+  device.append({ peer: 'eve' }, { content: { text: 'one' } });
+  device.start();
+  await empty(device, { peer: 'eve' });
+  expect(await problem).toMatchObject({ reason: 'INTERNAL' });
+  expect(device.counts(bob).waiting).toBe(1);
+  harness.relay.watch = undefined;
+  await empty(device);
+  expect(await stored()).toEqual(['poison']);
+});
+
 test.each([
   ['no name', { peer: '' }, {}, 'peer', 'MISSING_FIELD'],
   ['a name that is too long', { group: 'x'.repeat(256) }, {}, 'group', 'TOO_LARGE'],
