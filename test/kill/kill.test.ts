@@ -11,6 +11,7 @@ const plan = {
   'copies from SQLite': [2, 2],
   'backup on MinIO': [3, 3],
   'backup on a folder': [3, 3],
+  'devices of a person': [2, 2],
 } as const;
 
 describe.each(Object.entries(worlds))('%s', (name, start) => {

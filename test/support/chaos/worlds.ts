@@ -11,6 +11,7 @@ import { BackupStorm } from './backup-storm.ts';
 import { importChats } from './copy-imports.ts';
 import { CopyStorm } from './copy-storm.ts';
 import { launchReplicas, longDead } from './copy-world.ts';
+import { DeviceStorm } from './device-storm.ts';
 import { HistoryStorm } from './history-storm.ts';
 import { type Kill, rageRound, type Storm, type Victim } from './storm.ts';
 import { engineVictim, ServiceVictim } from './victims.ts';
@@ -30,6 +31,7 @@ export const worlds = {
   'copies from SQLite': copiesFromSqlite,
   'backup on MinIO': backupOnMinio,
   'backup on a folder': backupInFolder,
+  'devices of a person': devicesOfPerson,
 } as const;
 
 /** Most operations of a storm of copies between two kills. */
@@ -147,6 +149,22 @@ export async function copiesFrom(
   if (replicas > 1) victims.push(dying);
   const addresses = services.map(({ address }) => address);
   const storm = made.use(new CopyStorm(name, addresses, victims, most));
+  return { storm, services, [Symbol.asyncDispose]: keeper(made) };
+}
+
+async function devicesOfPerson(): Promise<World> {
+  return devicesOn('devices of a person', mostOperations);
+}
+
+/** Devices of one person before a history service on SQLite, with at most `most` steps between two kills. */
+export async function devicesOn(name: string, most: number): Promise<World<DeviceStorm>> {
+  await using made = new AsyncDisposableStack();
+  const url = `sqlite:${join(await temporaryFolder(made), 'history.db')}`;
+  const services = await launchReplicas(made, url, 1);
+  const service = services[0]!;
+  // After months, devices have to begin anew: mostly they are to go on with what they hold.
+  const victims = [[service], [service], [service], [longDead(service, url)]];
+  const storm = made.use(await DeviceStorm.begin(name, service.address, victims, most));
   return { storm, services, [Symbol.asyncDispose]: keeper(made) };
 }
 
