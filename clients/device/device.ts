@@ -10,6 +10,7 @@ import type { MessageInit } from '../history-requests.ts';
 import { requireSqlite } from '../sqlite-process.ts';
 import type { Uploaded } from '../upload.ts';
 import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
+import { checkConversationName, invalid, isSeq } from './checks.ts';
 import { type Counts, countsOf } from './counts.ts';
 import { type Deletion, type Edit, Edits } from './edits.ts';
 import type { FileState } from './file-states.ts';
@@ -194,10 +195,11 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Puts in messages that arrived in another way, as by a push: each as the service stored it, with its
-   * seq (INVALID_ARGUMENT without, and none is put in). Tells those that are new to the `message` event,
-   * and gives how many they were.
+   * seq. Tells those that are new to the `message` event, and gives how many they were. Fails with
+   * INVALID_ARGUMENT where one has no seq, or for a name that nobody has, and puts in none.
    */
   receive(conversation: ConversationName, messages: Message | readonly Message[]): number {
+    checkConversationName(conversation);
     const all = Array.isArray(messages) ? messages : [messages as Message];
     if (all.length === 0) return 0;
     const fresh = this.#pull.receive(conversation, all);
@@ -273,9 +275,12 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * The user has read all messages up to a seq, or up to the newest that is known of. The mark rises here
-   * at once, and is sent when the device is started and there is a connection.
+   * at once, and is sent when the device is started and there is a connection. Fails with INVALID_ARGUMENT
+   * for a name that nobody has, or what is no seq.
    */
   markRead(conversation: ConversationName, seq?: number): void {
+    checkConversationName(conversation);
+    if (seq !== undefined && !isSeq(seq)) throw invalid('INVALID_FIELD', 'seq', 'must be a seq');
     const { id, last_seq } = this.#store.write(() => this.#store.ensureConversation(conversation));
     this.#receipts.read(id, seq ?? last_seq);
   }

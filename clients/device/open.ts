@@ -20,7 +20,9 @@ export function openDatabase(path: string, owner: string, schema = SCHEMA): Sqli
   try {
     checkDatabase(sqlite, owner, schema);
     // Only now is it known to be a device's: this changes the file.
-    sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON');
+    sqlite.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
+    );
     if (versionOf(sqlite) < schema.length) {
       sqlite.transaction(() => migrate(sqlite, owner, schema));
     }

@@ -3,7 +3,7 @@ import type { SyncResult } from '../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../history-client.ts';
 import type { Filter, SyncInit } from '../history-requests.ts';
-import { invalid } from './checks.ts';
+import { invalid, isSeq } from './checks.ts';
 import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import {
   type ConversationRow,
@@ -105,7 +105,7 @@ export class Pull {
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
     const rows = messages.map((message) => rowOf(message, store.owner));
-    const unplaced = rows.findIndex(({ seq }) => seq < 1 || !Number.isSafeInteger(seq));
+    const unplaced = rows.findIndex(({ seq }) => !isSeq(seq));
     if (unplaced >= 0) throw invalid('INVALID_FIELD', `messages[${unplaced}].seq`, 'must be a seq');
     return store.write(() => {
       const { id, last_seq, told_seq, revision, last_at_ms } = store.ensureConversation(name);

@@ -290,6 +290,18 @@ test.each([
   expect(error).toMatchObject({ code: 3, reason, fields: [{ field }] });
 });
 
+test('one process sends what another put in', async () => {
+  const database = harness.path();
+  await using writer = await harness.open('alice', database);
+  await using sender = await harness.open('alice', database);
+  const sent: string[] = [];
+  sender.on('sent', (id) => sent.push(id));
+  sender.start();
+  const ids = [...say(writer, 'one'), ...say(sender, 'two'), ...say(writer, 'three')];
+  await vi.waitFor(() => expect(sent).toEqual(ids), 20_000);
+  expect(await stored()).toEqual(['one', 'two', 'three']);
+});
+
 test('two processes send what both put in, in order and once', async () => {
   const database = harness.path();
   await using one = await harness.open('alice', database);
