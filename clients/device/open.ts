@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../errors.ts';
+import { SQLITE_HEADER_BYTES } from '../format/sqlite-header.ts';
 import { uuidv7 } from '../uuid.ts';
 import { APPLICATION_ID, SCHEMA } from './schema.ts';
 import { type Row, Sqlite } from './sqlite.ts';
@@ -16,6 +17,10 @@ export function openDatabase(path: string, owner: string, schema = SCHEMA): Sqli
   // SQLite would call it "unable to open database file".
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats && !stats.isFile()) throw refused('NOT_A_DATABASE', `${path} is no regular file`);
+  // It would take what is so short for an empty database, and write over it.
+  if (stats && stats.size > 0 && stats.size < SQLITE_HEADER_BYTES) {
+    throw refused('NOT_A_DATABASE', `${path} is no SQLite database`);
+  }
   const sqlite = new Sqlite(path);
   try {
     checkDatabase(sqlite, owner, schema);

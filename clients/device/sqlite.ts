@@ -4,6 +4,11 @@ import { failureOf } from '../sqlite-process.ts';
 /** Longest to wait for another connection's lock, in milliseconds: transactions here are short. */
 const PATIENCE_MS = 5_000;
 
+/** Primary result codes of SQLite. */
+const SQLITE_ERROR = 1;
+const NOT_A_DATABASE = 26;
+const SQLITE_BUSY = 5;
+
 /** A value as it is bound or read: integers are safe ones. */
 export type Value = SQLInputValue;
 
@@ -20,7 +25,7 @@ export class Sqlite implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
-  /** Opens the database; makes an empty one where `path` is no file. */
+  /** Opens the database; makes an empty one where `path` is no file. Fails where SQLite can't read it. */
   constructor(path: string) {
     this.path = path;
     this.#database = this.#try(() => {
@@ -30,6 +35,13 @@ export class Sqlite implements Disposable {
       database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON');
       return database;
     });
+    try {
+      // Of a file whose format it does not know, SQLite says no more than that there is an error.
+      this.#try(() => this.#database.exec('SELECT 1 FROM sqlite_schema LIMIT 1'), NOT_A_DATABASE);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Whether it can be used. */
@@ -105,17 +117,33 @@ export class Sqlite implements Disposable {
     return statement;
   }
 
-  #try<T>(work: () => T): T {
+  /** `plainError` is what SQLite's plain error means. */
+  #try<T>(work: () => T, plainError = SQLITE_ERROR): T {
     try {
       return work();
     } catch (error) {
       const { message, code, errcode } = error as NodeJS.ErrnoException & { errcode?: number };
       if (code !== 'ERR_SQLITE_ERROR') throw error;
-      throw failureOf(this.path, {
-        message,
-        code,
-        sqliteCode: errcode === undefined ? undefined : errcode & 0xff,
-      });
+      const primary = errcode === undefined ? undefined : errcode & 0xff;
+      const sqliteCode = primary === SQLITE_ERROR ? plainError : primary;
+      throw failureOf(this.path, { message, code, sqliteCode });
     }
+  }
+}
+
+/**
+ * Keeps all others that would lock the same file out of it, also in other processes, until it is
+ * disposed of; undefined where another does so. The file is used for nothing else. The system ends the
+ * lock with its process, however that ends.
+ */
+export function tryLock(path: string): Disposable | undefined {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    return { [Symbol.dispose]: () => database.close() };
+  } catch (error) {
+    database.close();
+    if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY) return undefined;
+    throw error;
   }
 }
