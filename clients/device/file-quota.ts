@@ -7,9 +7,6 @@ import { FileRefused } from './transfer-handler.ts';
 /** A folder is looked through again after this part of the quota was added, and that much more is freed. */
 const SLACK = 1 / 16;
 
-/** This part of the quota is claimed at once where nobody knows how much will come. */
-const STEP = 1 / 256;
-
 /** A file in the folder. */
 interface Kept {
   readonly path: string;
@@ -29,6 +26,8 @@ export class FileQuota {
   /** What the folder held when it was looked through, and was claimed since. */
   #takenBytes = 0;
   #sinceBytes = Infinity;
+  /** Counts the claims that have ended. */
+  #ended = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string, quotaBytes: number) {
@@ -36,13 +35,17 @@ export class FileQuota {
     this.quotaBytes = quotaBytes;
   }
 
-  /** Room for what comes into the file at `path`, which is not removed as long as it is claimed. */
-  claim(path: string): Claim {
-    const stepBytes = Math.floor(this.quotaBytes * STEP);
-    const claim = new Claim(path, stepBytes, {
+  /**
+   * Room for what comes into the file at `path`, where `hereBytes` stand already. As long as it is
+   * claimed, it is not removed.
+   */
+  claim(path: string, hereBytes = 0): Claim {
+    const claim = new Claim(path, hereBytes, {
       more: (bytes) => this.#inTurn(() => this.#take(bytes, claim)),
       end: () => {
-        if (this.#claims.delete(claim)) this.#takenBytes -= claim.aheadBytes;
+        if (!this.#claims.delete(claim)) return;
+        this.#takenBytes -= claim.aheadBytes;
+        this.#ended += 1;
       },
     });
     this.#claims.add(claim);
@@ -66,22 +69,35 @@ export class FileQuota {
 
   /** Looks through the folder, and where it is too full, removes what nobody used for longest. */
   async #clear(bytes: number): Promise<void> {
-    const kept = await keptIn(this.#folder);
-    const claims = [...this.#claims];
-    this.#takenBytes = [
-      ...kept.map(({ sizeBytes }) => sizeBytes),
-      ...claims.map(({ aheadBytes }) => aheadBytes),
-    ].reduce((sum, each) => sum + each, 0);
-    this.#sinceBytes = 0;
+    const kept = await this.#look();
     if (this.#takenBytes + bytes <= this.quotaBytes) return;
     const goal = this.quotaBytes * (1 - SLACK) - bytes;
-    const claimed = new Set(claims.map(({ path }) => path));
     for (const { path, sizeBytes } of kept.sort((a, b) => a.usedAtMs - b.usedAtMs)) {
       if (this.#takenBytes <= goal) return;
-      if (claimed.has(path)) continue;
+      if (this.#isClaimed(path)) continue;
       await rm(path, { force: true });
       this.#takenBytes -= sizeBytes;
     }
+  }
+
+  /** What the folder holds besides what is claimed; from now on it is known how much that is. */
+  async #look(): Promise<Kept[]> {
+    for (;;) {
+      const ended = this.#ended;
+      const found = await keptIn(this.#folder);
+      // What has just been renamed counted twice, or not at all.
+      if (this.#ended !== ended) continue;
+      const kept = found.filter(({ path }) => !this.#isClaimed(path));
+      const claims = [...this.#claims].map(({ wholeBytes }) => wholeBytes);
+      const sizes = [...kept.map(({ sizeBytes }) => sizeBytes), ...claims];
+      this.#takenBytes = sizes.reduce((sum, each) => sum + each, 0);
+      this.#sinceBytes = 0;
+      return kept;
+    }
+  }
+
+  #isClaimed(path: string): boolean {
+    return [...this.#claims].some((claim) => claim.path === path);
   }
 }
 
@@ -96,14 +112,20 @@ export class Claim implements Disposable {
   readonly path: string;
   /** Bytes that were set aside, and did not come yet. */
   aheadBytes = 0;
-  readonly #stepBytes: number;
+  /** Bytes that stand in the file. */
+  #hereBytes: number;
   readonly #quota: ClaimedQuota;
 
   /** For the quota's own use. */
-  constructor(path: string, stepBytes: number, quota: ClaimedQuota) {
+  constructor(path: string, hereBytes: number, quota: ClaimedQuota) {
     this.path = path;
-    this.#stepBytes = stepBytes;
+    this.#hereBytes = hereBytes;
     this.#quota = quota;
+  }
+
+  /** All that the file takes, now or later. */
+  get wholeBytes(): number {
+    return this.#hereBytes + this.aheadBytes;
   }
 
   /**
@@ -116,13 +138,15 @@ export class Claim implements Disposable {
 
   /** These bytes came. */
   async came(bytes: number): Promise<void> {
-    if (bytes > this.aheadBytes) await this.#quota.more(Math.max(bytes, this.#stepBytes));
+    await this.reserve(bytes);
     this.aheadBytes -= bytes;
+    this.#hereBytes += bytes;
   }
 
-  /** These bytes came, and were thrown away. */
-  wentAgain(bytes: number): void {
-    this.aheadBytes += bytes;
+  /** All that stood in the file was thrown away. */
+  cleared(): void {
+    this.aheadBytes += this.#hereBytes;
+    this.#hereBytes = 0;
   }
 
   [Symbol.dispose](): void {

@@ -5,8 +5,7 @@ import { syncFolder } from '../new-file.ts';
 import { FileQuota } from './file-quota.ts';
 import { shardOf } from './message-files.ts';
 import { PartFile } from './part-file.ts';
-import { isReason } from './pull.ts';
-import { Sqlite } from './sqlite.ts';
+import { tryLock } from './sqlite.ts';
 
 const QUOTA_BYTES = 1024 ** 3;
 
@@ -51,27 +50,18 @@ export class FileStore {
 
   /**
    * Keeps all others, also in other processes, from what comes under keys of the same shard, until it
-   * is disposed of; undefined where another does. It is a lock of SQLite's, because the system ends
-   * such a one with its process, however that ends. Its file stays: two could else lock two files of
-   * one name.
+   * is disposed of; undefined where another does. Its file stays: two could else lock two files of one
+   * name.
    */
   lock(key: string): Disposable | undefined {
     const path = join(this.folder, shardOf(key), 'lock');
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const lock = new Sqlite(path);
-    try {
-      lock.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-      return lock;
-    } catch (error) {
-      lock.close();
-      if (isReason(error, 'DATABASE_BUSY')) return undefined;
-      throw error;
-    }
+    return tryLock(path);
   }
 
   /** What has come so far under a key; to be called under its lock. */
   async openPart(key: string): Promise<PartFile> {
-    const claim = this.quota.claim(this.#partOf(key));
+    const claim = this.quota.claim(this.#partOf(key), this.partBytes(key));
     try {
       return await PartFile.open(claim);
     } catch (error) {

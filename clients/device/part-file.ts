@@ -74,8 +74,8 @@ export class PartFile implements AsyncDisposable {
 
   /** Throws away what is there. */
   async clear(): Promise<void> {
-    this.claim.wentAgain(this.sizeBytes);
     await this.#file.truncate(0);
+    this.claim.cleared();
     this.sizeBytes = 0;
     this.origin = undefined;
     this.pieced = false;

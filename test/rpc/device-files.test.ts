@@ -16,6 +16,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import {
   Device,
   type FileOptions,
+  FileRefused,
   type FileRequest,
   type FileState,
   type LocalMessage,
@@ -355,6 +356,36 @@ describe('files of a device', () => {
     }
   });
 
+  it('are had from one sender where another tells the same of a wrong url', async () => {
+    await using device = await open({ maxTransfers: 1 });
+    const bytes = randomBytes(10_000);
+    const good = told(bytes, server.put(path(), whole(bytes)));
+    const wrong = told(bytes, server.put(path(), whole(randomBytes(10_000))));
+    receive(device, [{ ...good, url: server.url('/gone') }, wrong, good]);
+    const states = statesOf(device);
+    const messages = read(device);
+    device.start();
+    expect(await bytesAt(await settled(device, messages[2]!))).toEqual(bytes);
+    expect(states.filter(({ state }) => state === 'refused')).toEqual([
+      expect.objectContaining({ seq: 1, reason: 'FILE_GONE' }),
+      expect.objectContaining({ seq: 2, reason: 'FILE_WRONG_DIGEST' }),
+    ]);
+    expect(messages.map((message) => device.file(message).state)).toEqual([
+      ...['present', 'present', 'present'],
+    ]);
+  });
+
+  it('wait for each other where there is not room for all at once', async () => {
+    await using device = await open({ quotaBytes: 500_000, maxTransfers: 2 });
+    const bytes = [randomBytes(300_000), randomBytes(300_000)];
+    const files = bytes.map((each) => told(each, server.put(path(), whole(each))));
+    receive(device, files);
+    const states = await Promise.all(read(device).map((message) => device.fetchFile(message)));
+    // The second one took the room of the first.
+    expect(states.map(({ sizeBytes }) => sizeBytes)).toEqual([300_000, 300_000]);
+    expect(await kept()).toHaveLength(1);
+  });
+
   it('go when there is no room, those first that nobody used for longest', async () => {
     await using device = await open({ quotaBytes: 1_000_000 });
     const all = Array.from({ length: 4 }, () => randomBytes(300_000));
@@ -474,6 +505,38 @@ describe('files of a device', () => {
     const [message] = read(device);
     expect(device.file(message!).state).toBe('queued');
     expect(await bytesAt(await device.fetchFile(message!))).toEqual(after);
+  });
+
+  it('come by a handler of the app, which may fail in any way', async () => {
+    const bytes = randomBytes(1_000);
+    let tries = 0;
+    await using device = await open({
+      transfer: {
+        fetch: async ({ url }, { offset }) => {
+          tries += 1;
+          if (url === 'own:broken') throw new TypeError('of the handler');
+          if (url === 'own:nobody') throw new FileRefused('nobody has it', 'FILE_GONE');
+          async function* body() {
+            yield bytes.subarray(offset, 600);
+            if (tries === 1) throw new TypeError('midway');
+            yield bytes.subarray(600);
+          }
+          return { offset, sizeBytes: 1_000, validator: 'v1', body: body() };
+        },
+      },
+    });
+    receive(device, [{ url: 'own:file' }, { url: 'own:broken' }, { url: 'own:nobody' }]);
+    const [file, broken, nobody] = read(device);
+    await expect(device.fetchFile(file!)).rejects.toThrow('midway');
+    expect(device.file(file!)).toMatchObject({ state: 'absent', receivedBytes: 600 });
+    expect(await bytesAt(await device.fetchFile(file!))).toEqual(bytes);
+    await expect(device.fetchFile(broken!)).rejects.toThrow('of the handler');
+    expect(device.file(broken!).state).toBe('absent');
+    await expect(device.fetchFile(nobody!)).rejects.toMatchObject({ reason: 'FILE_GONE' });
+    expect(device.file(nobody!)).toMatchObject({ state: 'refused', reason: 'FILE_GONE' });
+    expect(() => device.file(nobody!, 1)).toThrow(
+      expect.objectContaining({ reason: 'NO_SUCH_FILE' }),
+    );
   });
 
   it('wait while the device is stopped, and end with it', async () => {

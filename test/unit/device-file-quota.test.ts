@@ -38,7 +38,7 @@ describe('the quota of a folder of files', () => {
     await using stack = new AsyncDisposableStack();
     const folder = await filled(stack, SHARDS);
     const quota = new FileQuota(folder, 500);
-    using oldest = quota.claim(join(folder, '0a', 'file'));
+    using oldest = quota.claim(join(folder, '0a', 'file'), 100);
     using claim = quota.claim('new');
     await claim.reserve(150);
     expect(await left(folder, SHARDS)).toEqual(['0a', '0c', '0d']);
