@@ -337,13 +337,29 @@ export class LocalStore {
   /** Messages that match in an interval and have not expired, at most `count`, in either direction. */
   messages(
     id: number,
-    { from, to }: Interval,
+    interval: Interval,
     pick: Picked,
     options: { readonly falling: boolean; readonly count: number; readonly nowMs: number },
   ): MessageRow[] {
-    const { falling, count, nowMs } = options;
-    return this.sqlite.all<MessageRow>(
-      `SELECT ${MESSAGE_COLUMNS} FROM message
+    return this.#messages(MESSAGE_COLUMNS, id, interval, pick, options);
+  }
+
+  /** As `messages`, their seqs alone. */
+  seqs(
+    ...[id, interval, pick, options]: Parameters<LocalStore['messages']>
+  ): Pick<MessageRow, 'seq'>[] {
+    return this.#messages('seq', id, interval, pick, options);
+  }
+
+  #messages<T extends object>(
+    columns: string,
+    id: number,
+    { from, to }: Interval,
+    pick: Picked,
+    { falling, count, nowMs }: Parameters<LocalStore['messages']>[3],
+  ): T[] {
+    return this.sqlite.all<T>(
+      `SELECT ${columns} FROM message
        WHERE conversation_id = ? AND seq BETWEEN ? AND ?${pick.and}
          AND (expires_at_ms = 0 OR expires_at_ms > ?)
        ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,

@@ -76,22 +76,36 @@ export class Pull {
     let alone = store.holdsAny(id) ? undefined : before.landings;
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
     const page = this.#history.sync(this.#request(before, wanted), { signal });
-    for await (const messages of page.frames()) {
+    const land = (messages: readonly Message[]): boolean => {
+      const { epoch, landings } = store.conversationOf(id);
+      // Meanwhile it was learned that what the user may see has changed.
+      if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before, edge, wanted.newestFirst);
-      const landings = store.write(() => {
-        const row = store.conversationOf(id);
-        // Meanwhile it was learned that what the user may see has changed.
-        if (row.epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return undefined;
-        store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
-        return row.landings;
-      });
-      if (landings === undefined) return true;
+      store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
       alone = alone === landings ? landings + 1 : undefined;
       edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
+      return true;
+    };
+    // The last frame and the result are put in together: mostly there is but one.
+    let frame: readonly Message[] = [];
+    const landed = () => frame.length === 0 || land(frame);
+    try {
+      for await (const messages of page.frames()) {
+        if (frame.length > 0 && !store.write(landed)) return true;
+        frame = messages;
+      }
+    } catch (error) {
+      store.write(landed);
+      throw error;
     }
     const result = await page.result;
-    store.write(() => this.#finish(id, wanted.pick, result, alone));
+    const isValid = store.write(() => {
+      if (!landed()) return false;
+      this.#finish(id, wanted.pick, result, alone);
+      return true;
+    });
+    if (!isValid) return true;
     const { revision, told_revision } = store.conversationOf(id);
     if (revision < told_revision) await this.correct(id, signal);
     return Number(result.count) === wanted.count;

@@ -102,7 +102,8 @@ export class ReadSession {
     if (this.#falling) left -= this.#readOutbox(left);
     const row = this.#row();
     if (!row) return count - left;
-    const scan = this.#scan(row, left, this.#options.acrossHoles === true);
+    const across = this.#options.acrossHoles === true;
+    const scan = this.#scan(row, left, across, store.messages.bind(store));
     for (const message of scan.rows) {
       const local = this.#localOf(row, message);
       if ((message.kinds & KIND.file) !== 0) onFiles(local);
@@ -152,7 +153,7 @@ export class ReadSession {
     if (this.#isOver(store.conversationOf(id))) return 0;
     await this.#correct(id, signal);
     for (let asked: Interval | undefined; ; ) {
-      const { rows, hole } = this.#scan(store.conversationOf(id), count, false);
+      const { rows, hole } = this.#seqs(store.conversationOf(id), count);
       const missing = count - rows.length;
       if (missing <= 0 || !hole) return rows.length;
       // The service has no more, though the hole ends as before: what is above the newest always is one.
@@ -179,7 +180,7 @@ export class ReadSession {
   /** Whether a session that goes down has handed over all there is. */
   #isOver(row: ConversationRow): boolean {
     if (!this.#falling || this.#next === undefined) return false;
-    const { rows, hole } = this.#scan(row, 1, false);
+    const { rows, hole } = this.#seqs(row, 1);
     return rows.length === 0 && !hole;
   }
 
@@ -188,17 +189,18 @@ export class ReadSession {
    * whatever lies between; where the session stands then; and the hole that comes next, undefined where
    * the conversation ends before one.
    */
-  #scan(
+  #scan<T extends { readonly seq: number }>(
     row: ConversationRow,
     count: number,
     across: boolean,
-  ): { rows: MessageRow[]; next: number | undefined; hole: Interval | undefined } {
+    find: (...query: Parameters<LocalStore['messages']>) => T[],
+  ): { rows: T[]; next: number | undefined; hole: Interval | undefined } {
     const { store } = this.#context;
     const { key } = this.#pick;
     const all = store.known(row.id, '');
     const known = key === '' ? all : union(all, store.known(row.id, key));
     const lowest = this.#fixLowest(row);
-    const rows: MessageRow[] = [];
+    const rows: T[] = [];
     const start = this.#next ?? this.#start(row, known, lowest);
     if (start === undefined) return { rows, next: start, hole: { from: lowest, to: Infinity } };
     // As long as nothing was read, what is new stands before it.
@@ -214,7 +216,7 @@ export class ReadSession {
         const atEnd = !this.#falling && stretch.to === Infinity;
         if (!across || atEnd) return { rows, next: begun(next), hole: cut };
       }
-      const some = store.messages(row.id, cut, this.#and(), {
+      const some = find(row.id, cut, this.#and(), {
         falling: this.#falling,
         count: count - rows.length,
         nowMs: Date.now(),
@@ -224,6 +226,12 @@ export class ReadSession {
       if (this.#falling) next = full ? rows.at(-1)!.seq - 1 : cut.from - 1;
       else next = full ? rows.at(-1)!.seq + 1 : cut.to + 1;
     }
+  }
+
+  /** As `#scan`, of what can be read without a hole: the seqs alone. */
+  #seqs(row: ConversationRow, count: number) {
+    const { store } = this.#context;
+    return this.#scan(row, count, false, store.seqs.bind(store));
   }
 
   /** Where a session begins: undefined where nothing is held, and what is newest is not known. */
