@@ -25,6 +25,9 @@ const bob = { peer: 'bob' };
 const alice = { user: 'alice', peer: 'bob' };
 const room = { group: 'room' };
 
+/** Tells what never comes from what takes long on a busy machine. */
+const WITHIN = { timeout: 60_000 };
+
 let harness: DeviceHarness;
 beforeEach(async () => {
   await harness?.[Symbol.asyncDispose]();
@@ -328,7 +331,7 @@ describe("what the user's other devices do", () => {
     expect(device.conversation(bob)).toMatchObject({ marks: { readSeq: 20 }, unread: 1 });
     device.start();
     await expect
-      .poll(async () => (await harness.history.markRead({ ...alice, seq: 0 })).readSeq)
+      .poll(async () => (await harness.history.markRead({ ...alice, seq: 0 })).readSeq, WITHIN)
       .toBe(20n);
   });
 
@@ -426,7 +429,7 @@ describe("what the user's other devices do", () => {
     // What this device knows to have been read, it tells the service again.
     device.start();
     await expect
-      .poll(async () => (await harness.history.markRead({ ...alice, seq: 0 })).readSeq)
+      .poll(async () => (await harness.history.markRead({ ...alice, seq: 0 })).readSeq, WITHIN)
       .toBe(4n);
     await device.refresh();
     await expectInbox(device);
@@ -618,7 +621,7 @@ test('messages are removed when their time has come', async () => {
   expect(seqs()).toEqual([3]);
   device.receive(bob, create(MessageSchema, { ...expired, seq: 5n }));
   device.start();
-  expect(seqs()).toEqual([3]);
+  await expect.poll(seqs, WITHIN).toEqual([3]);
   store.sqlite.close();
 });
 
