@@ -77,6 +77,8 @@ export class LocalMessage {
   readonly expiresAtMs: number;
   readonly status: MessageStatus;
   readonly origin: MessageOrigin;
+  /** Why the service refused it, by its reason and message; undefined unless it `failed`. */
+  readonly failure: string | undefined;
   readonly #more: Uint8Array | null;
   #content: Content | undefined;
 
@@ -86,6 +88,7 @@ export class LocalMessage {
     row: Omit<MessageRow, 'seq'> & { readonly seq: number | undefined },
     status: MessageStatus,
     origin: MessageOrigin,
+    failure?: string,
   ) {
     this.conversation = conversation;
     this.seq = row.seq;
@@ -99,6 +102,7 @@ export class LocalMessage {
     this.expiresAtMs = row.expires_at_ms;
     this.status = status;
     this.origin = origin;
+    this.failure = failure;
     this.#more = row.more;
   }
 
@@ -114,6 +118,7 @@ export class LocalMessage {
     const { conversation, seq, id, sender, sentAtMs, text, status, origin, content } = this;
     return {
       ...{ ...conversation, seq, id, sender, sentAtMs, text, status, origin },
+      ...(this.failure !== undefined && { failure: this.failure }),
       ...(this.editedAtMs !== 0 && { editedAtMs: this.editedAtMs }),
       ...(this.deletedAtMs !== 0 && { deletedAtMs: this.deletedAtMs }),
       ...(this.expiresAtMs !== 0 && { expiresAtMs: this.expiresAtMs }),

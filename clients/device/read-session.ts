@@ -277,8 +277,7 @@ export class ReadSession {
         new LocalMessage(
           this.conversation,
           { ...message, sender: store.owner, seq: undefined },
-          status,
-          'database',
+          ...([status, 'database', failure ?? undefined] as const),
         ),
       );
     }

@@ -43,7 +43,7 @@ export class Receipts {
            AND from_seq <= last_seq AND to_seq >= last_seq
        ) AS newest_held
        FROM conversation
-       WHERE read_seq > told_read_seq OR (newest_held AND last_seq > told_delivered_seq)`,
+       WHERE read_seq > told_read_seq OR (last_seq > told_delivered_seq AND newest_held)`,
     );
     return rows.flatMap(({ newest_held, ...conversation }): Untold[] => {
       const { read_seq, told_read_seq, last_seq, told_delivered_seq } = conversation;

@@ -186,6 +186,9 @@ test('a message that is refused keeps nothing else waiting', async () => {
   expect(await stored()).toEqual(['one', 'two', 'three']);
   expect(failed).toEqual([[bad, 'TOO_LARGE']]);
   expect(held(device).at(-1)).toEqual(['bad', undefined, 'failed']);
+  const reader = new Reader(device, bob);
+  reader.session.read(1);
+  expect(reader.messages[0]?.failure).toMatch(/^TOO_LARGE: messages\[2\]\.content\.files: /);
 
   expect(device.retry('another')).toBe(false);
   expect(device.retry(bad)).toBe(true);
@@ -300,6 +303,34 @@ test('one process sends what another put in', async () => {
   const ids = [...say(writer, 'one'), ...say(sender, 'two'), ...say(writer, 'three')];
   await vi.waitFor(() => expect(sent).toEqual(ids), 20_000);
   expect(await stored()).toEqual(['one', 'two', 'three']);
+});
+
+test('what is taken as it comes, the service takes', async () => {
+  await using device = await harness.open('alice');
+  await using other = await harness.open('alice');
+  const failed: unknown[] = [];
+  device.on('failed', (...what) => failed.push(what));
+  const sized = (length: number) => ({
+    ...{ id: 'ä'.repeat(64), sentAtMs: -1n, expiresAtMs: BigInt(Number.MAX_SAFE_INTEGER) },
+    content: { text: 'x'.repeat(length) },
+  });
+  let [fits, tooLong] = [1, 256 * 1024];
+  while (tooLong - fits > 1) {
+    const length = Math.floor((fits + tooLong) / 2);
+    try {
+      other.append(bob, sized(length));
+      fits = length;
+    } catch {
+      tooLong = length;
+    }
+  }
+  device.append(bob, sized(fits));
+  device.append({ peer: 'ä'.repeat(127) }, {});
+  device.start();
+  await empty(device);
+  expect((await stored())[0]).toHaveLength(fits);
+  await empty(device, { peer: 'ä'.repeat(127) });
+  expect(failed).toEqual([]);
 });
 
 test('two processes send what both put in, in order and once', async () => {
