@@ -9,10 +9,10 @@ import { Progress } from '../support/progress.ts';
 import { Random } from '../support/random.ts';
 
 /** Kills of one round, after which every device is looked at. */
-const killsOfRound = 3;
+const killsOfRound = 2;
 
 /** Most steps between two kills. */
-const mostBetweenKills = 1_500;
+const mostBetweenKills = 4_000;
 
 const { values } = parseArgs({
   options: { steps: { type: 'string', default: '100000' }, seed: { type: 'string' } },

@@ -212,7 +212,7 @@ const alone: readonly (readonly [number, Use])[] = [
   [8, wipe],
   [10, backUp],
   [6, restore],
-  [1, kill],
+  [2, kill],
 ];
 
 const spread = (mix: readonly (readonly [number, Use])[]) =>
@@ -224,7 +224,7 @@ const aloneUses = spread(alone);
 /** Does some random thing with a device. */
 export async function useDevice(using: Using): Promise<void> {
   const { owned, random } = using;
-  const isAlone = random.oneIn(60);
+  const isAlone = random.oneIn(120);
   const use = random.pick(isAlone ? aloneUses : sharedUses);
   using _ = await owned.gate.enter(isAlone);
   try {

@@ -125,7 +125,7 @@ const mix: readonly (readonly [number, Deed])[] = [
   [2, importOld],
   [14, edit],
   [8, deleteForEveryone],
-  [5, hide],
+  [7, hide],
   [2, hideElsewhere],
   [8, mark],
   [4, joinOrLeave],
@@ -155,10 +155,10 @@ function lastSeqOf({ senders }: Place): number {
   return [...senders.keys()].at(-1) ?? 0;
 }
 
-/** Seqs that have a message, mostly among the last. */
+/** Seqs that have a message, mostly among the last: some of those are still on their way to devices. */
 function someSeqs(place: Place, random: Random, count: number): number[] {
   const lastSeq = Math.max(1, lastSeqOf(place));
-  const from = random.oneIn(3) ? 1 : Math.max(1, lastSeq - 60);
+  const from = Math.max(1, random.pick([1, lastSeq - 60, lastSeq - 5]));
   const seqs = Array.from({ length: count }, () => random.between(from, lastSeq));
   return [...new Set(seqs)];
 }
