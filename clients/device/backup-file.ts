@@ -8,7 +8,7 @@ import { takeAfter } from '../replace-database.ts';
 import { snapshot } from '../snapshot.ts';
 
 /** What may stand beside a database and belongs to it. */
-const PARTS = ['', '-wal', '-shm', '-journal', '-state', '-state-journal'];
+const PARTS = ['', '-wal', '-shm', '-journal', '-state', '-state-journal', '-state-lock'];
 
 /**
  * Copies a device's database, which may be written to meanwhile, to a file that appears, or takes the

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { isReason } from './pull.ts';
-import { Sqlite, type Value } from './sqlite.ts';
+import { Sqlite, tryLock } from './sqlite.ts';
 
 /** What is known of the backups of one name. */
 export interface BackupRow {
@@ -16,10 +16,6 @@ export interface BackupRow {
   readonly due_at_ms: number | null;
   /** How often in a row the schedule has tried in vain. */
   readonly failures: number;
-  /** Who makes one for the schedule; null for nobody. */
-  readonly holder: string | null;
-  /** Until when that holds, unless it is renewed. */
-  readonly held_until_ms: number;
 }
 
 /** The name of backups that are files, and nobody uploaded. */
@@ -27,7 +23,7 @@ export const LOCAL = '';
 
 const NEVER: BackupRow = {
   ...{ at_ms: null, lineage: null, writes: null, upload_id: null },
-  ...{ due_at_ms: null, failures: 0, holder: null, held_until_ms: 0 },
+  ...{ due_at_ms: null, failures: 0 },
 };
 
 const SCHEMA = `
@@ -40,8 +36,6 @@ const SCHEMA = `
     upload_id TEXT,
     due_at_ms INTEGER,
     failures INTEGER NOT NULL,
-    holder TEXT,
-    held_until_ms INTEGER NOT NULL,
     PRIMARY KEY (owner, name)
   ) STRICT, WITHOUT ROWID`;
 
@@ -84,17 +78,21 @@ export class BackupState {
     );
   }
 
+  /** Keeps other processes from what this one does with the state; undefined where one does. */
+  lock(): Disposable | undefined {
+    return tryLock(`${this.path}-lock`);
+  }
+
   #row(sqlite: Sqlite, name: string): BackupRow {
     const query = 'SELECT * FROM backup WHERE owner = ? AND name = ?';
     return sqlite.get<BackupRow>(query, this.#owner, name) ?? NEVER;
   }
 
   #put(sqlite: Sqlite, name: string, row: BackupRow): void {
-    const values: Value[] = [row.at_ms, row.lineage, row.writes, row.upload_id];
-    values.push(row.due_at_ms, row.failures, row.holder, row.held_until_ms);
     sqlite.run(
-      'INSERT OR REPLACE INTO backup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-      ...[this.#owner, name, ...values],
+      'INSERT OR REPLACE INTO backup VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[this.#owner, name, row.at_ms, row.lineage, row.writes],
+      ...[row.upload_id, row.due_at_ms, row.failures],
     );
   }
 

@@ -126,6 +126,7 @@ export class Backups {
     const scheduled = {
       name: upload.database || DEFAULT_DATABASE,
       state: this.#state,
+      lock: () => this.#state.lock(),
       now: () => this.#version(),
       upload: (signal: AbortSignal) => this.upload({ ...upload, signal }),
     };

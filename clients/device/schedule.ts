@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { pauseAfterMs } from '../attempts.ts';
 import type { UploadOptions } from '../backup-client.ts';
 import type { Uploaded } from '../upload.ts';
@@ -35,6 +34,8 @@ export interface Scheduled {
   /** Name of the backups. */
   readonly name: string;
   readonly state: BackupState;
+  /** Keeps other processes from making one until it is disposed of; undefined where one does. */
+  lock(): Disposable | undefined;
   /** The database as it is now. */
   now(): DatabaseVersion;
   upload(signal: AbortSignal): Promise<Uploaded>;
@@ -52,22 +53,17 @@ export interface DatabaseVersion {
 /** How often is looked, at the least: a clock may be set, a machine sleep, other processes do the work. */
 const LOOK_MS = 60_000;
 
-/** How long a process that makes a backup is taken to live without saying so again. */
-const LEASE_MS = 120_000;
-const RENEW_MS = LEASE_MS / 4;
-
 const FIRST_RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
 
 /**
  * Makes backups when they are due, once however many processes have such a schedule for the same
- * database: when the next one is due stands beside it, and so does who makes it.
+ * database: when the next one is due stands beside it, and a lock keeps others from making the same.
  */
 export class Schedule {
   readonly #scheduled: Scheduled;
   readonly #options: ScheduleOptions;
   readonly #nowMs: () => number;
-  readonly #id = randomUUID();
 
   constructor(scheduled: Scheduled, options: ScheduleOptions, nowMs: () => number = Date.now) {
     this.#scheduled = scheduled;
@@ -93,8 +89,7 @@ export class Schedule {
     const waitMs = this.#dueMs(row) - this.#nowMs();
     if (waitMs > 0) return waitMs;
     if (row.lineage === version.lineage && row.writes === version.writes) {
-      if (!this.#claim({ due_at_ms: this.#nextMs() })) return LOOK_MS;
-      this.#tell({ outcome: 'unchanged' });
+      if (this.#ifDue({ due_at_ms: this.#nextMs() })) this.#tell({ outcome: 'unchanged' });
       return 0;
     }
     const { when } = this.#options;
@@ -102,8 +97,10 @@ export class Schedule {
       this.#tell({ outcome: 'refused' });
       return LOOK_MS;
     }
-    if (signal.aborted) return 0;
-    return this.#backUp(signal);
+    using lock = this.#scheduled.lock();
+    if (!lock || signal.aborted) return LOOK_MS;
+    // Awaited, for the lock to last as long.
+    return await this.#backUp(signal);
   }
 
   /** How long a database that was never backed up is yet too young; 0 where its age is not to be told. */
@@ -131,73 +128,39 @@ export class Schedule {
     return Math.ceil(this.#nowMs() + everyMs + Math.random() * jitterMs);
   }
 
-  /**
-   * Changes the row where a backup is due by it and nobody makes it; whether that was so. Of processes
-   * that come at once, it is for one.
-   */
-  #claim(change: Partial<BackupRow>): boolean {
-    const nowMs = this.#nowMs();
-    let free = false;
-    this.#scheduled.state.update(this.#scheduled.name, ({ due_at_ms, holder, held_until_ms }) => {
-      // A clock may have been set since somebody wrote until when they hold it.
-      const held = holder !== null && held_until_ms > nowMs && held_until_ms <= nowMs + LEASE_MS;
-      free = !held && (due_at_ms ?? 0) <= nowMs;
-      return free ? change : {};
-    });
-    return free;
-  }
-
   async #backUp(signal: AbortSignal): Promise<number> {
-    const { name, state } = this.#scheduled;
+    const { name, state, upload } = this.#scheduled;
     const { failures } = state.read(name);
-    // As if it had failed: a process that dies of it must not begin again at once.
     const retryMs = this.#retryMs(failures + 1);
-    const claimed = this.#claim({
-      ...{ failures: failures + 1, due_at_ms: this.#nowMs() + retryMs },
-      ...{ holder: this.#id, held_until_ms: this.#nowMs() + LEASE_MS },
-    });
-    if (!claimed) return LOOK_MS;
-    const renewing = setInterval(() => this.#renew(), RENEW_MS);
+    // As if it had failed: a process that dies of it must not begin again at once.
+    const tried = { failures: failures + 1, due_at_ms: this.#nowMs() + retryMs };
+    if (!this.#ifDue(tried)) return 0;
     try {
-      const uploaded = await this.#scheduled.upload(signal);
-      this.#release({ failures: 0, due_at_ms: this.#nextMs() });
+      const uploaded = await upload(signal);
+      state.update(name, () => ({ failures: 0, due_at_ms: this.#nextMs() }));
       this.#tell({ outcome: 'uploaded', uploaded });
       return 0;
     } catch (error) {
       // It was stopped: that is no failure, and it goes on at the next start.
-      if (signal.aborted) {
-        this.#release({ failures, due_at_ms: this.#nowMs() });
-        return 0;
-      }
-      this.#release({});
-      this.#tell({ outcome: 'failed', error });
+      if (signal.aborted) state.update(name, () => ({ failures, due_at_ms: this.#nowMs() }));
+      else this.#tell({ outcome: 'failed', error });
       return retryMs;
-    } finally {
-      clearInterval(renewing);
     }
+  }
+
+  /** Changes the row where a backup is due by it, which others may have seen to since; whether it was. */
+  #ifDue(change: Partial<BackupRow>): boolean {
+    let due = false;
+    this.#scheduled.state.update(this.#scheduled.name, ({ due_at_ms }) => {
+      due = (due_at_ms ?? 0) <= this.#nowMs();
+      return due ? change : {};
+    });
+    return due;
   }
 
   #retryMs(failures: number): number {
     const longestMs = Math.min(LONGEST_RETRY_MS, this.#options.everyMs);
     return Math.ceil(pauseAfterMs(failures, longestMs, FIRST_RETRY_MS));
-  }
-
-  #renew(): void {
-    try {
-      this.#ifHeld({ held_until_ms: this.#nowMs() + LEASE_MS });
-    } catch {
-      // There are three more tries before another process may take it over.
-    }
-  }
-
-  #release(change: Partial<BackupRow>): void {
-    this.#ifHeld({ ...change, holder: null, held_until_ms: 0 });
-  }
-
-  /** Another process holds it where this one was asleep for long: what it writes then holds. */
-  #ifHeld(change: Partial<BackupRow>): void {
-    const { name, state } = this.#scheduled;
-    state.update(name, ({ holder }) => (holder === this.#id ? change : {}));
   }
 
   #tell(result: ScheduledResult): void {

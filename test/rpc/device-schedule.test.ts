@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -10,7 +12,6 @@ import { LocalStore } from '../../clients/device/local-store.ts';
 import { openDatabase } from '../../clients/device/open.ts';
 import { Schedule, type ScheduleOptions } from '../../clients/device/schedule.ts';
 import { Tasks } from '../../clients/device/tasks.ts';
-import type { Uploaded } from '../../clients/upload.ts';
 import { linesOf } from '../support/backscroll.ts';
 import { messagesOf } from '../support/device-messages.ts';
 import { startService, TestProcess, type TestService } from '../support/processes.ts';
@@ -49,6 +50,10 @@ const numberOfBackups = async () => (await Array.fromAsync(client.list({ user })
 
 const open = (as = user, database = path) =>
   Device.open({ database, user: as, history: '127.0.0.1:1', backup: service.address });
+
+/** A process that backs the same database up on a schedule. */
+const scheduleProcess = (address: string) =>
+  new TestProcess(['test/support/device-process.ts', path, user, address, 'schedule']);
 
 describe('a schedule', () => {
   let opened: DisposableStack;
@@ -145,7 +150,7 @@ describe('a schedule', () => {
       nowMs += pauseMs;
       expect(await rounds(schedule({}, full.address))).toEqual([expect.any(Number), 'failed']);
       const row = state.read(NAME);
-      expect(row).toMatchObject({ failures, holder: null, at_ms: null });
+      expect(row).toMatchObject({ failures, at_ms: null });
       pauseMs = Number(row.due_at_ms) - nowMs;
       const longestMs = Math.min(MINUTE * 2 ** (failures - 1), HOUR);
       expect(pauseMs).toBeGreaterThanOrEqual(longestMs / 2);
@@ -154,7 +159,7 @@ describe('a schedule', () => {
     expect(await rounds(schedule())).toEqual([MINUTE]);
     nowMs += pauseMs;
     expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
-    expect(state.read(NAME)).toMatchObject({ failures: 0, holder: null, due_at_ms: nowMs + DAY });
+    expect(state.read(NAME)).toMatchObject({ failures: 0, due_at_ms: nowMs + DAY });
   });
 
   it('is not put off by a clock that was wrong', async () => {
@@ -176,33 +181,20 @@ describe('a schedule', () => {
     expect(await numberOfBackups()).toBe(1);
   });
 
-  it('leaves it to one that says that it lives, and takes over from one that does not', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    opened.defer(() => vi.useRealTimers());
+  it('takes over from a process that was killed', async () => {
+    // Takes connections, and never says a word.
+    const mute = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    opened.defer(() => mute.close());
+    await once(mute, 'listening');
+    const { port } = mute.address() as AddressInfo;
+    await using other = scheduleProcess(`127.0.0.1:${port}`);
     const state = new BackupState(path, user);
-    const { promise, reject } = Promise.withResolvers<Uploaded>();
-    const now = () => ({ createdAtMs: 0, lineage: 'l', writes: 1 });
-    const hanging = new Schedule(
-      { name: NAME, state, now, upload: () => promise },
-      { everyMs: DAY },
-      () => nowMs,
-    );
-    const stopping = new AbortController();
-    const round = hanging.round(stopping.signal);
-    await vi.waitFor(() => expect(state.read(NAME).holder).not.toBeNull());
-    for (let minutes = 0; minutes < 10; minutes++) {
-      nowMs += MINUTE;
-      vi.advanceTimersByTime(MINUTE);
-      expect(await rounds(schedule())).toEqual([expect.any(Number)]);
-    }
-    // Its machine sleeps: it does not say so any more, and then comes to an end after all.
-    nowMs += 3 * MINUTE;
+    await vi.waitFor(() => expect(state.read(NAME).upload_id).not.toBeNull(), { timeout: 60_000 });
+    nowMs = Number(state.read(NAME).due_at_ms);
+    expect(await rounds(schedule())).toEqual([MINUTE]);
+    await other.kill();
     expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
-    const row = state.read(NAME);
-    stopping.abort();
-    reject(new Error('stopped'));
-    await round;
-    expect(state.read(NAME)).toEqual(row);
+    expect(state.read(NAME)).toMatchObject({ failures: 0, due_at_ms: nowMs + DAY });
   });
 
   it('takes a stop for no failure, and goes on at the next start', async () => {
@@ -214,13 +206,14 @@ describe('a schedule', () => {
       throw new Error('stopped');
     };
     const onResult = vi.fn();
+    const lock = () => state.lock();
     const stopped = new Schedule(
-      { name: NAME, state, now, upload },
+      { name: NAME, state, lock, now, upload },
       { everyMs: DAY, onResult },
       () => nowMs,
     );
     await stopped.round(stopping.signal);
-    expect(state.read(NAME)).toMatchObject({ failures: 0, holder: null, due_at_ms: nowMs });
+    expect(state.read(NAME)).toMatchObject({ failures: 0, due_at_ms: nowMs });
     expect(onResult).not.toHaveBeenCalled();
     expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
   });
@@ -231,13 +224,9 @@ it('is kept once by processes that share a database', async () => {
     await using device = await open();
     device.receive({ peer: 'bob' }, messagesOf(1, 200));
   }
-  const run = () =>
-    new TestProcess([
-      'test/support/device-process.ts',
-      ...[path, user, service.address, 'schedule'],
-    ]);
-  await using used = new AsyncDisposableStack();
-  const processes = Array.from({ length: 4 }, () => used.use(run()));
+  await using running = new AsyncDisposableStack();
+  const run = () => running.use(scheduleProcess(service.address));
+  const processes = Array.from({ length: 4 }, run);
   const said = () => processes.flatMap(({ stdout }) => linesOf(stdout)).sort();
   const all = [...Array(4).fill('started'), 'uploaded'];
   await vi.waitFor(() => expect(said()).toEqual(all), { timeout: 120_000 });
