@@ -42,7 +42,7 @@ export interface Transfer {
  * handler's), with ABORTED, reason FILE_ELSEWHERE, where another fetches what is in the same shard, or
  * as the handler or the disk does. What came stays for the next try, unless it was refused.
  */
-export async function fetchFile(transfer: Transfer): Promise<string> {
+export async function fetchContent(transfer: Transfer): Promise<string> {
   const { store, key, sha256, file, signal } = transfer;
   using lock = store.lock(key);
   if (!lock) throw elsewhere();
@@ -55,7 +55,8 @@ export async function fetchFile(transfer: Transfer): Promise<string> {
   const attempt = async () => {
     const told = file.sizeBytes;
     if (told > 0 && part.sizeBytes > told) await part.clear();
-    if (told === 0 || part.sizeBytes < told) await receive(transfer, part, attempts);
+    const complete = told > 0 ? part.sizeBytes === told : part.digest() === sha256;
+    if (!complete) await receive(transfer, part, attempts);
     if (sha256 === undefined || part.digest() === sha256) return store.keep(part);
     if (part.pieced && anew++ === 0) {
       await part.clear();

@@ -119,7 +119,8 @@ export const SCHEMA: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
 
   -- What became of files that were fetched, as far as their messages do not tell; the bytes stand in
-  -- a folder. A row is of the file that its message had then: an edited one may have another.
+  -- a folder. A row is of the file that its message had then: an edited one may have another, a removed one has
+  -- left it.
   CREATE TABLE file (
     conversation_id INTEGER NOT NULL,
     seq INTEGER NOT NULL,

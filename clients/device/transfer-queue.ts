@@ -38,6 +38,16 @@ export class Wanted {
     return this.files[0]!;
   }
 
+  /** Those that tell it as the first does. */
+  get alike(): readonly MessageFile[] {
+    return this.files.filter((file) => isAlike(file, this.file));
+  }
+
+  /** Those that tell another url or size. */
+  get others(): readonly MessageFile[] {
+    return this.files.filter((file) => !isAlike(file, this.file));
+  }
+
   /** Another message carries it, too; whether that is new. */
   join(file: MessageFile): boolean {
     const place = placeKey(file.place);
@@ -93,6 +103,10 @@ function compare(a: Wanted, b: Wanted): number {
     { ...a.file.request, priority: a.priority },
     { ...b.file.request, priority: b.priority },
   );
+}
+
+function isAlike({ request: a }: MessageFile, { request: b }: MessageFile): boolean {
+  return a.url === b.url && a.sizeBytes === b.sizeBytes;
 }
 
 function placeKey({ conversation, seq, position }: FilePlace): string {

@@ -3,7 +3,7 @@ import { cancelled } from '../stream-faults.ts';
 import { isNoRoom } from './file-quota.ts';
 import { type FileState, FileStates } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
-import { fetchFile, isElsewhere } from './file-transfer.ts';
+import { fetchContent, isElsewhere } from './file-transfer.ts';
 import { type FileInit, type UploadInit, uploadFile } from './file-upload.ts';
 import { HttpTransfer } from './http-transfer.ts';
 import type { LocalStore } from './local-store.ts';
@@ -228,7 +228,7 @@ export class Transfers {
     const { stallMs = 30_000 } = this.#options;
     let toldAtMs = Date.now();
     try {
-      const came = await fetchFile({
+      const came = await fetchContent({
         ...{ store: this.#store, handler: this.#handler, key, sha256, stallMs, signal },
         file: { ...request, priority },
         wanted: (sizeBytes) => {
@@ -251,23 +251,22 @@ export class Transfers {
       const learnt = sha256 === undefined ? { sha256: came, failure: null } : undefined;
       this.#states.put(wanted.files, learnt);
     } catch (error) {
-      if (isFinal(error)) this.#states.put(alike(wanted), { sha256: null, failure: error.reason });
+      if (isFinal(error)) this.#states.put(wanted.alike, { sha256: null, failure: error.reason });
       throw error;
     }
   }
 
   #failed(wanted: Wanted, error: unknown, signal: AbortSignal): void {
-    const others = wanted.files.filter((file) => !alike(wanted).includes(file));
     wanted.held = isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
     if (wanted.held) this.#lookAgain();
     if (this.#closed) {
       wanted.asked?.reject(cancelled(CLOSED));
     } else if (wanted.held || signal.aborted) {
       this.#requeue(wanted);
-    } else if (isFinal(error) && others.length > 0) {
+    } else if (isFinal(error) && wanted.others.length > 0) {
       // Who tells a wrong url must not keep the file from those who tell the right one.
-      this.#tellSettled(alike(wanted));
-      wanted.files = others;
+      this.#tellSettled(wanted.alike);
+      wanted.files = wanted.others;
       this.#requeue(wanted);
     } else {
       const reason = error instanceof BackscrollError ? error.reason : codeOf(error);
@@ -337,12 +336,6 @@ function viewKey({
   readonly seq: number | undefined;
 }): string {
   return JSON.stringify([conversation, seq]);
-}
-
-/** Those of what is wanted that are fetched from the same place. */
-function alike({ file, files }: Wanted): MessageFile[] {
-  const { url, sizeBytes } = file.request;
-  return files.filter(({ request }) => request.url === url && request.sizeBytes === sizeBytes);
 }
 
 /** A file that the app does not want now, by its size, may be wanted later. */

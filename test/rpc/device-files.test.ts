@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  mkdir,
   mkdtempDisposable,
   readdir,
   readFile,
@@ -447,6 +448,27 @@ describe('files of a device', () => {
     expect(states.slice(1_000).every((state) => state === 'absent')).toBe(true);
   });
 
+  it('of a whole history are left alone but for those that are read', async () => {
+    const bytes = randomBytes(500);
+    const paths = Array.from({ length: 10_000 }, () => path());
+    {
+      await using device = await open({ decide: () => 'later' });
+      receive(
+        device,
+        paths.map((each) => ({ url: server.put(each, whole(bytes)), sizeBytes: 500n })),
+      );
+    }
+    await using device = await open();
+    device.start();
+    const messages = read(device, 20);
+    for (const message of messages) await settled(device, message);
+    expect(messages.map((message) => device.file(message).state)).toEqual(
+      Array.from({ length: 20 }, () => 'present'),
+    );
+    expect(new Set(server.asked.map((asked) => asked.path))).toEqual(new Set(paths.slice(0, 20)));
+    expect(server.asked).toHaveLength(20);
+  });
+
   it('come first where they are shown, and only if that is decided', async () => {
     const requests: FileRequest[] = [];
     await using device = await open({
@@ -588,6 +610,22 @@ describe('files of a device', () => {
       undefined,
       'bytes=700000-',
     ]);
+  });
+
+  it('are there without a request where all had come before the process was killed', async () => {
+    await using device = await open();
+    const all = [randomBytes(1_000), randomBytes(1_000)];
+    for (const bytes of all) {
+      const digest = Buffer.from(sha256Of(bytes)).toString('hex');
+      await mkdir(join(folder(), digest.slice(0, 2)), { recursive: true });
+      await writeFile(join(folder(), digest.slice(0, 2), `${digest.slice(2)}.part`), bytes);
+    }
+    const [one, two] = all.map((bytes) => told(bytes, server.url('/gone')));
+    receive(device, [one!, { ...two, sizeBytes: 0n }]);
+    for (const [n, message] of read(device).entries()) {
+      expect(await bytesAt(await device.fetchFile(message))).toEqual(all[n]);
+    }
+    expect(server.asked).toHaveLength(0);
   });
 
   it('are fetched by one of two processes that share the folder', async () => {
