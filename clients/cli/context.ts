@@ -1,9 +1,10 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BackupClient } from '../backup-client.ts';
 import type { CallOptions } from '../calls.ts';
 import type { Conversation } from '../conversation.ts';
 import { DirectoryClient } from '../directory-client.ts';
 import { HistoryClient } from '../history-client.ts';
+import { MESSAGE_KINDS, type MessageKind } from '../history-requests.ts';
 import { type Callee, usage } from './exit.ts';
 import type { Output } from './output.ts';
 
@@ -83,6 +84,23 @@ export function withConversation(command: Command): Command {
     .option('-g, --group <name>', 'the group');
 }
 
+/** The options by which commands pick messages. */
+export interface FilterOptions {
+  readonly kind?: MessageKind[];
+  readonly thread?: string;
+}
+
+/** Adds the options that pick messages. */
+export function withFilter(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-k, --kind <kinds...>', 'only messages that hold one of these').choices(
+        MESSAGE_KINDS,
+      ),
+    )
+    .option('-t, --thread <key>', 'only messages of this thread');
+}
+
 /** The conversation that the options name. */
 export function conversationOf({ user, peer, group }: ConversationOptions): Conversation {
   if (group !== undefined && peer === undefined) return { group, user };
@@ -95,6 +113,24 @@ export function wholeNumber(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('It is not a whole number.');
+}
+
+/** Reads an option that is a whole number, 1 or more. */
+export function positive(text: string): number {
+  const value = wholeNumber(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('It is not a number from 1 up.');
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  ...{ s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 },
+};
+
+/** A length of time that an option gives, in milliseconds. */
+export function duration(text: string): number {
+  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (count !== undefined) return Number(count) * UNITS[unit]!;
+  throw new InvalidArgumentError('It is no length of time, such as 30s, 10m, 6h or 1d.');
 }
 
 /** A name that an option gives: none is empty, as of a variable that was never set. */

@@ -60,8 +60,9 @@ export function failureOf(
   }
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
   if (error instanceof BackscrollError) return refusal(error, callee);
-  const message = error instanceof Error ? error.message : String(error);
-  return { message, exitCode: isWrongPath(error) ? Exit.usage : Exit.failed };
+  const fault = pathFaultOf(error);
+  if (fault !== undefined) return { message: fault, exitCode: Exit.usage };
+  return { message: error instanceof Error ? error.message : String(error), exitCode: Exit.failed };
 }
 
 /** Statuses that mean something else than that the service refused. */
@@ -72,8 +73,14 @@ const EXIT_OF: Readonly<Record<number, number>> = {
   [status.NOT_FOUND]: Exit.nothing,
 };
 
+/** Whether the service could not be reached, or not in time. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof BackscrollError && EXIT_OF[error.code] === Exit.unreachable;
+}
+
 /** What the client library found wrong with a file on this side. */
 const LOCAL_REASONS = [
+  ...['WRONG_OWNER', 'NEWER_SCHEMA', 'NOT_A_DEVICE_DATABASE'],
   ...['FILE_EXISTS', 'NOT_A_FILE', 'NODE_TOO_OLD'],
   ...['DATABASE_IN_USE', 'SOURCE_CHANGED'],
   ...['INVALID_KEY', 'KEY_REQUIRED', 'WRONG_KEY', 'NOT_SEALED', 'NO_ZSTD'],
@@ -82,6 +89,7 @@ const LOCAL_REASONS = [
 /** What the command can do about it. */
 const HINTS: Readonly<Record<string, string>> = {
   FILE_EXISTS: ': replace it with --force',
+  WRONG_OWNER: ': name its owner with --user, or another file with --database',
   KEY_REQUIRED: ': name it with --key-file, --passphrase-file or --passphrase',
   NODE_TOO_OLD: '. --raw uploads the file as it is, while no program has it open',
 };
@@ -122,9 +130,23 @@ function faultsOf({ fields, message }: BackscrollError): string {
   return fields.map(({ field, description }) => `${field}: ${description}`).join('\n');
 }
 
-/** What the system says of a path that can't be used; a full disk is none of these. */
-const WRONG_PATH = /^(?:ENOENT|ENOTDIR|EISDIR|ENAMETOOLONG|ELOOP|ENXIO|EACCES|EPERM|EROFS)$/;
+/** What the system's codes for paths that can't be used mean; a full disk is none of these. */
+const WRONG_PATH: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of it is no folder',
+  EISDIR: 'it is a folder',
+  ENAMETOOLONG: 'it is too long',
+  ELOOP: 'its links lead nowhere',
+  ENXIO: 'it is no file',
+  EACCES: 'you have no right to use it',
+  EPERM: 'you have no right to use it',
+  EROFS: 'it can only be read',
+};
 
-function isWrongPath(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && WRONG_PATH.test(String(error.code));
+/** What is wrong with a path, where that is what an error of the system says. */
+function pathFaultOf(error: unknown): string | undefined {
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  const fault = WRONG_PATH[code ?? ''];
+  if (!(error instanceof Error) || fault === undefined) return undefined;
+  return path === undefined ? message : `${path}: ${fault}`;
 }

@@ -40,9 +40,9 @@ export async function keyOf(
   signal: AbortSignal,
 ): Promise<BackupKey | undefined> {
   const { keyFile, passphraseFile, newPassphrase: replaces } = options;
-  if (keyFile !== undefined) return readKey(await readFile(keyFile));
+  if (keyFile !== undefined) return readKey(await contentsOf(keyFile));
   if (passphraseFile !== undefined) {
-    const [line] = (await readFile(passphraseFile, 'utf8')).split(/\r?\n/, 1);
+    const [line] = (await contentsOf(passphraseFile)).toString().split(/\r?\n/, 1);
     return { passphrase: line!, replaces };
   }
   if (options.passphrase) return { passphrase: await ask('Passphrase: ', signal), replaces };
@@ -62,6 +62,15 @@ export async function keyToSeal(
     if ((await ask('Once more:  ', signal)) !== key.passphrase) throw usage('The two differ');
   }
   return key;
+}
+
+/** Reads a file; what fails names it, as the system does not do of a folder. */
+async function contentsOf(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw Object.assign(error as Error, { path });
+  }
 }
 
 /** Asks on the terminal, and shows nothing of the answer. */

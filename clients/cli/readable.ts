@@ -3,20 +3,34 @@ import {
   CallKindSchema,
   CallOutcomeSchema,
   type Content,
-  type Message,
 } from '../gen/backscroll/history/v1/message_pb.ts';
 
+/** A message, of the service or of a device. */
+export interface Shown {
+  /** Undefined for one that waits to be sent. */
+  readonly seq: bigint | number | undefined;
+  readonly sentAtMs: bigint | number;
+  readonly sender: string;
+  /** Undefined for one that was deleted. */
+  readonly content?: Content | undefined;
+}
+
 /** One message as people read it, on one line: seq, time, sender and what was said. */
-export function readableMessage(message: Message): { head: string; sender: string; text: string } {
+export function readableMessage(message: Shown): { head: string; sender: string; text: string } {
   return {
-    head: `${message.seq} ${timeOf(message.sentAtMs)}`,
+    head: `${message.seq ?? '-'} ${timeOf(message.sentAtMs)}`,
     sender: printable(message.sender || '?'),
     text: message.content ? contentOf(message.content) : '[deleted]',
   };
 }
 
+/** How many there are of what a noun names. */
+export function counted(number: bigint | number, noun: string): string {
+  return `${number} ${noun}${Number(number) === 1 ? '' : 's'}`;
+}
+
 /** A time as ISO 8601 has it, in UTC and to the second; the number itself where that has no such form. */
-export function timeOf(ms: bigint): string {
+export function timeOf(ms: bigint | number): string {
   const date = new Date(Number(ms));
   return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString().replace(/\.\d{3}Z$/, 'Z');
 }

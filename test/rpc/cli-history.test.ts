@@ -236,7 +236,7 @@ describe('people', () => {
   it('are erased', async () => {
     await client.append({ user: 'eve', peer: 'adam', messages: [{ content: { text: 'secret' } }] });
     expect((await backscroll('erase', 'eve')).code).toBe(2);
-    expect(await printed('erase', 'eve', '--yes')).toBe('erased: 1 messages in 1 conversations\n');
+    expect(await printed('erase', 'eve', '--yes')).toBe('erased: 1 message in 1 conversation\n');
     expect(await json('erase', 'eve', '--yes')).toEqual([{ messages: '0', conversations: '0' }]);
     const [line] = await shown('sync', '--user', 'adam', '--peer', 'eve');
     expect(line).toMatch(/^1 \S+Z \?: \[deleted\]$/);

@@ -8,10 +8,10 @@ import {
   VerificationState,
   Warning,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Context, type GlobalOptions, nonEmpty, wholeNumber } from '../context.ts';
+import { type Context, type GlobalOptions, nonEmpty, positive } from '../context.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes } from '../progress.ts';
-import { printable, timeOf } from '../readable.ts';
+import { counted, printable, timeOf } from '../readable.ts';
 import { type DatabaseOptions, databaseCommand } from './backup-database.ts';
 
 interface NumberOptions extends DatabaseOptions {
@@ -31,7 +31,7 @@ function addShow(group: Command, context: Context): void {
   databaseCommand(group, 'show')
     .summary('show one backup')
     .description('Shows all that is known of one backup.')
-    .option('-n, --number <number>', 'number of the backup (the newest)', wholeNumber)
+    .option('-n, --number <number>', 'number of the backup (the newest)', positive)
     .addHelpText('after', '\nExamples:\n  backscroll backup show --user alice --number 3')
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<DatabaseOptions & Partial<NumberOptions>>();
@@ -109,7 +109,8 @@ function addUsage(group: Command, context: Context): void {
       const usage = await context.backup(options).usage(request);
       const { storedBytes, quotaBytes, backups, databases } = usage;
       const most = quotaBytes === 0n ? '' : ` of ${inBytes(Number(quotaBytes))}`;
-      const text = `${inBytes(Number(storedBytes))}${most}: ${backups} backups of ${databases} databases`;
+      const kept = `${counted(backups, 'backup')} of ${counted(databases, 'database')}`;
+      const text = `${inBytes(Number(storedBytes))}${most}: ${kept}`;
       await print(context, options, text, toJson(GetUsageResponseSchema, usage, ALL_FIELDS));
     });
 }
@@ -119,7 +120,7 @@ function numberedCommand(group: Command, name: string): Command {
   return databaseCommand(group, name).requiredOption(
     '-n, --number <number>',
     'number of the backup',
-    wholeNumber,
+    positive,
   );
 }
 

@@ -2,7 +2,7 @@ import { toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import { BackupSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import { type Restored, restore } from '../../restore.ts';
-import { type Context, wholeNumber } from '../context.ts';
+import { type Context, positive } from '../context.ts';
 import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { inBytes, progressBar } from '../progress.ts';
@@ -23,7 +23,7 @@ export function addRestore(group: Command, context: Context): void {
         'What was there is kept beside it; a database that another program has open is refused.',
     )
     .argument('<file>', 'the database, which need not exist')
-    .option('-n, --number <number>', 'number of the backup (the newest)', wholeNumber)
+    .option('-n, --number <number>', 'number of the backup (the newest)', positive)
     .option('--dry-run', 'download and check, and tell what would be done')
     .addHelpText(
       'after',

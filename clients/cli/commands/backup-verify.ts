@@ -5,7 +5,7 @@ import {
   BackupSchema,
   VerificationState,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Context, wholeNumber } from '../context.ts';
+import { type Context, positive } from '../context.ts';
 import { CliError, Exit } from '../exit.ts';
 import { ALL_FIELDS, print } from '../print.ts';
 import { printable } from '../readable.ts';
@@ -23,7 +23,7 @@ export function addVerify(group: Command, context: Context): void {
       'Has the service rebuild a backup and check it: its digests, and by SQLite. ' +
         'Exit code 5 where it does not pass.',
     )
-    .option('-n, --number <number>', 'number of the backup (the newest)', wholeNumber)
+    .option('-n, --number <number>', 'number of the backup (the newest)', positive)
     .addHelpText(
       'after',
       `

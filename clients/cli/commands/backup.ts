@@ -7,7 +7,7 @@ import {
   BackupSchema,
   Pin,
 } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Context, wholeNumber } from '../context.ts';
+import { type Context, positive } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
 import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';
@@ -28,7 +28,14 @@ interface DownloadOptions extends DatabaseOptions, KeyOptions {
 /** Adds `backscroll backup` with its commands. */
 export function addBackup(program: Command, context: Context): void {
   const group = program.command('backup').summary('keep and restore SQLite databases');
-  group.description("Keeps states of users' SQLite databases, and gives them back.");
+  group.description("Keeps states of users' SQLite databases, and gives them back.").addHelpText(
+    'after',
+    `
+Examples:
+  backscroll backup upload app.db --user alice
+  backscroll backup age --user alice
+  backscroll backup restore app.db --user alice`,
+  );
   addUpload(group, context);
   addRestore(group, context);
   addDownload(group, context);
@@ -44,7 +51,7 @@ function addDownload(group: Command, context: Context): void {
     .description(
       'Writes a backup to a file, which appears once it is complete and its digests were checked.',
     )
-    .option('-n, --number <number>', 'number of the backup (the newest)', wholeNumber)
+    .option('-n, --number <number>', 'number of the backup (the newest)', positive)
     .option(
       '-o, --output <file>',
       'file to write (the name of the database); - for standard output',

@@ -23,7 +23,14 @@ interface SettingsOptions extends GroupOptions {
 /** Adds `backscroll group` with its commands. */
 export function addGroup(program: Command, context: Context): void {
   const group = program.command('group').summary('create and change groups');
-  group.description('Creates, shows, changes and deletes groups, and their members.');
+  group.description('Creates, shows, changes and deletes groups, and their members.').addHelpText(
+    'after',
+    `
+Examples:
+  backscroll group create --group team --user alice bob
+  backscroll group add --group team --user alice carol
+  backscroll group members --group team`,
+  );
   addCreate(group, context);
   addShow(group, context);
   addUpdate(group, context);

@@ -4,7 +4,7 @@ import { type Conversation, ConversationSchema } from '../../gen/backscroll/hist
 import { type Context, type GlobalOptions, wholeNumber } from '../context.ts';
 import type { Output } from '../output.ts';
 import { ALL_FIELDS } from '../print.ts';
-import { printable, readableMessage } from '../readable.ts';
+import { printable, readableMessage, type Shown } from '../readable.ts';
 
 interface Options extends GlobalOptions {
   readonly user: string;
@@ -62,10 +62,24 @@ async function list(context: Context, options: Options): Promise<void> {
 const MOST_UNREAD = 1_000;
 
 function readableLine(output: Output, conversation: Conversation): string {
-  const { lastMessage, unreadCount, title } = conversation;
   const { case: kind, value: name = '' } = conversation.conversation;
+  return inboxLine(output, { ...conversation, name, isGroup: kind === 'group' });
+}
+
+/** A conversation of an inbox, of the service or of a device. */
+export interface Listed {
+  readonly name: string;
+  readonly isGroup: boolean;
+  readonly title: string;
+  readonly unreadCount: number;
+  readonly lastMessage?: Shown | undefined;
+}
+
+/** One conversation as people read it, on one line. */
+export function inboxLine(output: Output, listed: Listed): string {
+  const { name, isGroup, title, unreadCount, lastMessage } = listed;
   const unread = unreadCount > MOST_UNREAD ? `${MOST_UNREAD}+` : String(unreadCount || '');
-  const shown = kind === 'group' ? `#${printable(name)}` : printable(name);
+  const shown = isGroup ? `#${printable(name)}` : printable(name);
   const called = title === '' ? '' : ` (${printable(title)})`;
   const last = lastMessage ? readableMessage(lastMessage) : undefined;
   const said = last ? ` ${output.dim(last.head)} ${last.sender}: ${last.text}` : '';

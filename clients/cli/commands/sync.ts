@@ -3,35 +3,35 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Conversation } from '../../conversation.ts';
 import { type SyncResult, SyncResultSchema } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
-import { type Anchor, MESSAGE_KINDS, type MessageKind } from '../../history-requests.ts';
+import type { Anchor } from '../../history-requests.ts';
 import {
   type Context,
   type ConversationOptions,
   conversationOf,
+  type FilterOptions,
   type GlobalOptions,
   wholeNumber,
   withConversation,
+  withFilter,
 } from '../context.ts';
 import { usage } from '../exit.ts';
 import { formatLine } from '../message-line.ts';
 import type { Output } from '../output.ts';
 import { readableMessage } from '../readable.ts';
 
-interface Options extends GlobalOptions, ConversationOptions {
+interface Options extends GlobalOptions, ConversationOptions, FilterOptions {
   readonly count?: number;
   readonly before?: number;
   readonly after?: number;
   readonly around?: number;
   readonly at?: number;
   readonly aroundId?: string;
-  readonly kind?: MessageKind[];
-  readonly thread?: string;
   readonly order: 'newest' | 'oldest';
 }
 
 /** Adds `backscroll sync`. */
 export function addSync(program: Command, context: Context): void {
-  withConversation(program.command('sync'))
+  withFilter(withConversation(program.command('sync')))
     .summary('read messages of a conversation')
     .description(
       'Reads messages of a conversation: the newest 50 unless told otherwise.\n' +
@@ -43,12 +43,6 @@ export function addSync(program: Command, context: Context): void {
     .option('--around <seq>', 'as many below this seq as from it up', wholeNumber)
     .option('--at <time>', 'around the first one sent at this time or later: 2026-05-01, …', time)
     .option('--around-id <id>', 'around the message with this id')
-    .addOption(
-      new Option('-k, --kind <kinds...>', 'only messages that hold one of these').choices(
-        MESSAGE_KINDS,
-      ),
-    )
-    .option('-t, --thread <key>', 'only messages of this thread')
     .addOption(
       new Option('--order <order>', 'which comes first')
         .choices(['newest', 'oldest'])

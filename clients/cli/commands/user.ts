@@ -8,7 +8,7 @@ import {
 import type { Context, GlobalOptions } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
 import { ALL_FIELDS, print } from '../print.ts';
-import { printable } from '../readable.ts';
+import { counted, printable } from '../readable.ts';
 
 interface ProfileOptions extends GlobalOptions {
   readonly displayName?: string;
@@ -49,7 +49,9 @@ Examples:
     .action(async (user: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const erased = await context.directory(options).eraseUser(user, context.call(options));
-      const text = `erased: ${erased.messages} messages in ${erased.conversations} conversations`;
+      const { messages, conversations } = erased;
+      const from = counted(conversations, 'conversation');
+      const text = `erased: ${counted(messages, 'message')} in ${from}`;
       await print(context, options, text, toJson(EraseUserResponseSchema, erased, ALL_FIELDS));
     });
 }
