@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { addAppend } from './commands/append.ts';
 import { addBackup } from './commands/backup.ts';
 import { addChange } from './commands/change.ts';
+import { addDevice } from './commands/device.ts';
 import { addExport } from './commands/export.ts';
 import { addGroup } from './commands/group.ts';
 import { addImport } from './commands/import.ts';
@@ -69,6 +70,7 @@ function programOf(context: Context): Command {
   addGroup(program, context);
   addUser(program, context);
   addBackup(program, context);
+  addDevice(program, context);
   return program;
 }
 

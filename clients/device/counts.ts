@@ -2,18 +2,21 @@ import { stretchBelow } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
 import { KIND } from './message.ts';
 
-/** How many messages there are of a conversation. */
+/** How many messages there are, of a conversation or of all. */
 export interface Counts {
   /** Held in the local database. */
   readonly stored: number;
   /**
    * Not yet read by the user, as the service counted them last, with what came and was read since;
-   * 1,001 for more than 1,000.
+   * 1,001 for more than 1,000 of a conversation.
    */
   readonly unread: number;
   /** Waiting in the outbox; those that were refused don't. */
   readonly waiting: number;
 }
+
+/** Of what the device does not know. */
+export const NOTHING: Counts = { stored: 0, unread: 0, waiting: 0 };
 
 /** What is no longer counted exactly, as the service does. */
 const MANY = 1_001;
@@ -35,6 +38,21 @@ export function countsOf(store: LocalStore, row: ConversationRow, nowMs: number)
     row.id,
   );
   return { stored: stored!.n, unread: unreadOf(store, row, nowMs), waiting: waiting!.n };
+}
+
+/** Counts the messages of all conversations together. */
+export function countsOfAll(store: LocalStore, nowMs: number): Counts {
+  const rows = store.sqlite.all<ConversationRow>('SELECT * FROM conversation');
+  return rows
+    .map((row) => countsOf(store, row, nowMs))
+    .reduce(
+      (a, b) => ({
+        stored: a.stored + b.stored,
+        unread: a.unread + b.unread,
+        waiting: a.waiting + b.waiting,
+      }),
+      NOTHING,
+    );
 }
 
 /** Unread messages of a conversation; see `Counts`. */

@@ -11,7 +11,7 @@ import { requireSqlite } from '../sqlite-process.ts';
 import type { Uploaded } from '../upload.ts';
 import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
 import { checkConversationName, invalid, isSeq } from './checks.ts';
-import { type Counts, countsOf } from './counts.ts';
+import { type Counts, countsOf, countsOfAll, NOTHING } from './counts.ts';
 import { type Deletion, type Edit, Edits } from './edits.ts';
 import type { FileState } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
@@ -285,11 +285,11 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     this.#receipts.read(id, seq ?? last_seq);
   }
 
-  /** How many messages there are of a conversation. */
-  counts(conversation: ConversationName): Counts {
+  /** How many messages there are of a conversation, or of all together. */
+  counts(conversation?: ConversationName): Counts {
+    if (!conversation) return countsOfAll(this.#store, Date.now());
     const row = this.#store.conversation(conversation);
-    if (!row) return { stored: 0, unread: 0, waiting: 0 };
-    return countsOf(this.#store, row, Date.now());
+    return row ? countsOf(this.#store, row, Date.now()) : NOTHING;
   }
 
   /** A setting of the app's own; undefined where it was never set. */

@@ -290,7 +290,8 @@ describe('usage', () => {
     const { stdout, code } = await backscroll('--help');
     expect(code).toBe(0);
     expect(stdout).toContain('Exit codes:');
-    const commands = ['sync', 'append', 'import', 'export'].map((name) => [name]);
+    const names = ['sync', 'append', 'import', 'export', 'group', 'backup', 'device'];
+    const commands = names.map((name) => [name]);
     const backups = ['upload', 'restore', 'download', 'list', 'age'].map((name) => [
       'backup',
       name,
@@ -308,7 +309,9 @@ describe('usage', () => {
     [['nonsense'], 2, 'unknown command'],
     [['sync', '--user', 'a'], 2, '--user NAME --peer NAME'],
     [['sync', '--user', 'a', '--peer', 'b', '--count', '-1'], 2, 'not a whole number'],
-    [['import', '/no/such/file'], 2, 'ENOENT'],
+    [['import', '/no/such/file'], 2, 'no such file'],
+    [['backup', 'upload', '.', '--user', 'a', '--key-file', '.'], 2, 'it is a folder'],
+    [['backup', 'show', '--user', 'a', '--number', '0'], 2, 'from 1 up'],
     [['backup', 'age'], 2, '--user'],
     [['backup', 'age', '--user', 'a', '--backup', 'http://x y'], 2, '--backup: no address'],
     [['sync', '--user', 'a', '--peer', 'b', '--history', 'x'], 2, '--history: no address'],

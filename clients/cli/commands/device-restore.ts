@@ -1,0 +1,96 @@
+import type { Command } from 'commander';
+import { RESTORE, type RestoreCode } from '../../device/restore-codes.ts';
+import type { Context } from '../context.ts';
+import { CliError, Exit, usage } from '../exit.ts';
+import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
+import { print } from '../print.ts';
+import { inBytes, progressBar } from '../progress.ts';
+import { type NamedOptions, withName } from './device-backup.ts';
+import { deviceCommand, withDevice } from './device-command.ts';
+
+interface RestoreOptions extends NamedOptions, KeyOptions {
+  readonly latest?: boolean;
+}
+
+type FailureCode = Exclude<RestoreCode, 0>;
+
+/** What each code of a restore that failed means to whoever called the command, and its exit code. */
+const FAILURES: Readonly<Record<FailureCode, readonly [exitCode: number, what: string]>> = {
+  [RESTORE.noSuchFile]: [Exit.nothing, 'there is no such file'],
+  [RESTORE.notADatabase]: [Exit.usage, 'it is no SQLite database, or is encrypted by itself'],
+  [RESTORE.damaged]: [Exit.notSound, 'it is damaged: restore an older backup'],
+  [RESTORE.notADeviceDatabase]: [Exit.usage, "it is another program's database, or was altered"],
+  [RESTORE.wrongOwner]: [Exit.usage, "it is another user's: only that --user can restore it"],
+  [RESTORE.newerSchema]: [Exit.usage, 'a newer version of this program made it: update this one'],
+  [RESTORE.alreadyStarted]: [Exit.failed, 'the device works by itself: stop it first'],
+  [RESTORE.inUse]: [Exit.failed, 'it, or the database, is open in another program: end that first'],
+  [RESTORE.diskFull]: [Exit.failed, 'the disk has no room for it: make some'],
+  [RESTORE.failed]: [Exit.failed, 'it could not be restored'],
+};
+
+/** Codes of which the error tells more. */
+const DETAILED: readonly RestoreCode[] = [RESTORE.damaged, RESTORE.inUse, RESTORE.failed];
+
+/** Adds `backscroll device restore`. */
+export function addDeviceRestore(group: Command, context: Context): void {
+  withKey(withName(deviceCommand(group, 'restore')))
+    .summary('put a backup in the place of the database')
+    .description(
+      'Puts a backup, in a file or the newest of the service, in the place of the database, once it was ' +
+        'checked. What was there is kept beside it as ….before-restore; where it fails, all is as it was.\n' +
+        'With --json, {"code": 0}, or one of the codes below, before the error.',
+    )
+    .argument('[path]', 'the file')
+    .option('--latest', 'restore the newest backup of the service instead')
+    .addHelpText('after', `\n${codesHelp()}`)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  backscroll device restore backup.db --user alice
+  backscroll device restore --user alice --latest`,
+    )
+    .action(async (path: string | undefined, _options, command: Command) => {
+      await restore(context, path, command.optsWithGlobals<RestoreOptions>());
+    });
+}
+
+async function restore(
+  context: Context,
+  path: string | undefined,
+  options: RestoreOptions,
+): Promise<void> {
+  const { latest, name: database } = options;
+  if ((path === undefined) === !latest) throw usage('name a file, or say --latest');
+  const key = latest ? await keyOf(options, context.signal) : undefined;
+  await withDevice(context, options, { calls: 'backup' }, async (device, signal) => {
+    const progress = progressBar('Downloading', inBytes);
+    const code = await (path === undefined
+      ? device.restoreLatest({
+          ...{ database, key },
+          onProgress: ({ receivedBytes, sizeBytes }) => progress.update(receivedBytes, sizeBytes),
+        })
+      : device.restoreDatabase(path)
+    ).finally(progress.stop);
+    signal.throwIfAborted();
+    if (code === RESTORE.done || options.json) {
+      await print(context, options, 'The backup is the database now', { code });
+    }
+    if (code !== RESTORE.done) throw failure(path ?? 'the newest backup', code, device.lastError);
+  });
+}
+
+function failure(backup: string, code: FailureCode, error: Error | undefined): CliError {
+  const [exitCode, what] = FAILURES[code];
+  const detail = DETAILED.includes(code) ? `\n${error?.message}` : '';
+  return new CliError(exitCode, `${backup}: ${what} (${code})${detail}`);
+}
+
+function codesHelp(): string {
+  const rows = Object.values(RESTORE).flatMap((code) => {
+    if (code === RESTORE.done) return [];
+    const [exitCode, what] = FAILURES[code];
+    return [`  ${String(code).padStart(3)}  ${what}; exit code ${exitCode}`];
+  });
+  return ['Codes:', ...rows].join('\n');
+}
