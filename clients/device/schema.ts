@@ -14,7 +14,7 @@ export const SCHEMA: readonly string[] = [
   `
   -- Facts of the database itself, by name:
   --   owner          whose device it is
-  --   lineage        a UUID made with the database: a restored one has its backup's
+  --   lineage        a UUID made with the database, and anew when a backup of it is restored
   --   created_at_ms  when it was first made
   --   user_revision  up to which what changed for the user alone is known
   --   inbox          how far the service's inbox is known (JSON of \`InboxState\`)
