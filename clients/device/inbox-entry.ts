@@ -40,7 +40,9 @@ function putEntry(store: LocalStore, told: Conversation, aboveMs: number): void 
   const { id } = store.ensureConversation(name);
   store.learn(id, told);
   if (told.lastMessage) putNewest(store, id, told, told.lastMessage);
-  store.changeConversation(id, shownOf(store.conversationOf(id), told, aboveMs));
+  const shown = shownOf(store.conversationOf(id), told, aboveMs);
+  const lastAtMs = Math.max(shown.last_at_ms, waitingSinceMs(store, id));
+  store.changeConversation(id, { ...shown, last_at_ms: lastAtMs });
 }
 
 /** Loses what the whole inbox does not tell of, now that it was listed. Gives the rows. */
@@ -107,6 +109,15 @@ function shownOf(row: ConversationRow, told: Conversation, aboveMs: number) {
     unread_from_seq: Number(marks?.readSeq ?? 0n),
     unread_to_seq: Number(lastSeq),
   };
+}
+
+/** When the newest message of the outbox came there; the lowest of numbers where there is none. */
+function waitingSinceMs(store: LocalStore, id: number): number {
+  const found = store.sqlite.get<{ at: number | null }>(
+    'SELECT max(created_at_ms) AS at FROM outbox WHERE conversation_id = ?',
+    id,
+  );
+  return found?.at ?? Number.NEGATIVE_INFINITY;
 }
 
 /** Notes which round told of a conversation, and how far it was then. */

@@ -2,6 +2,7 @@ import { MemberState } from '../gen/backscroll/history/v1/inbox_pb.ts';
 import { unreadOf } from './counts.ts';
 import { ALL, type ConversationRow, type LocalStore, nameOf } from './local-store.ts';
 import { type ConversationName, LocalMessage } from './message.ts';
+import { Outbox, waitingMessage } from './outbox.ts';
 import { statusOf } from './read-session.ts';
 
 /** How far somebody is in a conversation: they have read, or a device of theirs holds, all up to a seq. */
@@ -20,7 +21,7 @@ export interface LocalConversation {
    * and nothing of it is left here.
    */
   readonly state: 'pair' | 'member' | 'former' | 'gone';
-  /** The newest message that is held; perhaps one that was deleted for everyone. */
+  /** The newest message: of the outbox, or that is held; perhaps one that was deleted for everyone. */
   readonly lastMessage: LocalMessage | undefined;
   /** Messages that the user has not read, as in `Counts`. */
   readonly unread: number;
@@ -40,21 +41,30 @@ export function localConversation(
   row: ConversationRow,
   nowMs: number,
 ): LocalConversation {
-  const conversation = nameOf(row);
-  const everywhere = { from: 1, to: Infinity };
-  const [last] = store.messages(row.id, everywhere, ALL, { falling: true, count: 1, nowMs });
   return {
-    conversation,
+    conversation: nameOf(row),
     title: row.title,
     state: stateOf(row),
-    lastMessage:
-      last && new LocalMessage(conversation, last, statusOf(row, last, store.owner), 'database'),
+    lastMessage: lastMessageOf(store, row, nowMs),
     unread: unreadOf(store, row, nowMs),
     marks: { readSeq: row.read_seq, deliveredSeq: row.delivered_seq },
     peerMarks: { readSeq: row.peer_read_seq, deliveredSeq: row.peer_delivered_seq },
     lastSeq: row.last_seq,
     lastAtMs: row.last_at_ms,
   };
+}
+
+function lastMessageOf(
+  store: LocalStore,
+  row: ConversationRow,
+  nowMs: number,
+): LocalMessage | undefined {
+  const { owner } = store;
+  const one = { falling: true, count: 1, nowMs };
+  const [waiting] = new Outbox(store).messages(row.id, { after: undefined, ...one });
+  if (waiting) return waitingMessage(nameOf(row), waiting, owner);
+  const [last] = store.messages(row.id, { from: 1, to: Infinity }, ALL, one);
+  return last && new LocalMessage(nameOf(row), last, statusOf(row, last, owner), 'database');
 }
 
 function stateOf({ kind, state }: ConversationRow): LocalConversation['state'] {

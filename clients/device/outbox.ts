@@ -6,7 +6,7 @@ import { uuidv7 } from '../uuid.ts';
 import { checkConversationName, checkMessage } from './checks.ts';
 import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
-import { type ConversationName, type MessageRow, rowOf, safe } from './message.ts';
+import { type ConversationName, LocalMessage, type MessageRow, rowOf, safe } from './message.ts';
 
 interface OutboxRow {
   readonly id: number;
@@ -24,6 +24,17 @@ export interface Waiting {
   readonly row: MessageRow;
   /** Why the service refused it; null where it waits. */
   readonly failure: string | null;
+}
+
+/** As an app is handed it. */
+export function waitingMessage(
+  conversation: ConversationName,
+  { row, failure }: Waiting,
+  owner: string,
+): LocalMessage {
+  const message = { ...row, sender: owner, seq: undefined };
+  const status = failure === null ? 'outbox' : 'failed';
+  return new LocalMessage(conversation, message, status, 'database', failure ?? undefined);
 }
 
 /** A conversation in which messages wait. */
@@ -78,7 +89,11 @@ export class Outbox {
     checkConversationName(name);
     checkMessage(message, body.length);
     return this.#store.writeDurably(() => {
-      const { id } = this.#store.ensureConversation(name);
+      const { id, listed, last_at_ms } = this.#store.ensureConversation(name);
+      this.#store.changeConversation(id, {
+        listed: listed || 1,
+        last_at_ms: Math.max(last_at_ms, nowMs),
+      });
       this.#store.sqlite.run(
         `INSERT INTO outbox (conversation_id, message_id, created_at_ms, expires_at_ms, body)
          VALUES (?, ?, ?, ?, ?)`,

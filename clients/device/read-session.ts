@@ -9,7 +9,7 @@ import {
   type MessageRow,
   type MessageStatus,
 } from './message.ts';
-import type { Outbox } from './outbox.ts';
+import { type Outbox, waitingMessage } from './outbox.ts';
 import type { Pull } from './pull.ts';
 import type { Receipts } from './receipts.ts';
 import type { Tasks } from './tasks.ts';
@@ -270,16 +270,9 @@ export class ReadSession {
       count,
       nowMs: Date.now(),
     });
-    for (const { id, row: message, failure } of waiting) {
-      this.#outbox = id;
-      const status: MessageStatus = failure === null ? 'outbox' : 'failed';
-      this.#listener(
-        new LocalMessage(
-          this.conversation,
-          { ...message, sender: store.owner, seq: undefined },
-          ...([status, 'database', failure ?? undefined] as const),
-        ),
-      );
+    for (const one of waiting) {
+      this.#outbox = one.id;
+      this.#listener(waitingMessage(this.conversation, one, store.owner));
     }
     return waiting.length;
   }

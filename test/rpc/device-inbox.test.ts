@@ -625,6 +625,32 @@ test('messages are removed when their time has come', async () => {
   store.sqlite.close();
 });
 
+test('what waits to be sent stands in the inbox, also in a conversation that is new', async () => {
+  const names = await pairs(5);
+  await using device = await harness.open('alice');
+  await device.refresh();
+  device.append({ peer: 'zoe' }, { content: { text: 'Hi Zoe' } });
+  device.append({ peer: 'p4' }, { content: { text: 'Still there?' } });
+  const said = () =>
+    inboxOf(device)
+      .filter(({ lastMessage }) => lastMessage?.sender === 'alice')
+      .map((one) => [nameOf(one), one.lastMessage?.text, one.lastMessage?.status])
+      .toSorted();
+  const waiting = (status: string) => [
+    ['p4', 'Still there?', status],
+    ['zoe', 'Hi Zoe', status],
+  ];
+  expect(said()).toEqual(waiting('outbox'));
+  await device.refresh();
+  expect(said()).toEqual(waiting('outbox'));
+  expect(inboxOf(device).slice(0, 2).map(nameOf).toSorted()).toEqual(['p4', 'zoe']);
+  await device.flush();
+  expect(said()).toEqual(waiting('sent'));
+  await device.refresh();
+  await expectInbox(device);
+  expect(inboxOf(device)).toHaveLength(names.length + 1);
+});
+
 describe('profiles', () => {
   /** Requests for profiles that came through: of how many users, since when. */
   function asked(): [users: number, sinceMs: number][] {
