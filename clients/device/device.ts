@@ -13,6 +13,7 @@ import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './back
 import { checkConversationName, invalid, isSeq } from './checks.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './counts.ts';
 import { type Deletion, type Edit, Edits } from './edits.ts';
+import type { FileOptions } from './file-options.ts';
 import type { FileState } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
 import type { FileInit, UploadInit } from './file-upload.ts';
@@ -32,7 +33,7 @@ import type { Schedule, ScheduleOptions } from './schedule.ts';
 import { Sender } from './sender.ts';
 import { type SummaryListener, type SummaryOptions, SummarySession } from './summary-session.ts';
 import { Tasks } from './tasks.ts';
-import { type FileOptions, Transfers } from './transfers.ts';
+import { Transfers } from './transfers.ts';
 
 /** What a device works with. */
 export interface DeviceOptions {

@@ -4,6 +4,7 @@ export type { DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
 export type { Counts } from './counts.ts';
 export { Device, type DeviceEvents, type DeviceOptions } from './device.ts';
 export type { Deletion, Edit } from './edits.ts';
+export type { FileOptions } from './file-options.ts';
 export type { FileState } from './file-states.ts';
 export type { FileInit, UploadInit } from './file-upload.ts';
 export { HttpTransfer } from './http-transfer.ts';
@@ -30,4 +31,3 @@ export {
   type UploadRequest,
 } from './transfer-handler.ts';
 export { decideByDefault, type FileDecision } from './transfer-policy.ts';
-export type { FileOptions } from './transfers.ts';

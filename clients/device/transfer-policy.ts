@@ -1,4 +1,6 @@
-import type { FileRequest } from './transfer-handler.ts';
+import type { LocalMessage } from './message.ts';
+import type { FilePlace, MessageFile } from './message-files.ts';
+import type { FilePriority, FileRequest } from './transfer-handler.ts';
 
 /**
  * What becomes of a file that is not there: it is fetched now, later, which is when it is asked for
@@ -30,4 +32,34 @@ export function byUrgency(a: FileRequest, b: FileRequest): number {
     a.sizeBytes - b.sizeBytes ||
     b.sentAtMs - a.sentAtMs
   );
+}
+
+/** What is fetched, by what the person is looking at and what the app decides. */
+export class TransferPolicy {
+  readonly #decide: (file: FileRequest) => FileDecision;
+  #inView: ReadonlySet<string> = new Set();
+
+  constructor(decide: (file: FileRequest) => FileDecision = decideByDefault) {
+    this.#decide = decide;
+  }
+
+  /** The person looks at these messages, and at no others. */
+  showing(messages: readonly LocalMessage[]): void {
+    this.#inView = new Set(messages.map(viewKey));
+  }
+
+  /** Why files of messages that were read are fetched that have one content. */
+  priorityOf(files: readonly MessageFile[]): FilePriority {
+    return files.some(({ place }) => this.#inView.has(viewKey(place))) ? 'shown' : 'read';
+  }
+
+  /** Whether a file may be fetched now, for that reason. */
+  allows(file: MessageFile['request'], priority: FilePriority): boolean {
+    const decision = this.#decide({ ...file, priority });
+    return priority === 'asked' ? decision !== 'never' : decision === 'now';
+  }
+}
+
+function viewKey({ conversation, seq }: Pick<FilePlace, 'conversation' | 'seq'>): string {
+  return JSON.stringify([conversation, seq]);
 }

@@ -1,5 +1,6 @@
 import { BackscrollError } from '../errors.ts';
 import { cancelled } from '../stream-faults.ts';
+import type { FileOptions } from './file-options.ts';
 import { isNoRoom } from './file-quota.ts';
 import { type FileState, FileStates } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
@@ -7,15 +8,10 @@ import { fetchContent, isElsewhere } from './file-transfer.ts';
 import { type FileInit, type UploadInit, uploadFile } from './file-upload.ts';
 import { HttpTransfer } from './http-transfer.ts';
 import type { LocalStore } from './local-store.ts';
-import type { ConversationName, LocalMessage } from './message.ts';
+import type { LocalMessage } from './message.ts';
 import { type FilePlace, fileAt, filesOf, type MessageFile, shardOf } from './message-files.ts';
-import {
-  type FilePriority,
-  FileRefused,
-  type FileRequest,
-  type TransferHandler,
-} from './transfer-handler.ts';
-import { decideByDefault, type FileDecision } from './transfer-policy.ts';
+import { type FilePriority, FileRefused, type TransferHandler } from './transfer-handler.ts';
+import { TransferPolicy } from './transfer-policy.ts';
 import { TransferQueue, Wanted } from './transfer-queue.ts';
 
 /** How often others are asked whether they have ended, in milliseconds. */
@@ -26,25 +22,6 @@ const CLOSED = 'The device is closed';
 
 /** How often progress is told, in milliseconds. */
 const PROGRESS_MS = 200;
-
-/** How a device fetches and keeps files. */
-export interface FileOptions {
-  /** Where they are kept; the database's path with `.files` behind it where it is absent. Made where there is none. */
-  readonly folder?: string | undefined;
-  /** Most bytes that are kept: what was not used for longest goes first; 1 GiB where it is absent. */
-  readonly quotaBytes?: number | undefined;
-  /** How many are fetched at once, at least 1; 3 where it is absent. */
-  readonly maxTransfers?: number | undefined;
-  /**
-   * Decides what becomes of a file that is not there, whenever its message is read; `decideByDefault`
-   * where it is absent. It is called again when a size that the message did not tell is known.
-   */
-  readonly decide?: ((file: FileRequest) => FileDecision) | undefined;
-  /** Moves the bytes; where it is absent, files are fetched by HTTP and HTTPS, and none are uploaded. */
-  readonly transfer?: TransferHandler | undefined;
-  /** A transfer that brings less than 16 KiB in so many milliseconds is begun again; 30,000 where it is absent. */
-  readonly stallMs?: number | undefined;
-}
 
 interface Active {
   readonly wanted: Wanted;
@@ -62,10 +39,10 @@ export class Transfers {
   readonly #http = new HttpTransfer();
   readonly #handler: TransferHandler;
   readonly #options: FileOptions;
+  readonly #policy: TransferPolicy;
   readonly #onChange: (file: FileState) => void;
   readonly #queue = new TransferQueue();
   readonly #active = new Map<string, Active>();
-  #inView: ReadonlySet<string> = new Set();
   #running = false;
   #closed = false;
   #woken = false;
@@ -82,6 +59,7 @@ export class Transfers {
     this.#states = new FileStates(local, store);
     this.#handler = options.transfer ?? this.#http;
     this.#options = options;
+    this.#policy = new TransferPolicy(options.decide);
     this.#onChange = onChange;
   }
 
@@ -114,11 +92,11 @@ export class Transfers {
 
   /** The person looks at these messages, and at no others. */
   showing(messages: readonly LocalMessage[]): void {
-    this.#inView = new Set(messages.map(viewKey));
+    this.#policy.showing(messages);
     const left = this.#queue.removeIf((wanted) => {
       if (wanted.asked) return false;
-      wanted.priority = wanted.files.some(({ place }) => this.#shows(place)) ? 'shown' : 'read';
-      return this.#decide(wanted.file, wanted.priority) !== 'now';
+      wanted.priority = this.#policy.priorityOf(wanted.files);
+      return !this.#policy.allows(wanted.file.request, wanted.priority);
     });
     for (const { files } of left) this.#tellSettled(files);
     for (const message of messages) this.seen(message);
@@ -137,7 +115,7 @@ export class Transfers {
     const here = this.#states.of(file);
     if (here.state === 'present') return here;
     if (this.#closed) throw cancelled(CLOSED);
-    if (this.#decide(file, 'asked') === 'never') {
+    if (!this.#policy.allows(file.request, 'asked')) {
       throw new FileRefused('The file is not wanted', 'FILE_NOT_WANTED');
     }
     const wanted = this.#wanted(file.key) ?? this.#enqueue(file, 'asked');
@@ -155,7 +133,7 @@ export class Transfers {
   }
 
   #want(file: MessageFile): void {
-    const priority = this.#shows(file.place) ? 'shown' : 'read';
+    const priority = this.#policy.priorityOf([file]);
     const wanted = this.#wanted(file.key);
     if (wanted) {
       if (priority === 'shown' && !wanted.asked) wanted.priority = priority;
@@ -163,7 +141,7 @@ export class Transfers {
       return;
     }
     if (this.#states.of(file).state !== 'absent') return;
-    if (this.#decide(file, priority) === 'now') this.#enqueue(file, priority);
+    if (this.#policy.allows(file.request, priority)) this.#enqueue(file, priority);
   }
 
   #enqueue(file: MessageFile, priority: FilePriority): Wanted {
@@ -223,18 +201,17 @@ export class Transfers {
   }
 
   async #fetch(wanted: Wanted, signal: AbortSignal): Promise<void> {
-    const { file, priority } = wanted;
+    const { file } = wanted;
     const { key, sha256, request } = file;
     const { stallMs = 30_000 } = this.#options;
     let toldAtMs = Date.now();
     try {
       const came = await fetchContent({
         ...{ store: this.#store, handler: this.#handler, key, sha256, stallMs, signal },
-        file: { ...request, priority },
+        file: { ...request, priority: wanted.priority },
         wanted: (sizeBytes) => {
           wanted.sizeBytes = sizeBytes;
-          if (wanted.asked) return true;
-          return this.#decide({ ...file, request: { ...request, sizeBytes } }, priority) === 'now';
+          return this.#policy.allows({ ...request, sizeBytes }, wanted.priority);
         },
         onBegin: () => {
           wanted.fetching = true;
@@ -257,16 +234,19 @@ export class Transfers {
   }
 
   #failed(wanted: Wanted, error: unknown, signal: AbortSignal): void {
-    wanted.held = isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
-    if (wanted.held) this.#lookAgain();
+    const waits = isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
+    const { others, priority } = wanted;
+    const sources = others.filter(({ request }) => this.#policy.allows(request, priority));
     if (this.#closed) {
       wanted.asked?.reject(cancelled(CLOSED));
-    } else if (wanted.held || signal.aborted) {
-      this.#requeue(wanted);
-    } else if (isFinal(error) && wanted.others.length > 0) {
+    } else if (isFinal(error) && sources.length > 0) {
       // Who tells a wrong url must not keep the file from those who tell the right one.
-      this.#tellSettled(wanted.alike);
-      wanted.files = wanted.others;
+      this.#tellSettled(wanted.files.filter((file) => !sources.includes(file)));
+      wanted.files = sources;
+      this.#requeue(wanted);
+    } else if (!isFinal(error) && (waits || signal.aborted)) {
+      wanted.held = waits;
+      if (waits) this.#lookAgain();
       this.#requeue(wanted);
     } else {
       const reason = error instanceof BackscrollError ? error.reason : codeOf(error);
@@ -294,15 +274,6 @@ export class Transfers {
     await Promise.all(some.map(({ ended }) => ended));
   }
 
-  #decide({ request }: MessageFile, priority: FilePriority): FileDecision {
-    const { decide = decideByDefault } = this.#options;
-    return decide({ ...request, priority });
-  }
-
-  #shows(place: FilePlace): boolean {
-    return this.#inView.has(viewKey(place));
-  }
-
   #wanted(key: string): Wanted | undefined {
     return this.#queue.get(key) ?? this.#active.get(key)?.wanted;
   }
@@ -326,16 +297,6 @@ export class Transfers {
       if (!this.#closed) this.#onChange(state);
     });
   }
-}
-
-function viewKey({
-  conversation,
-  seq,
-}: {
-  readonly conversation: ConversationName;
-  readonly seq: number | undefined;
-}): string {
-  return JSON.stringify([conversation, seq]);
 }
 
 /** A file that the app does not want now, by its size, may be wanted later. */

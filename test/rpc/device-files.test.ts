@@ -376,6 +376,20 @@ describe('files of a device', () => {
     ]);
   });
 
+  it('are not fetched from where the app decided against, whoever else tells of them', async () => {
+    await using device = await open({
+      decide: ({ url }) => (url.endsWith('/bad') ? 'never' : 'now'),
+    });
+    const bytes = randomBytes(10_000);
+    const bad = told(bytes, server.put('/bad', whole(bytes)));
+    receive(device, [{ ...bad, url: server.url('/gone') }, bad]);
+    const [gone, forbidden] = read(device);
+    device.start();
+    expect(await settled(device, gone!)).toMatchObject({ state: 'refused', reason: 'FILE_GONE' });
+    expect(device.file(forbidden!)).toMatchObject({ state: 'absent' });
+    expect(server.askedOf('/bad')).toHaveLength(0);
+  });
+
   it('wait for each other where there is not room for all at once', async () => {
     await using device = await open({ quotaBytes: 500_000, maxTransfers: 2 });
     const bytes = [randomBytes(300_000), randomBytes(300_000)];
