@@ -82,7 +82,6 @@ function putNewest(store: LocalStore, id: number, told: Conversation, message: M
   // The answer may be older than what was learned meanwhile.
   if (seq < store.conversationOf(id).floor_seq) return;
   const top = { from: seq, to: Number(told.lastSeq) };
-  store.removeBetween(id, { from: seq + 1, to: top.to });
   const known = store.known(id, ALL.key);
   if (!stretchBelow(known, seq).held) {
     store.land(id, [row], { key: ALL.key, intervals: [top] }, Number(told.revision));
