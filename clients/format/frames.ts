@@ -1,5 +1,6 @@
 import type { TransformOptions } from 'node:stream';
 import * as zlib from 'node:zlib';
+import { release } from './memory.ts';
 import { FRAME_BYTES } from './units.ts';
 
 /** How a frame's bytes are packed. The numbers are stored, and are those of the proto's FrameCodec. */
@@ -58,6 +59,7 @@ function packing(level: number): zlib.ZstdOptions & Pick<TransformOptions, 'high
  */
 export class FramePacker implements Disposable {
   readonly #zstd: zlib.ZstdCompress;
+  #output: Uint8Array | undefined;
 
   /** Packs with this level of zstd. */
   constructor(level: number = FAST_LEVEL) {
@@ -68,7 +70,8 @@ export class FramePacker implements Disposable {
 
   /**
    * Packs a frame with zstd, or raw where that is not smaller; the raw form is the given memory
-   * itself, and not a copy. The memory must not change meanwhile.
+   * itself, and not a copy. The memory must not change meanwhile; what is packed is good until the next
+   * frame is given to this packer.
    */
   async pack(pages: Uint8Array): Promise<PackedFrame> {
     const { promise: written, resolve, reject } = Promise.withResolvers<void>();
@@ -79,8 +82,15 @@ export class FramePacker implements Disposable {
       pieces.push(piece);
     }
     const data = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    this.#releaseFull(pieces.at(-1)!);
     if (data.length < pages.length) return { codec: FrameCodec.zstd, data };
     return { codec: FrameCodec.raw, data: pages };
+  }
+
+  /** Gives back the memory that was written into before, where the last piece lies in other memory. */
+  #releaseFull(last: Uint8Array): void {
+    if (this.#output !== undefined && this.#output.buffer !== last.buffer) release(this.#output);
+    this.#output = last;
   }
 
   [Symbol.dispose](): void {

@@ -100,10 +100,10 @@ export class PageWriter implements AsyncDisposable {
     const { frame, packer, packed } = this.#packing[0]!;
     const data = await packed;
     this.#packing.shift();
-    this.#freePackers.push(packer);
     const { pages, digests, rawBytes } = frame;
     const group = { pages, digests: digests.subarray(0, pages.length * DIGEST_BYTES), rawBytes };
     await this.#packs.add(group, data, frame.place);
     this.#freeFrames.push(frame.bytes);
+    this.#freePackers.push(packer);
   }
 }

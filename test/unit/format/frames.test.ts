@@ -32,6 +32,14 @@ describe('frames', () => {
     }
   });
 
+  it('take no more memory however many are packed', async () => {
+    using packer = new FramePacker();
+    const pages = Buffer.alloc(FRAME_BYTES, randomBytes(FRAME_BYTES / 2));
+    const before = process.memoryUsage().arrayBuffers;
+    for (let frame = 0; frame < 100; frame++) await packer.pack(pages);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 << 20);
+  });
+
   it('are compressed where that helps, and state their content size', async () => {
     const { codec, data } = await packFrame(Buffer.alloc(FRAME_BYTES, 'chat '));
     expect(codec).toBe(FrameCodec.zstd);
