@@ -28,6 +28,12 @@ export interface DescribedExtent {
   digests: Uint8Array;
 }
 
+/** Consecutive pages of the file. */
+export interface PageRun {
+  firstPage: number;
+  count: number;
+}
+
 /** Some pages of the file, packed together. */
 export interface FileFrame {
   /** Numbers of the pages, counted from 0. */
@@ -125,23 +131,27 @@ export class IncrementalUpload implements AsyncDisposable {
     this.#nextSegment += 1;
     this.#nextExtent += segment.extents;
     const known = await this.#draft.known.segment(segment);
-    const open: OpenSegment = { segment, known, extents: [], pages: new WantedPages() };
+    const extents: number[] = [];
+    let mostPages = 0;
     for (let extent = 0; extent < segment.extents; extent++) {
       const places = known.extent(extent);
+      const { first, count } = segment.pagesOf(extent);
       if (places && (await this.#isTrusted(segment, extent, places[0]!))) {
-        const { first } = segment.pagesOf(extent);
         for (const [at, place] of places.entries()) segment.place(first + at, place);
-      } else open.extents.push(extent);
+      } else {
+        extents.push(extent);
+        mostPages += count;
+      }
     }
-    this.#open.push(open);
+    this.#open.push({ segment, known, extents, pages: new WantedPages(mostPages) });
     this.#closeComplete();
-    return [...open.extents];
+    return [...extents];
   }
 
   /** Takes the digests of the pages of the next wanted extents of a segment; returns the wanted pages. */
-  async takePageDigests(described: readonly DescribedExtent[]): Promise<number[]> {
+  async takePageDigests(described: readonly DescribedExtent[]): Promise<PageRun[]> {
     const open = this.#open.find(({ extents }) => extents.length > 0);
-    const wanted: number[] = [];
+    const wanted: PageRun[] = [];
     for (const { extent, digests } of described) {
       const next = open?.extents[0];
       if (open === undefined || extent - open.segment.firstExtent !== next) {
@@ -149,18 +159,7 @@ export class IncrementalUpload implements AsyncDisposable {
       }
       this.#checkPageDigests(open.segment, next, digests);
       open.extents.shift();
-      const { segment, known, pages } = open;
-      const { first, count } = segment.pagesOf(next);
-      for (let at = 0; at < count; at++) {
-        const page = first + at;
-        const digest = Buffer.from(digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES));
-        const place = await known.page(page, digest);
-        if (place && (await this.#isTrusted(segment, page, place))) segment.place(page, place);
-        else {
-          pages.add(page, digest);
-          wanted.push(segment.firstPage + page);
-        }
-      }
+      await this.#askForPages(open, next, digests, wanted);
     }
     this.#closeComplete();
     return wanted;
@@ -182,8 +181,8 @@ export class IncrementalUpload implements AsyncDisposable {
     }
     const digests = wanted!.take(pages.length);
     const frame = await this.#writer.add({ pages, digests, rawBytes, codec, data });
-    for (const [position, page] of pages.entries()) {
-      segment.place(page - segment.firstPage, { frame, position });
+    for (let position = 0; position < pages.length; position++) {
+      segment.place(pages[position]! - segment.firstPage, { frame, position });
     }
     this.#receivedBytes += rawBytes;
     this.#closeComplete();
@@ -216,6 +215,29 @@ export class IncrementalUpload implements AsyncDisposable {
     if (this.#signal.aborted) await this.#writer.finish().catch(() => {});
     await this.#packs[Symbol.asyncDispose]();
     await this.#writer[Symbol.asyncDispose]();
+  }
+
+  /** Asks for those pages of an extent, counted from the segment's first, that are not known. */
+  async #askForPages(
+    { segment, known, pages }: OpenSegment,
+    extent: number,
+    digests: Uint8Array,
+    wanted: PageRun[],
+  ): Promise<void> {
+    const { first, count } = segment.pagesOf(extent);
+    const ask = (page: number, pageDigests: Uint8Array) => {
+      pages.add(page, pageDigests);
+      addRun(wanted, segment.firstPage + page, pageDigests.length / DIGEST_BYTES);
+    };
+    // A first upload's pages need not be looked for one by one.
+    if (known.empty) return ask(first, digests);
+    for (let at = 0; at < count; at++) {
+      const page = first + at;
+      const digest = Buffer.from(digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES));
+      const place = await known.page(page, digest);
+      if (place && (await this.#isTrusted(segment, page, place))) segment.place(page, place);
+      else ask(page, digest);
+    }
   }
 
   get #isWhole(): boolean {
@@ -278,6 +300,13 @@ export class IncrementalUpload implements AsyncDisposable {
     const short = pages.at(-1) === last ? (last + 1) * pageSizeBytes - sizeBytes : 0;
     return pages.length * pageSizeBytes - short;
   }
+}
+
+/** Adds pages behind those of the runs, which are ascending. */
+function addRun(runs: PageRun[], firstPage: number, count: number): void {
+  const last = runs.at(-1);
+  if (last !== undefined && last.firstPage + last.count === firstPage) last.count += count;
+  else runs.push({ firstPage, count });
 }
 
 function outOfOrder(field: string, description: string): ServiceError {

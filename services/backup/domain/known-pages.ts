@@ -77,6 +77,11 @@ export class KnownSegment {
     );
   }
 
+  /** Whether nothing is known of it. */
+  get empty(): boolean {
+    return this.#base === undefined && this.#left.empty;
+  }
+
   /**
    * Places of all pages of an extent, both counted from the segment's first, by the extent's digest;
    * undefined where that is not known, or not all of the pages are there.

@@ -130,6 +130,11 @@ export class LeftPages {
     this.#into = into;
   }
 
+  /** Whether there are none. */
+  get empty(): boolean {
+    return this.#pages.size === 0;
+  }
+
   /** Adds a page, of which several states may be there. */
   add(number: number, page: LeftPage): void {
     const states = this.#pages.get(number);

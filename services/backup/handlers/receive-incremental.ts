@@ -8,6 +8,7 @@ import {
   type FileFrame,
   type IncrementalDeclaration,
   IncrementalUpload,
+  type PageRun,
 } from '../domain/incremental-upload.ts';
 import type { UploadContext, UploadOutcome } from '../domain/upload-context.ts';
 import { parseCount } from './requests.ts';
@@ -68,10 +69,10 @@ async function take(
         throw invalidArgument('INVALID_FIELD', 'page_digests.extents', 'must not be empty');
       }
       const field = 'page_digests.extents.extent';
-      const pages = await upload.takePageDigests(
+      const runs = await upload.takePageDigests(
         extents.map(({ extent, digests }) => ({ extent: parseNumber(field, extent), digests })),
       );
-      const value = { firstExtent: first.extent, runs: runsOf(pages) };
+      const value = { firstExtent: first.extent, runs: runs.map(toRun) };
       return { case: 'neededPages', value };
     }
     case 'frame':
@@ -108,14 +109,6 @@ function parseNumber(field: string, number: bigint): number {
   return parseCount(field, number, Number.MAX_SAFE_INTEGER);
 }
 
-/** Consecutive pages together; they are ascending. */
-function runsOf(pages: readonly number[]): { firstPage: bigint; count: number }[] {
-  const runs: { firstPage: bigint; count: number }[] = [];
-  let next = -1;
-  for (const page of pages) {
-    if (page === next) runs.at(-1)!.count += 1;
-    else runs.push({ firstPage: BigInt(page), count: 1 });
-    next = page + 1;
-  }
-  return runs;
+function toRun({ firstPage, count }: PageRun): { firstPage: bigint; count: number } {
+  return { firstPage: BigInt(firstPage), count };
 }

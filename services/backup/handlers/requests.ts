@@ -63,7 +63,9 @@ export function checkText(field: string, text: string, maxBytes: number): void {
  * @throws ServiceError INVALID_ARGUMENT
  */
 export function parseCount(field: string, value: bigint, most: number): number {
-  if (value <= BigInt(most)) return Number(value);
+  // Beyond 2^53 it may be another number, but none that passes.
+  const number = Number(value);
+  if (number <= most) return number;
   throw invalidArgument('INVALID_FIELD', field, `must be at most ${most}`);
 }
 
