@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { release } from '../../clients/format/memory.ts';
 import { BackupService } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { Handlers } from '../common/call.ts';
 import { createLogger } from '../common/logger.ts';
@@ -54,7 +55,7 @@ export async function startBackup(config: BackupConfig): Promise<RunningServer> 
   const limits = { ...UPLOAD_LIMITS, transferMs, quotaBytes: config.BACKUP_QUOTA_BYTES };
   const handlers: Handlers<typeof BackupService> = {
     uploadBackup: (requests, call) =>
-      transfers.run(uploadBackup(store, requests, call, verifier, limits)),
+      transfers.run(uploadBackup(store, requests, { ...call, release }, verifier, limits)),
     downloadBackup: (request, call) =>
       transfers.run(downloadBackup(store, request, call, transferMs)),
     listBackups: (request, call) => listBackups(store, request, call),

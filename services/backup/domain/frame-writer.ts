@@ -7,6 +7,7 @@ import type { FramePlace } from './map.ts';
 import { type MapBuilder, newFramePlace } from './map-file.ts';
 import type { PageGroup } from './pack.ts';
 import type { PackWriter } from './pack-writer.ts';
+import type { UploadContext } from './upload-context.ts';
 
 /** Some pages as their sender packed them. */
 export interface SentFrame extends PageGroup {
@@ -25,14 +26,24 @@ export class FrameWriter implements AsyncDisposable {
   readonly #packs: PackWriter;
   readonly #map: MapBuilder;
   readonly #inspect: Inspect;
+  readonly #release: UploadContext['release'];
   readonly #underWay: { checked: Promise<void>; added: Promise<void> }[] = [];
   #lastAdded: Promise<void> = Promise.resolve();
 
-  /** Writes frames to `packs`, and their places into `map`; the caller disposes of `packs` afterwards. */
-  constructor(packs: PackWriter, map: MapBuilder, inspect: Inspect) {
+  /**
+   * Writes frames to `packs`, and their places into `map`; the caller disposes of `packs` afterwards.
+   * `release` is given the data that is no longer needed.
+   */
+  constructor(
+    packs: PackWriter,
+    map: MapBuilder,
+    inspect: Inspect,
+    release: UploadContext['release'],
+  ) {
     this.#packs = packs;
     this.#map = map;
     this.#inspect = inspect;
+    this.#release = release;
   }
 
   /**
@@ -74,6 +85,7 @@ export class FrameWriter implements AsyncDisposable {
     await before;
     await checked;
     await this.#packs.add(frame, frame, place);
+    this.#release?.(frame.data);
   }
 
   async #check({ pages, digests, rawBytes, codec, data }: SentFrame): Promise<void> {

@@ -74,15 +74,20 @@ export class IncrementalUpload implements AsyncDisposable {
   #receivedBytes = 0;
   #seal: string | undefined;
 
-  private constructor(declared: IncrementalDeclaration, draft: BackupDraft, signal: AbortSignal) {
+  private constructor(
+    declared: IncrementalDeclaration,
+    draft: BackupDraft,
+    { signal, release }: UploadContext,
+  ) {
     this.#declared = declared;
     this.#draft = draft;
     this.#signal = signal;
     // Puts go on when the client is gone: they are what it need not send again.
     this.#packs = draft.packWriter(new AbortController().signal);
-    this.#writer = new FrameWriter(this.#packs, draft.map, (pages, bytes) => {
+    const inspect = (pages: readonly number[], bytes: Buffer) => {
       if (pages[0] === 0) this.#checkStart(bytes);
-    });
+    };
+    this.#writer = new FrameWriter(this.#packs, draft.map, inspect, release);
   }
 
   /** Begins an upload; looks for what the store has of it. */
@@ -91,7 +96,7 @@ export class IncrementalUpload implements AsyncDisposable {
     context: UploadContext,
   ): Promise<IncrementalUpload> {
     const draft = await BackupDraft.begin(declared, declared.pageSizeBytes, context);
-    return new IncrementalUpload(declared, draft, context.signal);
+    return new IncrementalUpload(declared, draft, context);
   }
 
   /** Whether the pages come sealed. */

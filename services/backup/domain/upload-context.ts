@@ -41,6 +41,11 @@ export interface UploadContext {
   /** When the upload must have ended, in milliseconds since 1970-01-01 UTC, by the store's clock. */
   endMs: number;
   signal: AbortSignal;
+  /**
+   * Gives back the memory of the request that these bytes of a frame came in, once nothing refers to it
+   * any more; absent where requests have no memory of their own.
+   */
+  release?: (bytes: Uint8Array) => void;
 }
 
 /** What an upload comes to whose backup was there before. */

@@ -33,6 +33,9 @@ export interface UploadLimits extends Pick<UploadContext, 'packOpenMs'> {
   quotaBytes: number;
 }
 
+/** The call of an upload, and what may be done with its requests. */
+export interface UploadCall extends CallContext, Pick<UploadContext, 'release'> {}
+
 /** The limits of an upload unless it is told otherwise. */
 export const UPLOAD_LIMITS: UploadLimits = {
   packOpenMs: PACK_OPEN_MS,
@@ -44,7 +47,7 @@ export const UPLOAD_LIMITS: UploadLimits = {
 export async function* uploadBackup(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
-  call: CallContext,
+  call: UploadCall,
   verifications: Verifications,
   limits = UPLOAD_LIMITS,
 ): AsyncGenerator<UploadBackupResponse> {
@@ -60,7 +63,7 @@ export async function* uploadBackup(
 async function* receive(
   store: BackupStore,
   requests: AsyncIterable<UploadBackupRequest>,
-  { caller, signal, log }: CallContext,
+  { caller, signal, log, release }: UploadCall,
   verifications: Verifications,
   { quotaBytes, packOpenMs, transferMs }: UploadLimits,
 ): AsyncGenerator<Answer, void> {
@@ -88,6 +91,7 @@ async function* receive(
   const context: UploadContext = {
     ...{ store, backups, newest, committed, keyId, quota, signal },
     ...{ packOpenMs, endMs },
+    ...(release && { release }),
   };
   const outcome =
     pageSizeBytes === undefined
