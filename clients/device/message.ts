@@ -155,6 +155,24 @@ export function rowOf(message: Message, owner: string): MessageRow {
   };
 }
 
+/** A row of the values of `MESSAGE_COLUMNS`. */
+export function rowOfValues(values: readonly Value[]): MessageRow {
+  return {
+    seq: values[0],
+    id: values[1],
+    sender: values[2],
+    sent_at_ms: values[3],
+    kinds: values[4],
+    text: values[5],
+    more: values[6],
+    thread: values[7],
+    edited_at_ms: values[8],
+    deleted_at_ms: values[9],
+    revision: values[10],
+    expires_at_ms: values[11],
+  } as MessageRow;
+}
+
 /** What is bound for a row, in the order of `MESSAGE_COLUMNS`. */
 export function valuesOf(row: MessageRow): Value[] {
   return [

@@ -69,6 +69,15 @@ export class Sqlite implements Disposable {
     return this.#try(() => this.#prepared(sql).all(...values) as T[]);
   }
 
+  /** As `all`, each row as the array of its values: in half the time. */
+  arrays(sql: string, ...values: Value[]): Value[][] {
+    return this.#try(() => {
+      const statement = this.#prepared(sql);
+      statement.setReturnArrays(true);
+      return statement.all(...values) as unknown as Value[][];
+    });
+  }
+
   /**
    * Does `work` in one transaction that begins as a writer, so that nothing it reads changes before it
    * writes; what it throws undoes all. Within a transaction it is a part of that one.
