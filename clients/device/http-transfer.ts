@@ -39,9 +39,10 @@ export class HttpTransfer implements TransferHandler, Disposable {
       const response = await this.#get(url, headers, options.signal);
       const { statusCode = 0 } = response;
       const { location } = response.headers;
-      if (statusCode === 416 && options.offset > 0) {
+      const partial = statusCode === 206 || statusCode === 416;
+      if (partial && options.offset > 0 && rangeOf(response).from !== options.offset) {
         response.destroy();
-        // It ends elsewhere than was thought: all of it once more.
+        // It ends elsewhere than was thought, or the server can't count: all of it once more.
         return this.fetch(file, { ...options, offset: 0, validator: undefined });
       }
       if (!REDIRECTS.has(statusCode) || location === undefined) {
@@ -104,16 +105,23 @@ function answered(response: http.IncomingMessage, { offset, signal }: FetchOptio
       body,
     };
   }
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers['content-range'] ?? '');
-  if (statusCode === 206 && Number(range?.[1]) === offset) {
-    const whole = Number(range?.[2]);
-    return { offset, sizeBytes: Number.isNaN(whole) ? undefined : whole, validator, body };
+  if (statusCode === 206 && offset > 0) {
+    return { offset, sizeBytes: rangeOf(response).sizeBytes, validator, body };
   }
   response.destroy();
   const message = `The server answered with status ${statusCode}`;
   if (statusCode >= 500 || PASSING.has(statusCode)) throw unreachable(message);
   const gone = statusCode === 404 || statusCode === 410;
   throw new FileRefused(message, gone ? 'FILE_GONE' : 'FILE_DENIED');
+}
+
+/** Which part of a file comes, and how large the whole is, as far as that is told. */
+function rangeOf({ headers }: http.IncomingMessage) {
+  const [, from, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? [];
+  return {
+    from: from === undefined ? undefined : Number(from),
+    sizeBytes: size === undefined || size === '*' ? undefined : Number(size),
+  };
 }
 
 /** What may stand in If-Range: weak tags may not. */

@@ -239,23 +239,22 @@ export class Transfers {
     const sources = others.filter(({ request }) => this.#policy.allows(request, priority));
     if (this.#closed) {
       wanted.asked?.reject(cancelled(CLOSED));
-    } else if (isFinal(error) && sources.length > 0) {
-      // Who tells a wrong url must not keep the file from those who tell the right one.
-      this.#tellSettled(wanted.files.filter((file) => !sources.includes(file)));
-      wanted.files = sources;
-      this.#requeue(wanted);
     } else if (!isFinal(error) && (waits || signal.aborted)) {
       wanted.held = waits;
       if (waits) this.#lookAgain();
       this.#requeue(wanted);
     } else {
-      const reason = error instanceof BackscrollError ? error.reason : codeOf(error);
-      this.#tellSettled(wanted.files, reason);
-      wanted.asked?.reject(error);
+      const left = wanted.files.filter((file) => !sources.includes(file));
+      this.#tellSettled(left, error instanceof BackscrollError ? error.reason : codeOf(error));
+      // Who tells a wrong url must not keep the file from those who tell the right one.
+      wanted.files = sources;
+      if (sources.length > 0) this.#requeue(wanted);
+      else wanted.asked?.reject(error);
     }
   }
 
   #requeue(wanted: Wanted): void {
+    wanted.receivedBytes = this.#store.partBytes(wanted.key);
     this.#queue.add(wanted);
     this.#tellWanted(wanted);
   }

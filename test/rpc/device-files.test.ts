@@ -362,17 +362,39 @@ describe('files of a device', () => {
     const bytes = randomBytes(10_000);
     const good = told(bytes, server.put(path(), whole(bytes)));
     const wrong = told(bytes, server.put(path(), whole(randomBytes(10_000))));
-    receive(device, [{ ...good, url: server.url('/gone') }, wrong, good]);
+    const nowhere = { ...good, url: 'http://127.0.0.1:1/' };
+    receive(device, [{ ...good, url: server.url('/gone') }, wrong, nowhere, good]);
     const states = statesOf(device);
     const messages = read(device);
     device.start();
-    expect(await bytesAt(await settled(device, messages[2]!))).toEqual(bytes);
+    expect(await bytesAt(await settled(device, messages[3]!))).toEqual(bytes);
     expect(states.filter(({ state }) => state === 'refused')).toEqual([
       expect.objectContaining({ seq: 1, reason: 'FILE_GONE' }),
       expect.objectContaining({ seq: 2, reason: 'FILE_WRONG_DIGEST' }),
     ]);
     expect(messages.map((message) => device.file(message).state)).toEqual([
-      ...['present', 'present', 'present'],
+      ...['present', 'present', 'present', 'present'],
+    ]);
+    expect(states).toContainEqual(
+      expect.objectContaining({ seq: 3, state: 'absent', reason: 'FILE_UNREACHABLE' }),
+    );
+  });
+
+  it('come whole from a server that gives other parts than were asked for', async () => {
+    await using device = await open();
+    const bytes = randomBytes(200_000);
+    const where = path();
+    const url = server.put(where, (response, asked, nth) => {
+      if (nth === 0) cut(bytes, 100_000, arrived(device))(response, asked, nth);
+      else if (asked.headers.range === undefined) whole(bytes)(response, asked, nth);
+      else response.writeHead(206, { 'content-range': 'bytes 0-199999/200000' }).end(bytes);
+    });
+    receive(device, [told(bytes, url)]);
+    expect(await bytesAt(await device.fetchFile(read(device)[0]!))).toEqual(bytes);
+    expect(server.askedOf(where).map(({ headers }) => headers.range)).toEqual([
+      undefined,
+      'bytes=100000-',
+      undefined,
     ]);
   });
 
