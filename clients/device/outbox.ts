@@ -7,6 +7,7 @@ import { checkConversationName, checkMessage } from './checks.ts';
 import { type Interval, runsOf, stretchBelow } from './intervals.ts';
 import type { ConversationRow, LocalStore } from './local-store.ts';
 import { type ConversationName, LocalMessage, type MessageRow, rowOf, safe } from './message.ts';
+import type { Value } from './sqlite.ts';
 
 interface OutboxRow {
   readonly id: number;
@@ -105,23 +106,17 @@ export class Outbox {
 
   /** Lets messages that were refused wait again, in their old places. Gives whether there was one. */
   retry(messageId: string): boolean {
-    return this.#store.write(
-      () =>
-        this.#store.sqlite.run(
-          'UPDATE outbox SET failure = NULL WHERE message_id = ? AND failure IS NOT NULL',
-          messageId,
-        ) > 0,
+    return this.#change(
+      'UPDATE outbox SET failure = NULL WHERE message_id = ? AND failure IS NOT NULL',
+      messageId,
     );
   }
 
   /** Removes messages that were refused. Gives whether there was one. */
   discard(messageId: string): boolean {
-    return this.#store.write(
-      () =>
-        this.#store.sqlite.run(
-          'DELETE FROM outbox WHERE message_id = ? AND failure IS NOT NULL',
-          messageId,
-        ) > 0,
+    return this.#change(
+      'DELETE FROM outbox WHERE message_id = ? AND failure IS NOT NULL',
+      messageId,
     );
   }
 
@@ -179,7 +174,9 @@ export class Outbox {
         const { seq, sentAtMs } = places[index]!;
         return rowOf({ ...message, seq, sentAtMs }, store.owner);
       });
-      const here = rows.filter((_, index) => this.#remove(batch.entries[index]!.id));
+      const here = rows.filter((_, index) =>
+        this.#change('DELETE FROM outbox WHERE id = ?', batch.entries[index]!.id),
+      );
       const landing = rows.filter(
         ({ seq }, index) => isCertain(batch, row, places[index]!) && !stretchBelow(known, seq).held,
       );
@@ -192,12 +189,9 @@ export class Outbox {
 
   /** Notes that the service refused a message for good. Gives whether it waited until now. */
   refuse(id: number, failure: string): boolean {
-    return this.#store.write(
-      () =>
-        this.#store.sqlite.run(
-          'UPDATE outbox SET failure = ? WHERE id = ? AND failure IS NULL',
-          ...[failure, id],
-        ) > 0,
+    return this.#change(
+      'UPDATE outbox SET failure = ? WHERE id = ? AND failure IS NULL',
+      ...[failure, id],
     );
   }
 
@@ -224,8 +218,9 @@ export class Outbox {
     }));
   }
 
-  #remove(id: number): boolean {
-    return this.#store.sqlite.run('DELETE FROM outbox WHERE id = ?', id) > 0;
+  /** Runs a statement; gives whether it changed a row. */
+  #change(sql: string, ...values: Value[]): boolean {
+    return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
   }
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, beforeEach } from 'vitest';
 import { Device, type LocalMessage, type ReadOptions } from '../../clients/device/index.ts';
 import { LocalStore } from '../../clients/device/local-store.ts';
 import { openDatabase } from '../../clients/device/open.ts';
@@ -10,6 +11,17 @@ import { HistoryClient } from '../../clients/history-client.ts';
 import type { MessageInit } from '../../clients/history-requests.ts';
 import { HistoryRelay } from '../support/history-relay.ts';
 import { HistoryHarness } from './history-harness.ts';
+
+/** The harness of the test that runs, in a file that calls `useHarness`. */
+export let harness: DeviceHarness;
+
+/** Gives every test of a file a harness of its own. */
+export function useHarness(): void {
+  beforeEach(async () => {
+    harness = await DeviceHarness.start();
+  });
+  afterEach(() => harness[Symbol.asyncDispose]());
+}
 
 /** A history service, a relay before it that devices call, and clients of the service itself. */
 export class DeviceHarness implements AsyncDisposable {

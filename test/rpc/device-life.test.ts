@@ -1,15 +1,10 @@
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { TestProcess } from '../support/processes.ts';
-import { DeviceHarness, Reader } from './device-harness.ts';
+import { harness, Reader, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 test('works by itself from start to stop, as often as told', async () => {
   await using device = await harness.open('alice');

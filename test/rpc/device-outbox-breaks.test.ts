@@ -1,19 +1,14 @@
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Device } from '../../clients/device/index.ts';
 import { BreakingProxy } from '../contract/backup/breaking-proxy.ts';
 import { TestProcess } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 const room = { group: 'room' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** Ids of what the service has of a conversation of alice's, in its order. */
 async function stored(conversation: { peer: string } | { group: string }): Promise<string[]> {

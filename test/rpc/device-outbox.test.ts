@@ -1,18 +1,13 @@
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Device } from '../../clients/device/index.ts';
 import type { AppendRequest } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { FileSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** What is said, in its order. */
 function say(device: Device, ...texts: string[]): string[] {

@@ -1,19 +1,14 @@
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Device } from '../../clients/device/index.ts';
 import type {
   MarkDeliveredRequest,
   MarkReadRequest,
 } from '../../clients/gen/backscroll/history/v1/inbox_pb.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** What bob said, `1` to `count` by their texts. */
 async function fromBob(count: number, where: { group: string } | undefined = undefined) {

@@ -1,17 +1,12 @@
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { LocalMessage } from '../../clients/device/index.ts';
 import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** Messages of alice and bob as the service has them, in their order. */
 async function messages(): Promise<Message[]> {
