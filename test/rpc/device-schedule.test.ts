@@ -195,6 +195,8 @@ describe('a schedule', () => {
     await other.kill();
     expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
     expect(state.read(NAME)).toMatchObject({ failures: 0, due_at_ms: nowMs + DAY });
+    const copies = () => readdirSync(home).filter((name) => name.includes('snapshot'));
+    await vi.waitFor(() => expect(copies()).toEqual([]), { timeout: 30_000 });
   });
 
   it('takes a stop for no failure, and goes on at the next start', async () => {
