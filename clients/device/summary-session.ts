@@ -12,6 +12,9 @@ export interface SummaryOptions {
   readonly unread?: boolean | undefined;
 }
 
+/** Conversations of one answer, at least, where only some of them are wanted. */
+const SEARCHED_AT_ONCE = 100;
+
 /** Told each conversation that is read. */
 export type SummaryListener = (conversation: LocalConversation) => void;
 
@@ -85,12 +88,13 @@ export class SummarySession {
   async #sync(count: number, signal: AbortSignal): Promise<number> {
     if (!this.#changed) await this.#inbox.changes(signal);
     this.#changed = true;
+    const pageSize = this.#options.unread ? Math.max(count, SEARCHED_AT_ONCE) : count;
     let isMore = true;
     // Until it came down to what is known, each call brings a page.
-    if (!this.#round.met) isMore = await this.#round.next(count, signal);
+    if (!this.#round.met) isMore = await this.#round.next(pageSize, signal);
     let readable = this.#next(count).length;
     while (isMore && readable < count) {
-      isMore = await this.#round.next(count, signal);
+      isMore = await this.#round.next(pageSize, signal);
       readable = this.#next(count).length;
     }
     return readable;

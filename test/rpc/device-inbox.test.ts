@@ -267,7 +267,8 @@ describe('refresh', () => {
     };
     await device.refresh();
     expect(device.conversation(bob)).toMatchObject({ lastSeq: 6, unread: 3 });
-    expect(device.conversation(bob)?.lastMessage?.text).toBe('second');
+    const { lastMessage, lastAtMs } = device.conversation(bob)!;
+    expect(lastMessage).toMatchObject({ text: 'second', sentAtMs: lastAtMs });
     await device.refresh();
     await expectInbox(device);
   });
