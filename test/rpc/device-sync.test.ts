@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { HistoryVisibility, Role } from '../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import {
   CallKind,
@@ -6,18 +6,13 @@ import {
   type Message,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../../clients/history-requests.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 const alice = { user: 'alice', peer: 'bob' };
 const room = { group: 'room' };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** Each of these came by a page, and once; nothing else did. */
 function fetchedOnce(seqs: readonly number[]): void {
