@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { create } from '@bufbuild/protobuf';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { changeInboxState } from '../../clients/device/inbox-state.ts';
 import type { Device, LocalConversation, SummaryOptions } from '../../clients/device/index.ts';
 import {
@@ -19,7 +19,8 @@ import {
   MessageSchema,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { settleLeftOver } from '../../services/history/domain/settle-pending.ts';
-import { harness, Reader, range, useHarness } from './device-harness.ts';
+import { Random } from '../support/random.ts';
+import { DeviceHarness, Reader, range } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 const alice = { user: 'alice', peer: 'bob' };
@@ -28,7 +29,12 @@ const room = { group: 'room' };
 /** Tells what never comes from what takes long on a busy machine. */
 const WITHIN = { timeout: 60_000 };
 
-useHarness();
+let harness: DeviceHarness;
+beforeEach(async () => {
+  await harness?.[Symbol.asyncDispose]();
+  harness = await DeviceHarness.start();
+});
+afterAll(() => harness[Symbol.asyncDispose]());
 
 /** A summary session that keeps what it is handed. */
 class Inbox {
@@ -600,6 +606,55 @@ describe('a summary session', () => {
     expect(inbox.session.read(10)).toBe(5);
     await expect(inbox.session.sync(10)).rejects.toMatchObject({ reason: 'UNAVAILABLE' });
   });
+});
+
+test('whatever breaks off and comes live, an inbox that was read to its end is the service’s', async () => {
+  const names = await pairs(20);
+  const random = new Random(6);
+  const path = harness.path();
+  let device = await harness.open('alice', path);
+  let sentAtMs = 1_700_000_000_000n;
+  const deeds: Record<string, (peer: string) => Promise<unknown>> = {
+    say: (peer) => speak(peer, peer),
+    answer: (peer) => speak(peer, 'alice'),
+    read: (peer) => harness.history.markRead({ user: 'alice', peer, seq: 1_000 }),
+    hide: async (peer) => {
+      const { messages } = await newest(peer);
+      const seqs = messages.map(({ seq }) => seq);
+      if (seqs.length > 0) {
+        await harness.history.delete({ user: 'alice', peer, scope: 'for-me', seqs });
+      }
+    },
+    live: async (peer) => device.receive({ peer }, (await newest(peer)).messages),
+    look: async () => {
+      breakListingsFrom(random.between(1, 6));
+      const { session } = new Inbox(device);
+      const count = random.between(1, 7);
+      await session
+        .sync(count)
+        .then(() => session.sync(count))
+        .catch(() => {});
+      harness.relay.watch = undefined;
+    },
+    reopen: async () => {
+      await device.close();
+      device = await harness.open('alice', path);
+    },
+  };
+  const speak = (peer: string, sender: string) =>
+    harness.say([{ sender, sentAtMs: ++sentAtMs, content: { text: `${sentAtMs}` } }], {
+      ...{ user: 'alice', peer },
+    });
+  const newest = (peer: string) =>
+    harness.history.sync({ user: 'alice', peer, count: 1 }).collect();
+  for (let n = 1; n <= 300; n++) {
+    await deeds[random.pick(Object.keys(deeds))]!(random.pick(names));
+    if (n % 20 > 0) continue;
+    const { session } = new Inbox(device);
+    while ((await session.more(random.between(1, 7))) > 0);
+    await expectInbox(device);
+  }
+  await device.close();
 });
 
 test('messages are removed when their time has come', async () => {
