@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { changeInboxState } from '../../clients/device/inbox-state.ts';
 import type { Device, LocalConversation, SummaryOptions } from '../../clients/device/index.ts';
 import {
@@ -20,7 +20,7 @@ import {
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { settleLeftOver } from '../../services/history/domain/settle-pending.ts';
 import { Random } from '../support/random.ts';
-import { DeviceHarness, Reader, range } from './device-harness.ts';
+import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
 const alice = { user: 'alice', peer: 'bob' };
@@ -29,12 +29,7 @@ const room = { group: 'room' };
 /** Tells what never comes from what takes long on a busy machine. */
 const WITHIN = { timeout: 60_000 };
 
-let harness: DeviceHarness;
-beforeEach(async () => {
-  await harness?.[Symbol.asyncDispose]();
-  harness = await DeviceHarness.start();
-});
-afterAll(() => harness[Symbol.asyncDispose]());
+useHarness();
 
 /** A summary session that keeps what it is handed. */
 class Inbox {
