@@ -213,6 +213,27 @@ describe('restoreDatabase', () => {
     expect(seqsOf(device)).toEqual(upTo(5));
   });
 
+  it('says damaged of one that takes too long to check', async () => {
+    makeOther(SLOW);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const told = vi.fn();
+      void device.restoreDatabase(backup).then(told);
+      await vi.waitFor(
+        () => {
+          vi.advanceTimersByTime(60_000);
+          expect(told).toHaveBeenCalledWith(RESTORE.damaged);
+        },
+        { timeout: 60_000 },
+      );
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(device.lastError?.message).toContain('took longer than');
+    expect(names()).not.toContainEqual(expect.stringContaining('restore-'));
+    expect(seqsOf(device)).toEqual(upTo(5));
+  });
+
   it('goes by what a link leads to, and takes what may only be read', async () => {
     chmodSync(backup, 0o400);
     const link = join(home, 'link.db');
@@ -269,6 +290,7 @@ describe('restoreDatabase', () => {
 
   function alter(sql: string): void {
     const database = new DatabaseSync(backup);
+    database.enableDefensive(false);
     database.exec(sql);
     database.close();
   }
@@ -294,6 +316,16 @@ const ENDLESS = `
   CREATE VIEW device AS
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
     SELECT 'owner' AS name, i AS value FROM n WHERE i < 0`;
+
+/** Each of its rows takes SQLite long to check. */
+const SLOW = `
+  CREATE TABLE t (x);
+  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+    INSERT INTO t SELECT i FROM n;
+  PRAGMA writable_schema = ON;
+  UPDATE sqlite_schema SET sql = 'CREATE TABLE t (
+    x, y TEXT AS (replace(hex(zeroblob(10000000 + x)), ''0'', ''00'')) NOT NULL
+  )' WHERE name = 't'`;
 
 function overwrite(file: string, offset: number, byte: number): void {
   const bytes = readFileSync(file);
