@@ -67,7 +67,7 @@ export function hasFailed({ notes }: Pick<HeadEntry, 'notes'>): boolean {
 
 /** Whether a backup is deleted: only its number is still in use. */
 export function isDeleted({ notes }: Pick<HeadEntry, 'notes'>): boolean {
-  return notes.has('deleted');
+  return notes.has('deleted') || notes.has('pruned');
 }
 
 /** The heads among objects of one database, which come as a listing gives them. */

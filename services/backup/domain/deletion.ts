@@ -15,15 +15,17 @@ export interface HeadListing {
 
 /**
  * Deletes a backup: from now on nobody finds it. May be done twice. Its head stays for a while, because
- * an upload under way may take it for the newest, and would use the next number once more.
+ * an upload under way may take it for the newest, and would use the next number once more. `note`: by
+ * whom.
  */
 export async function markDeleted(
   store: BackupStore,
   prefix: string,
   number: number,
   signal: AbortSignal,
+  note: 'deleted' | 'pruned' = 'deleted',
 ): Promise<void> {
-  await store.put(keys.note(prefix, number, 'deleted'), Buffer.alloc(0), signal);
+  await store.put(keys.note(prefix, number, note), Buffer.alloc(0), signal);
 }
 
 /** Lists all heads of the database with this prefix. */

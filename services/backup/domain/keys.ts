@@ -9,9 +9,9 @@ export interface DatabaseName {
 /**
  * What may be noted about a backup after it was committed: that it passed or failed its verification;
  * that it is pinned, because somebody asked for it or because the backup after it has a warning; that
- * it is deleted.
+ * it is deleted, because somebody asked for it or by retention, which may take that back.
  */
-export const NOTES = ['passed', 'failed', 'pin-asked', 'pin-warned', 'deleted'] as const;
+export const NOTES = ['passed', 'failed', 'pin-asked', 'pin-warned', 'deleted', 'pruned'] as const;
 
 export type Note = (typeof NOTES)[number];
 

@@ -39,11 +39,11 @@ export async function prune(
   const doomed = notKept(look, policy);
   if (doomed.length === 0) return 0;
   await doubtHeads(store, prefix, signal);
-  for (const number of doomed) await markDeleted(store, prefix, number, signal);
+  for (const number of doomed) await markDeleted(store, prefix, number, signal, 'pruned');
   // Meanwhile somebody may have pinned one, or a newer one may have failed.
   const still = notKept(await lookAt(store, backups, signal), policy, doomed);
   const saved = doomed.filter((number) => !still.includes(number));
-  const notes = saved.map((number) => keys.note(prefix, number, 'deleted'));
+  const notes = saved.map((number) => keys.note(prefix, number, 'pruned'));
   await removeObjects(store, notes, signal);
   return doomed.length - saved.length;
 }
@@ -54,14 +54,17 @@ async function lookAt(store: BackupStore, backups: Backups, signal: AbortSignal)
   return { ...newest, ...listing, nowMs: await store.nowMs(signal) };
 }
 
-/** Numbers of the backups that the policy does not keep, where those in `doomed` are taken for not deleted. */
+/** Numbers of the backups that the policy does not keep, where those in `doomed` are taken for not pruned. */
 function notKept(
   { heads, erasure, backup, passed, nowMs }: Look,
   policy: KeepPolicy,
   doomed: readonly number[] = [],
 ): number[] {
   const living = heads.filter(
-    (head) => head.number > erasure && (!isDeleted(head) || doomed.includes(head.number)),
+    ({ number, notes }) =>
+      number > erasure &&
+      !notes.has('deleted') &&
+      (!notes.has('pruned') || doomed.includes(number)),
   );
   const keep = kept(living, policy, nowMs);
   // A newer head may be damaged, and what has passed stand in other heads: a listing tells neither.
@@ -98,7 +101,9 @@ async function removeGone(
   signal: AbortSignal,
 ): Promise<void> {
   const [highest] = heads;
-  const gone = heads.filter(({ notes }) => (notes.get('deleted') ?? beforeMs) < beforeMs);
+  const gone = heads.filter(
+    ({ notes }) => (notes.get('deleted') ?? notes.get('pruned') ?? beforeMs) < beforeMs,
+  );
   const others = gone.filter((head) => head !== highest);
   await removeHeads(store, prefix, others, signal);
   const old = lone.filter(({ storedAtMs }) => storedAtMs < beforeMs).map(({ key }) => key);

@@ -5,7 +5,6 @@ import {
   DeleteBackupResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { isDeleted } from '../domain/backups.ts';
 import { markDeleted } from '../domain/deletion.ts';
 import { doubtHeads } from '../domain/notes.ts';
 import type { BackupStore } from '../store/store.ts';
@@ -21,7 +20,8 @@ export async function deleteBackup(
   const backups = openBackups(store, parseDatabase(caller, request), log);
   const number = requireBackupNumber(request.number);
   const head = await backups.head(number, signal);
-  if (head === undefined || isDeleted(head)) throw backupNotFound();
+  // What retention deletes it may take back: not any more.
+  if (head === undefined || head.notes.has('deleted')) throw backupNotFound();
   await doubtHeads(store, backups.prefix, signal);
   await markDeleted(store, backups.prefix, number, signal);
   return create(DeleteBackupResponseSchema);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Pin, Warning } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { databasesOf } from '../../../services/backup/domain/databases.ts';
-import { keys, type Note } from '../../../services/backup/domain/keys.ts';
+import { type DatabaseName, keys, type Note } from '../../../services/backup/domain/keys.ts';
 import { takeRound } from '../../../services/backup/domain/round.ts';
 import { encodeFailure } from '../../../services/backup/domain/verdict.ts';
 import { UPLOAD_LIMITS } from '../../../services/backup/handlers/upload-backup.ts';
@@ -70,6 +70,35 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
       await remove(store, { number: 1n });
       const again = await upload(store, file, { uploadId: 'one' });
       expect(again).toMatchObject({ repeated: false, backup: { number: 2n } });
+    });
+
+    it('stay deleted where retention takes back what it began to delete meanwhile', async () => {
+      const policy = { ...KEEP_ALL, last: 1 };
+      const fill = async (name: DatabaseName) => {
+        for (const seed of [1, 2, 3]) await upload(store, madeDatabase(20, 4096, seed), name);
+        store.pass(policy.floorMs + 2_000);
+        return keys.database(name);
+      };
+      const name = { user: 'alice', database: 'count' };
+      await fill(name);
+      const calls = await callsOf(store, (on) => pruneOf(on, policy, name));
+      for (let call = 1; call <= calls; call++) {
+        const name = { user: 'alice', database: `database ${call}` };
+        const prefix = await fill(name);
+        await interleave(
+          store,
+          (on) => pruneOf(on, policy, name),
+          call,
+          async () => {
+            // A pin would have retention take it back.
+            await store.put(keys.note(prefix, 1, 'pin-asked'), Buffer.alloc(0), never);
+            await remove(store, { ...name, number: 1n }).catch((error: unknown) => {
+              expect(error).toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+            });
+          },
+        );
+        expect((await list(store, name)).backups.map(({ number }) => number)).not.toContain(1n);
+      }
     });
 
     it('leave their heads until no upload can take their numbers', async () => {
