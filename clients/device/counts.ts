@@ -57,23 +57,29 @@ export function countsOfAll(store: LocalStore, nowMs: number): Counts {
 
 /** Unread messages of a conversation; see `Counts`. */
 export function unreadOf(store: LocalStore, row: ConversationRow, nowMs: number): number {
-  const { read_seq, unread_to_seq } = row;
-  const since = newsIn(store, row, Math.max(read_seq, unread_to_seq) + 1, Infinity, nowMs);
+  const since = newsIn(store, row, Math.max(doneUpTo(row), row.unread_to_seq) + 1, Infinity, nowMs);
   return Math.min(leftOfTold(store, row, nowMs) + since, MANY);
 }
 
 /** What is still unread of what the service counted. It leaves out more than can be told here: imports. */
 function leftOfTold(store: LocalStore, row: ConversationRow, nowMs: number): number {
-  const { id, read_seq, unread_count, unread_from_seq, unread_to_seq } = row;
-  if (read_seq >= unread_to_seq) return 0;
+  const { id, unread_count, unread_from_seq, unread_to_seq } = row;
+  const done = doneUpTo(row);
+  if (done >= unread_to_seq) return 0;
   const { held, from } = stretchBelow(store.known(id, ''), unread_to_seq);
-  if (held && from <= read_seq + 1) {
-    const news = newsIn(store, row, read_seq + 1, unread_to_seq, nowMs);
+  if (held && from <= done + 1) {
+    const news = newsIn(store, row, done + 1, unread_to_seq, nowMs);
     return unread_count >= MANY ? news : Math.min(unread_count, news);
   }
-  if (unread_count >= MANY) return Math.min(unread_to_seq - read_seq, MANY);
-  const readSince = newsIn(store, row, unread_from_seq + 1, read_seq, nowMs);
-  return Math.max(0, unread_count - readSince);
+  const most = Math.min(unread_to_seq - done, MANY);
+  if (unread_count >= MANY) return most;
+  const readSince = newsIn(store, row, unread_from_seq + 1, done, nowMs);
+  return Math.min(most, Math.max(0, unread_count - readSince));
+}
+
+/** Up to where nothing is unread: it was read, or is no longer to be seen. */
+function doneUpTo({ read_seq, floor_seq }: ConversationRow): number {
+  return Math.max(read_seq, floor_seq - 1);
 }
 
 function newsIn(
