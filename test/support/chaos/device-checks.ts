@@ -222,31 +222,31 @@ async function checkSaid(
   place: Place,
   signal: AbortSignal,
 ): Promise<void> {
+  const where = `${owned.name} in ${place.key}`;
+  const { group, peer } = place.name;
   const refused = new Set(
     store.sqlite
       .all<{ message_id: string }>('SELECT message_id FROM outbox')
       .map(({ message_id }) => message_id),
   );
-  const { group, peer } = place.name;
-  const said = (owned.said.get(place.key) ?? []).filter((id) => !refused.has(id));
-  if (group === undefined && said.length < (owned.said.get(place.key)?.length ?? 0)) {
-    throw new Error(`${owned.name} in ${place.key}: messages of a pair were refused`);
-  }
-  if (said.length === 0) return;
   const whole = group === undefined ? { user: peer, peer: person } : { group };
   const { messages } = await town.history
     .sync({ ...whole, afterSeq: 0, count: 1_000_000, order: 'oldest-first' }, { signal })
     .collect();
   const seqs = new Map(messages.map(({ id, seq }) => [id, Number(seq)]));
   if (seqs.size < messages.length) throw new Error(`${place.key}: has an id twice`);
-  let last = 0;
-  for (const id of said) {
-    const seq = seqs.get(id);
-    if (seq === undefined && place.retained) continue;
-    // What a group refused once, an older backup may have sent since.
-    if (seq === undefined || (seq < last && group === undefined)) {
-      throw new Error(`${owned.name} in ${place.key}: ${id} is at ${seq} behind ${last}`);
+  for (const [key, ids] of owned.said) {
+    if (!key.startsWith(place.key)) continue;
+    let last = 0;
+    for (const id of ids) {
+      if (refused.has(id) && group !== undefined) continue;
+      const seq = seqs.get(id);
+      if (seq === undefined && place.retained) continue;
+      // What a group refused once, an older backup may have sent since.
+      if (seq === undefined || (seq < last && group === undefined)) {
+        throw new Error(`${where}: ${id} is at ${seq} behind ${last}`);
+      }
+      last = seq;
     }
-    last = seq;
   }
 }

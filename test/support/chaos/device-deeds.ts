@@ -98,6 +98,7 @@ const say: Use = async ({ town, owned, random }) => {
     const id = `${town.fresh(owned.name)}`;
     owned.device.append(place.name, { id, content: randomContent(random, id) });
     owned.say(place.key, id);
+    town.said(id, place);
   }
 };
 
@@ -181,15 +182,19 @@ const restore: Use = async ({ owned, copies, random }) => {
 
 /** The program of a device that is killed. */
 const child = fileURLToPath(new URL('./device-child.ts', import.meta.url));
+const endWithParent = fileURLToPath(new URL('../end-with-parent.ts', import.meta.url));
 
-/** A process of its own goes on with the database, and is killed at some moment. */
-const kill: Use = async ({ town, owned, random }) => {
-  await owned.close();
-  await using process = new TestProcess([
-    ...[child, owned.path, person, owned.relay.address, `${random.uint32()}`],
-    JSON.stringify(town.places.map(({ name }) => name)),
-    town.fresh('child'),
-  ]);
+/** A process of its own works with the database, too, and is killed at some moment. */
+const accompany: Use = async ({ town, owned, random }) => {
+  const name = town.fresh('child');
+  await using process = new TestProcess(
+    [
+      ...['--import', endWithParent, child, owned.path, person, owned.relay.address],
+      ...[`${random.uint32()}`, JSON.stringify(town.places.map(({ name }) => name))],
+      name,
+    ],
+    { END_WITH_PARENT: `${globalThis.process.pid}` },
+  );
   const lines = random.between(1, 120);
   while (process.stdout.split('\n').length <= lines) {
     if (process.child.exitCode !== null) throw new Error(`it ended: ${process.stderr}`);
@@ -200,9 +205,15 @@ const kill: Use = async ({ town, owned, random }) => {
   // The last line may have been cut; what was said behind it is in the outbox all the same.
   for (const line of process.stdout.split('\n').slice(0, -1)) {
     const [key, id] = JSON.parse(line) as [string, string];
-    if (id !== '') owned.say(key, id);
+    if (id !== '') owned.say(`${key} ${name}`, id);
   }
-  await owned.open();
+};
+
+/** As `accompany`, with nobody else in the database. */
+const kill: Use = async (using) => {
+  await using.owned.close();
+  await accompany(using);
+  await using.owned.open();
 };
 
 /** Uses of the whole device, and how often. */
@@ -225,7 +236,8 @@ const aloneUses = spread(alone);
 export async function useDevice(using: Using): Promise<void> {
   const { owned, random } = using;
   const isAlone = random.oneIn(120);
-  const use = random.pick(isAlone ? aloneUses : sharedUses);
+  const isBeside = !isAlone && random.oneIn(3_000);
+  const use = isBeside ? accompany : random.pick(isAlone ? aloneUses : sharedUses);
   using _ = await owned.gate.enter(isAlone);
   try {
     await use(using);

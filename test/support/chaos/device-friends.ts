@@ -155,10 +155,10 @@ function lastSeqOf({ senders }: Place): number {
   return [...senders.keys()].at(-1) ?? 0;
 }
 
-/** Seqs that have a message, mostly among the last: some of those are still on their way to devices. */
+/** Seqs that have a message, mostly among the last, and those that may just come to have one. */
 function someSeqs(place: Place, random: Random, count: number): number[] {
   const lastSeq = Math.max(1, lastSeqOf(place));
   const from = Math.max(1, random.pick([1, lastSeq - 60, lastSeq - 5]));
-  const seqs = Array.from({ length: count }, () => random.between(from, lastSeq));
+  const seqs = Array.from({ length: count }, () => random.between(from, lastSeq + 2));
   return [...new Set(seqs)];
 }

@@ -46,6 +46,7 @@ export class DeviceStorm implements Storm, AsyncDisposable {
     town.onPush = (push) => {
       for (const owned of devices) owned.push(push);
     };
+    for (const owned of devices) owned.onSent = (id, seq) => town.sent(id, seq);
   }
 
   /** `address`: of a history service without conversations; `most`: steps between two kills of it. */

@@ -53,6 +53,7 @@ export class DeviceTown implements Disposable {
   readonly places: readonly Place[];
   /** Told of messages that were stored while the person saw them. */
   onPush: (push: Push) => void = () => {};
+  readonly #saidIn = new Map<string, Place>();
   #made = 0;
 
   /** `address`: of a history service. */
@@ -106,6 +107,17 @@ export class DeviceTown implements Disposable {
         if (seen) this.onPush({ where: place, message });
       }
     });
+  }
+
+  /** A device has something to send. */
+  said(id: string, place: Place): void {
+    this.#saidIn.set(id, place);
+  }
+
+  /** A device was told that the service has it: whoever changes messages finds it from now on. */
+  sent(id: string, seq: number): void {
+    this.#saidIn.get(id)?.senders.set(seq, person);
+    this.#saidIn.delete(id);
   }
 
   #message(random: Random, sender: string): Message {

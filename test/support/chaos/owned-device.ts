@@ -25,7 +25,7 @@ export interface OpenSession {
   busy: boolean;
 }
 
-/** What was said on a device, in order, by the place's key. */
+/** What was said on a device, in order: by the place's key, and who said it where others did beside. */
 export type Said = Map<string, string[]>;
 
 /** A copy of a database, and what had been said in it. */
@@ -48,6 +48,8 @@ export class OwnedDevice implements AsyncDisposable {
   device!: Device;
   path = '';
   sessions: OpenSession[] = [];
+  /** Told each message that the service took from the outbox. */
+  onSent: (id: string, seq: number) => void = () => {};
   readonly #folder: string;
   #files = 0;
 
@@ -90,6 +92,7 @@ export class OwnedDevice implements AsyncDisposable {
     this.device.on('problem', (error) => {
       if (!isExcused(error)) this.faults.push(error);
     });
+    this.device.on('sent', (id, seq) => this.onSent(id, seq));
     this.device.start();
   }
 
