@@ -63,6 +63,14 @@ export function checkDatabase(sqlite: Sqlite, owner: string, schema = SCHEMA): n
   if (real !== owner) {
     throw failed('WRONG_OWNER', `${path} is another user's database`);
   }
+  const numbers = sqlite.get(
+    `SELECT count(*) AS count FROM device
+     WHERE name IN ('created_at_ms', 'user_revision', 'writes') AND value BETWEEN 0 AND ?`,
+    Number.MAX_SAFE_INTEGER,
+  );
+  if (numbers?.count !== 3) {
+    throw refused('NOT_A_DEVICE_DATABASE', `${path} does not tell what every device's does`);
+  }
   return version;
 }
 

@@ -192,6 +192,7 @@ describe('restoreDatabase', () => {
     ['notADeviceDatabase', 'an empty one', () => makeOther('PRAGMA user_version = 0; VACUUM')],
     ['notADeviceDatabase', "another program's", () => makeOther('CREATE TABLE t (x)')],
     ['notADeviceDatabase', 'one with a trigger', () => alter(TRIGGER)],
+    ['notADeviceDatabase', 'one of no time', () => alter(TIMELESS)],
     ['notADeviceDatabase', 'one that never ends', () => makeOther(ENDLESS)],
     [
       'wrongOwner',
@@ -308,6 +309,8 @@ describe('restoreDatabase', () => {
 
 const TRIGGER = `
   CREATE TRIGGER later AFTER INSERT ON message BEGIN DELETE FROM message; END`;
+
+const TIMELESS = "DELETE FROM device WHERE name = 'created_at_ms'";
 
 /** Looks like a device's, and to ask for its owner is to wait for ever. */
 const ENDLESS = `
