@@ -19,9 +19,13 @@ export async function wantsMore(signal: AbortSignal): Promise<boolean> {
   const { stdin, stderr } = process;
   stderr.write('-- space: more, q: quit --');
   stdin.setRawMode(true);
+  const keys = on(stdin, 'data', { signal, close: ['end'] });
+  stdin.resume();
   try {
-    for await (const [pressed] of on(stdin, 'data', { signal, close: ['end'] })) {
-      const key = String(pressed);
+    for await (const [pressed] of keys) {
+      const typed = String(pressed);
+      // Of several that came at once, the last.
+      const key = typed.startsWith('\u001b') ? typed : typed.slice(-1);
       if (MORE.includes(key)) return true;
       if (ENOUGH.includes(key)) return false;
       // A terminal that is read in this way makes no signal of Ctrl-C.

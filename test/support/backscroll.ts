@@ -30,17 +30,42 @@ export function backscrollOnTerminal(
 }
 
 /** As `backscrollOnTerminal`, of a command that asks: each line is typed once it asks for one more. */
-export async function backscrollAnswering(
+export function backscrollAnswering(
   env: Readonly<Record<string, string>>,
   args: readonly string[],
   lines: readonly string[],
 ): Promise<{ code: number; shown: string }> {
+  return typing(
+    env,
+    args,
+    lines.map((line) => `${line}\r`),
+    /: +$/,
+  );
+}
+
+/** As `backscrollOnTerminal`, of a command that shows pages: each key is pressed once it waits for one. */
+export function backscrollPressing(
+  env: Readonly<Record<string, string>>,
+  args: readonly string[],
+  keys: readonly string[],
+): Promise<{ code: number; shown: string }> {
+  return typing(env, args, keys, /quit --$/);
+}
+
+/** Types each of `typed` when what is shown ends with a question. */
+async function typing(
+  env: Readonly<Record<string, string>>,
+  args: readonly string[],
+  typed: readonly string[],
+  question: RegExp,
+): Promise<{ code: number; shown: string }> {
   const terminal = spawn('script', scriptArguments(args), { env: terminalEnvironment(env) });
-  const left = [...lines];
+  const left = [...typed];
   let shown = '';
   terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
     shown += text;
-    if (/: +$/.test(shown) && left.length > 0) terminal.stdin.write(`${left.shift()}\r`);
+    const next = question.test(shown) ? left.shift() : undefined;
+    if (next !== undefined) terminal.stdin.write(next);
   });
   const [code] = await once(terminal, 'close');
   return { code, shown };

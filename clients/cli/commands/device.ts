@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { print } from '../print.ts';
 import { inBytes } from '../progress.ts';
+import { counted } from '../readable.ts';
 import { addDeviceAge, addDeviceBackup } from './device-backup.ts';
 import { type DeviceOptions, deviceCommand, withDevice } from './device-command.ts';
 import { addDeviceFiles } from './device-files.ts';
@@ -44,7 +45,7 @@ function addOpen(group: Command, context: Context): void {
     .summary('make or open the database, and tell what it holds')
     .description(
       'Opens the local database, makes it where there is none, and tells what it holds; asks no service.\n' +
-        'With --json, {"database", "user", "sizeBytes", "conversations", "stored", "unread", "waiting"}.',
+        'With --json, {"database", "user", "sizeBytes", "inbox", "stored", "unread", "waiting"}.',
     )
     .addHelpText(
       'after',
@@ -62,13 +63,13 @@ async function open(context: Context, options: DeviceOptions): Promise<void> {
   await withDevice(context, options, { calls: 'history' }, async (device) => {
     const database = resolve(options.database);
     const { size: sizeBytes } = await stat(database);
-    const conversations = device.readSummary(() => {}).read(Number.MAX_SAFE_INTEGER);
+    const inbox = device.readSummary(() => {}).read(Number.MAX_SAFE_INTEGER);
     const counts = device.counts();
     const { stored, unread, waiting } = counts;
     const text =
       `${database}: ${inBytes(sizeBytes)}, of ${device.user}\n` +
-      `conversations: ${conversations}; messages: ${stored} held, ${unread} unread, ${waiting} to be sent`;
+      `inbox: ${counted(inbox, 'conversation')}; messages: ${stored} held, ${unread} unread, ${waiting} to be sent`;
     const { user } = device;
-    await print(context, options, text, { database, user, sizeBytes, conversations, ...counts });
+    await print(context, options, text, { database, user, sizeBytes, inbox, ...counts });
   });
 }
