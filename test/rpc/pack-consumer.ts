@@ -13,6 +13,7 @@ import {
   restore,
   snapshot,
 } from '@backscroll/clients';
+import { Device, type DeviceOptions, type LocalMessage } from '@backscroll/clients/device';
 import { MessageSchema } from '@backscroll/clients/gen/backscroll/history/v1/message';
 
 const { HISTORY, BACKUP, DATABASE, USER_NAME: user } = process.env as Record<string, string>;
@@ -73,5 +74,23 @@ strictEqual(checked, hasSqlite);
 deepStrictEqual(await readFile(keptPath!), await readFile(DATABASE!));
 await rejects(backups.download({ user: 'nobody' }), { reason: 'BACKUP_NOT_FOUND' });
 backups.close();
+
+const options: DeviceOptions = {
+  ...{ database: `device-${user}.db`, user: user! },
+  ...{ history: HISTORY!, backup: BACKUP! },
+};
+if (hasSqlite) {
+  const device = await Device.open(options);
+  const read: LocalMessage[] = [];
+  const session = device.readSession({ peer: 'bob' }, (message) => read.push(message));
+  strictEqual(session.read(10), 0);
+  strictEqual(await session.sync(10), 2);
+  strictEqual(session.read(10), 2);
+  strictEqual(read[0]?.text, 'Bob');
+  strictEqual((await device.uploadBackup({ database: 'device.db' })).backup.number, 1n);
+  await device.close();
+} else {
+  await rejects(Device.open(options), { reason: 'NODE_TOO_OLD' });
+}
 
 console.log(`works on Node ${process.versions.node}`);

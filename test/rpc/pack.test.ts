@@ -67,6 +67,10 @@ it.each([
   expect(await run(node, ['consumer.js'], { cwd: project, env })).toBe(`works on Node ${version}`);
 
   const command = join(project, 'node_modules/@backscroll/clients/dist/cli/main.js');
+  const device = ['device', 'open', '--user', 'bob', '--database', join(project, `${version}.db`)];
+  const opened = run(node, [command, ...device]);
+  if (Number.parseInt(version, 10) >= 24) expect(await opened).toContain('of bob');
+  else await expect(opened).rejects.toThrow('a device needs Node 24 or newer');
   const sync = ['sync', '--user', 'bob', '--peer', env.USER_NAME, '--history', history.address];
   expect(await run(node, [command, ...sync, '--count', '1'])).toMatch(/^2 \S+Z user of \w+: Bob$/);
 });
