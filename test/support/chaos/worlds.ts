@@ -37,6 +37,9 @@ export const worlds = {
 /** Most operations of a storm of copies between two kills. */
 const mostOperations = 1_200;
 
+/** Most steps of a person with devices between two kills. */
+const mostSteps = 500;
+
 /** Longest that the import of the small corpus may take, in milliseconds. */
 const importMs = 120_000;
 
@@ -153,7 +156,7 @@ export async function copiesFrom(
 }
 
 async function devicesOfPerson(): Promise<World> {
-  return devicesOn('devices of a person', mostOperations);
+  return devicesOn('devices of a person', mostSteps);
 }
 
 /** Devices of one person before a history service on SQLite, with at most `most` steps between two kills. */
