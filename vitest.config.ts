@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** Tells a test that hangs from one on a busy machine; no test asserts a duration. */
@@ -13,6 +14,8 @@ const suite = (name: string, options: object = {}) => ({
 /** The suites, one folder of `test/` each. */
 export default defineConfig({
   test: {
+    // Much of their time the suites wait for engines, disks and processes: one more than two cores do.
+    maxWorkers: Math.max(3, availableParallelism()),
     projects: [
       suite('unit'),
       suite('architecture'),
