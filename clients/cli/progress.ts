@@ -2,7 +2,7 @@ import cliProgress from 'cli-progress';
 
 /** Shows how far something has come. */
 export interface Progress {
-  /** How far it is, and how far it goes in all; nothing is shown before the first time. */
+  /** How far it is, and how far it goes in all, as far as is known; nothing is shown before the first time. */
   update(value: number, total: number): void;
   /** What stands behind the bar. */
   note(text: string): void;
@@ -27,6 +27,7 @@ export function progressBar(label: string, inUnits: (value: number) => string): 
   return {
     update: (value, total) => {
       if (total > 0 && !bar.isActive && !stopped) bar.start(total, 0, { note: '' });
+      bar.setTotal(total);
       bar.update(Math.min(value, total));
     },
     note: (text) => bar.update({ note: text }),

@@ -37,7 +37,8 @@ export function addDeviceFiles(group: Command, context: Context): void {
         'message, position in it, what became of the file, its size and its name, or its path where it ' +
         'is present. With --fetch, fetches those that are absent, a few at a time, and goes on where a ' +
         'fetch broke off.\nWith --json, one file a line (peer or group, seq, position, state, ' +
-        'receivedBytes, sizeBytes, and what it has of path, reason), then a line {"result": {"count", "reachedEnd"}}.',
+        'receivedBytes, sizeBytes, name, url, and what it has of path, reason), and without a seq then a ' +
+        'line {"result": {"count", "reachedEnd"}}.',
     )
     .argument('[seq]', 'of this message alone', positive)
     .option('--fetch', 'fetch what is absent')
@@ -118,22 +119,22 @@ async function readOne(
 }
 
 /** Fetches files, some at once; gives what became of them. */
-async function fetched(
+function fetched(
   device: Device,
   carried: readonly Carried[],
   failures: unknown[],
 ): Promise<FileState[]> {
   const progress = progressBar('Fetching', inBytes);
-  const came = new Map<string, FileState>();
-  const onFile = (file: FileState) => {
-    came.set(`${file.seq} ${file.position}`, file);
-    const all = [...came.values()];
-    const sum = (pick: (one: FileState) => number) =>
-      all.reduce((bytes, one) => bytes + pick(one), 0);
-    progress.update(
-      sum(({ receivedBytes }) => receivedBytes),
-      sum(({ sizeBytes, receivedBytes }) => Math.max(sizeBytes, receivedBytes)),
-    );
+  const last = new Map<string, readonly [receivedBytes: number, sizeBytes: number]>();
+  let [cameBytes, allBytes] = [0, 0];
+  const onFile = ({ seq, position, receivedBytes, sizeBytes }: FileState) => {
+    const key = `${seq} ${position}`;
+    const [cameBefore, sizeBefore] = last.get(key) ?? [0, 0];
+    const size = Math.max(sizeBytes, receivedBytes);
+    last.set(key, [receivedBytes, size]);
+    cameBytes += receivedBytes - cameBefore;
+    allBytes += size - sizeBefore;
+    progress.update(cameBytes, allBytes);
   };
   device.on('file', onFile);
   const fetching = carried.map(({ message, position }) =>
@@ -142,10 +143,10 @@ async function fetched(
       return device.file(message, position);
     }),
   );
-  const states = await Promise.all(fetching);
-  device.off('file', onFile);
-  progress.stop();
-  return states;
+  return Promise.all(fetching).finally(() => {
+    device.off('file', onFile);
+    progress.stop();
+  });
 }
 
 function lineOf({ name, url }: Carried, state: FileState, json: boolean | undefined): string {
