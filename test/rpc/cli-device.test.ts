@@ -326,15 +326,16 @@ describe('usage', () => {
   });
 
   it('says what is wrong, and what to do', async () => {
+    await done('open', ...of('jan'));
     const cases: [args: string[], code: number, said: string][] = [
-      [['read', ...of('ann')], 2, '--peer NAME, or --group NAME'],
-      [['open', ...of('ben', 'ann.db')], 2, "another user's database: name its owner with --user"],
-      [['open', ...of('ann', 'no/such.db')], 2, 'There is no folder'],
-      [['age', ...of('ann', 'none.db')], 4, 'make it by `device open`'],
-      [['schedule', ...of('ann'), '--every', '5'], 2, 'such as 30s, 10m, 6h or 1d'],
-      [['backup', ...of('ann'), '--label', 'x'], 2, 'add --upload'],
-      [['restore', ...of('ann')], 2, 'name a file, or say --latest'],
-      [['open', ...of('ann'), '--history', 'x'], 2, 'no address of the form host:port'],
+      [['read', ...of('jan')], 2, '--peer NAME, or --group NAME'],
+      [['open', ...of('ben', 'jan.db')], 2, "another user's database: name its owner with --user"],
+      [['open', ...of('jan', 'no/such.db')], 2, 'There is no folder'],
+      [['age', ...of('jan', 'none.db')], 4, 'make it by `device open`'],
+      [['schedule', ...of('jan'), '--every', '5'], 2, 'such as 30s, 10m, 6h or 1d'],
+      [['backup', ...of('jan'), '--label', 'x'], 2, 'add --upload'],
+      [['restore', ...of('jan')], 2, 'name a file, or say --latest'],
+      [['open', ...of('jan'), '--history', 'x'], 2, 'no address of the form host:port'],
     ];
     for (const [args, code, said] of cases) {
       const result = await device(...args);
