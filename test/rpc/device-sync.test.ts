@@ -579,6 +579,47 @@ describe('side by side', () => {
     expect(reader.texts[15]).toBe('edited');
   });
 
+  test('a correction that others put something in beside claims no more than before it', async () => {
+    await harness.chat(700);
+    const path = harness.path();
+    await using one = await harness.open('alice', path);
+    await using two = await harness.open('alice', path);
+    await new Reader(one, bob).session.more(10);
+    const pages = Promise.withResolvers<void>();
+    const corrections = Promise.withResolvers<void>();
+    const met = { pages: 0, corrections: 0 };
+    harness.relay.watch = async ({ method }) => {
+      if (method === 'sync') {
+        met.pages++;
+        await pages.promise;
+      }
+      // The first frame goes on: it has a change of what is not held yet.
+      if (method === 'changes' && ++met.corrections > 1) await corrections.promise;
+    };
+    const fetched = new Reader(two, bob).session.more(700);
+    await expect.poll(() => met.pages).toBe(1);
+    met.corrections = 0;
+    const theirs = { user: 'bob', peer: 'alice' };
+    for (const seq of [680, ...range(28, 650).filter((n) => n % 2 === 0)]) {
+      await harness.history.edit({ ...theirs, seq, content: { text: `edited ${seq}` } });
+    }
+    for (const seq of range(29, 649).filter((n) => n % 2 === 1)) {
+      await harness.history.edit({ ...alice, seq, content: { text: `edited ${seq}` } });
+    }
+    const corrected = new Reader(one, bob).session.sync(0);
+    await expect.poll(() => met.corrections).toBe(2);
+    pages.resolve();
+    await fetched;
+    corrections.resolve();
+    await corrected;
+    harness.relay.watch = undefined;
+    await new Reader(one, bob).session.sync(0);
+    const reader = new Reader(one, bob);
+    reader.session.read(1_000);
+    expect(reader.texts[20]).toBe('edited 680');
+    expect(reader.texts.filter((text) => text.startsWith('edited'))).toHaveLength(624);
+  });
+
   test('what waits in the outbox stands above the newest', async () => {
     await harness.chat(3);
     await using device = await harness.open('alice');
