@@ -9,21 +9,15 @@ export {
   type DownloadToFileOptions,
   type NumberedBackup,
   type UploadOptions,
-} from './backup-client.ts';
+} from './backup/backup-client.ts';
+export { fileSource, type SourceReader, type UploadSource } from './backup/database-file.ts';
+export type { Download } from './backup/download.ts';
+export { type Restored, type RestoreOptions, restore } from './backup/restore.ts';
+export { type Snapshot, type SnapshotOptions, snapshot } from './backup/snapshot.ts';
+export type { CopyProgress } from './backup/sqlite-process.ts';
+export type { Uploaded, UploadProgress } from './backup/upload.ts';
 export type { CallOptions } from './calls.ts';
-export type { ChangeStream, Changes } from './change-stream.ts';
 export type { ChannelOptions } from './channel.ts';
-export type { Conversation, Group, Pair } from './conversation.ts';
-export { fileSource, type SourceReader, type UploadSource } from './database-file.ts';
-export {
-  type CreateGroupInit,
-  DirectoryClient,
-  type GroupOf,
-  type MemberInit,
-  type ProfileInit,
-  type UpdateGroupInit,
-} from './directory-client.ts';
-export type { Download } from './download.ts';
 export { BackscrollError, type FieldFault } from './errors.ts';
 export type { Backup } from './gen/backscroll/backup/v1/backup_pb.ts';
 export type {
@@ -50,7 +44,17 @@ export {
   MemberState,
 } from './gen/backscroll/history/v1/inbox_pb.ts';
 export type { Content, Message } from './gen/backscroll/history/v1/message_pb.ts';
-export { HistoryClient } from './history-client.ts';
+export type { ChangeStream, Changes } from './history/change-stream.ts';
+export type { Conversation, Group, Pair } from './history/conversation.ts';
+export {
+  type CreateGroupInit,
+  DirectoryClient,
+  type GroupOf,
+  type MemberInit,
+  type ProfileInit,
+  type UpdateGroupInit,
+} from './history/directory-client.ts';
+export { HistoryClient } from './history/history-client.ts';
 export {
   type Anchor,
   type AppendInit,
@@ -66,12 +70,8 @@ export {
   type MessageInit,
   type MessageKind,
   type SyncInit,
-} from './history-requests.ts';
-export type { Inbox } from './inbox.ts';
-export { type Restored, type RestoreOptions, restore } from './restore.ts';
+} from './history/history-requests.ts';
+export type { Inbox } from './history/inbox.ts';
+export type { SyncPage } from './history/sync-page.ts';
 export { type BackupKey, type Passphrase, readKey } from './sealing/backup-key.ts';
-export { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.ts';
-export type { CopyProgress } from './sqlite-process.ts';
-export type { SyncPage } from './sync-page.ts';
-export type { Uploaded, UploadProgress } from './upload.ts';
 export { uuidv7 } from './uuid.ts';

@@ -1,5 +1,5 @@
-import type { Conversation } from '../conversation.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
+import type { Conversation } from '../history/conversation.ts';
 import type { PlacedMessage } from './message-line.ts';
 
 /** A message to import, and where it came from. */

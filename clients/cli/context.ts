@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BackupClient } from '../backup-client.ts';
+import { BackupClient } from '../backup/backup-client.ts';
 import type { CallOptions } from '../calls.ts';
-import type { Conversation } from '../conversation.ts';
-import { DirectoryClient } from '../directory-client.ts';
-import { HistoryClient } from '../history-client.ts';
-import { MESSAGE_KINDS, type MessageKind } from '../history-requests.ts';
+import type { Conversation } from '../history/conversation.ts';
+import { DirectoryClient } from '../history/directory-client.ts';
+import { HistoryClient } from '../history/history-client.ts';
+import { MESSAGE_KINDS, type MessageKind } from '../history/history-requests.ts';
 import { type Callee, usage } from './exit.ts';
 import type { Output } from './output.ts';
 

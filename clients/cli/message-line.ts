@@ -1,6 +1,6 @@
 import { create, fromJson, type JsonObject, type JsonValue, toJson } from '@bufbuild/protobuf';
-import type { Conversation } from '../conversation.ts';
 import { type Message, MessageSchema } from '../gen/backscroll/history/v1/message_pb.ts';
+import type { Conversation } from '../history/conversation.ts';
 
 /** A message, and the conversation in which it stands or is to stand. */
 export interface PlacedMessage {

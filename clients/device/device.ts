@@ -1,39 +1,48 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
-import { BackupClient } from '../backup-client.ts';
+import { BackupClient } from '../backup/backup-client.ts';
+import { requireSqlite } from '../backup/sqlite-process.ts';
+import type { Uploaded } from '../backup/upload.ts';
 import type { ChannelOptions } from '../channel.ts';
-import { DirectoryClient } from '../directory-client.ts';
 import type { BackscrollError } from '../errors.ts';
 import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
-import { HistoryClient } from '../history-client.ts';
-import type { MessageInit } from '../history-requests.ts';
-import { requireSqlite } from '../sqlite-process.ts';
-import type { Uploaded } from '../upload.ts';
-import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backups.ts';
-import { checkConversationName, invalid, isSeq } from './checks.ts';
-import { type Counts, countsOf, countsOfAll, NOTHING } from './counts.ts';
-import { type Deletion, type Edit, Edits } from './edits.ts';
-import type { FileOptions } from './file-options.ts';
-import type { FileState } from './file-states.ts';
-import type { FileStore } from './file-store.ts';
-import type { FileInit, UploadInit } from './file-upload.ts';
-import { InboxPull } from './inbox-pull.ts';
-import { type LocalConversation, localConversation } from './local-conversation.ts';
-import { type ConversationRow, LocalStore } from './local-store.ts';
-import { type ConversationName, KIND, LocalMessage } from './message.ts';
-import { Outbox } from './outbox.ts';
-import { type LocalProfile, People } from './people.ts';
-import { Pull } from './pull.ts';
-import { type MessageListener, type ReadOptions, ReadSession, statusOf } from './read-session.ts';
-import { Receipts } from './receipts.ts';
-import { refreshInbox } from './refresh.ts';
-import type { RestoreCode } from './restore-codes.ts';
+import { DirectoryClient } from '../history/directory-client.ts';
+import { HistoryClient } from '../history/history-client.ts';
+import type { MessageInit } from '../history/history-requests.ts';
+import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backup/backups.ts';
+import type { RestoreCode } from './backup/restore-codes.ts';
+import type { Schedule, ScheduleOptions } from './backup/schedule.ts';
+import type { FileOptions } from './files/file-options.ts';
+import type { FileState } from './files/file-states.ts';
+import type { FileStore } from './files/file-store.ts';
+import type { FileInit, UploadInit } from './files/file-upload.ts';
+import { Transfers } from './files/transfers.ts';
+import { checkConversationName, invalid, isSeq } from './local/checks.ts';
+import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
+import { type LocalConversation, localConversation } from './local/local-conversation.ts';
+import { type ConversationRow, LocalStore } from './local/local-store.ts';
+import { type ConversationName, KIND, LocalMessage } from './local/message.ts';
 import { Routine } from './routine.ts';
-import type { Schedule, ScheduleOptions } from './schedule.ts';
-import { Sender } from './sender.ts';
-import { type SummaryListener, type SummaryOptions, SummarySession } from './summary-session.ts';
+import { type Deletion, type Edit, Edits } from './sync/edits.ts';
+import { InboxPull } from './sync/inbox-pull.ts';
+import { Outbox } from './sync/outbox.ts';
+import { type LocalProfile, People } from './sync/people.ts';
+import { Pull } from './sync/pull.ts';
+import {
+  type MessageListener,
+  type ReadOptions,
+  ReadSession,
+  statusOf,
+} from './sync/read-session.ts';
+import { Receipts } from './sync/receipts.ts';
+import { refreshInbox } from './sync/refresh.ts';
+import { Sender } from './sync/sender.ts';
+import {
+  type SummaryListener,
+  type SummaryOptions,
+  SummarySession,
+} from './sync/summary-session.ts';
 import { Tasks } from './tasks.ts';
-import { Transfers } from './transfers.ts';
 
 /** What a device works with. */
 export interface DeviceOptions {
@@ -135,9 +144,9 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    */
   static async open(options: DeviceOptions): Promise<Device> {
     requireSqlite('A device');
-    const { openDatabase } = await import('./open.ts');
-    const { Backups } = await import('./backups.ts');
-    const { FileStore } = await import('./file-store.ts');
+    const { openDatabase } = await import('./local/open.ts');
+    const { Backups } = await import('./backup/backups.ts');
+    const { FileStore } = await import('./files/file-store.ts');
     const database = openDatabase(resolve(options.database), options.user);
     const store = new LocalStore(database, options.user);
     const tasks = new Tasks();

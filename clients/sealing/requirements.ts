@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import type { UploadSource } from '../database-file.ts';
+import type { UploadSource } from '../backup/database-file.ts';
 import { BackscrollError } from '../errors.ts';
 import { canUnpackFrames } from '../format/frames.ts';
 

@@ -3,13 +3,13 @@ import type { Logger } from '../common/logger.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { Rounds } from '../common/rounds.ts';
 import { describeFault } from '../common/status.ts';
-import { Backups } from './domain/backups.ts';
-import { logDamagedHeads } from './domain/damaged-heads.ts';
+import { tidy } from './domain/collection/tidy.ts';
 import { databasesOf } from './domain/databases.ts';
-import { prune } from './domain/prune.ts';
-import type { KeepPolicy } from './domain/retention.ts';
+import { Backups } from './domain/kept/backups.ts';
+import { logDamagedHeads } from './domain/kept/damaged-heads.ts';
+import { prune } from './domain/kept/prune.ts';
+import type { KeepPolicy } from './domain/kept/retention.ts';
 import { takeRound } from './domain/round.ts';
-import { tidy } from './domain/tidy.ts';
 import { KEEPER } from './limits.ts';
 import type { BackupStore } from './store/store.ts';
 

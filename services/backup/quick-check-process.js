@@ -12,7 +12,7 @@ import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
-/** @typedef {import('./domain/verdict.ts').Failure} Failure */
+/** @typedef {import('./domain/verification/verdict.ts').Failure} Failure */
 
 /** Faults told of a damaged database, and how long each may be: one may bring forth thousands. */
 const MOST_FAULTS = 3;

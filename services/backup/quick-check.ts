@@ -7,8 +7,8 @@ import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { unavailable } from '../common/errors.ts';
-import type { Failure } from './domain/verdict.ts';
-import type { CheckDatabase } from './domain/verify.ts';
+import type { Failure } from './domain/verification/verdict.ts';
+import type { CheckDatabase } from './domain/verification/verify.ts';
 import { CHECK } from './limits.ts';
 
 /** What a check may use; each is explained in `limits.ts`. */

@@ -10,7 +10,7 @@ import { type RunningServer, startServer } from '../common/server.ts';
 import { blame } from '../common/start-error.ts';
 import type { BackupConfig } from './config.ts';
 import { createContext } from './context.ts';
-import type { KeepPolicy } from './domain/retention.ts';
+import type { KeepPolicy } from './domain/kept/retention.ts';
 import { Transfers } from './domain/transfers.ts';
 import { backupAge } from './handlers/backup-age.ts';
 import { deleteAllBackups } from './handlers/delete-all-backups.ts';

@@ -76,8 +76,8 @@ const drivers: readonly (readonly [driver: string, places: readonly RegExp[]])[]
     [
       /^services\/history\/store\/sqlite[\w-]*\.ts$/,
       /^services\/backup\/quick-check-process\.js$/,
-      /^clients\/sqlite-jobs\.ts$/,
-      /^clients\/device\/sqlite\.ts$/,
+      /^clients\/backup\/sqlite-jobs\.ts$/,
+      /^clients\/device\/local\/sqlite\.ts$/,
     ],
   ],
   ['mysql2', [/^services\/history\/store\/mysql[\w-]*\.ts$/]],

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BackupClient } from '../../clients/backup-client.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
 import { appendToChatDatabase, buildChatDatabase, endlessly } from '../support/chat-database.ts';
 import { awkwardTexts, smallCorpus } from '../support/small-corpus.ts';
 

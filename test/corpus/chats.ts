@@ -1,4 +1,4 @@
-import { HistoryClient } from '../../clients/history-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
 import { allAtOnce, checkScrollback, importFile, shortMessages } from '../support/chat-check.ts';
 import {
   type ChatConversation,

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { checkDamaged, checkRoundTrip, checkSealed, digestOf } from '../support/backup-check.ts';
 import { readTarGz } from '../support/corpus.ts';
 import type { TestService } from '../support/processes.ts';

@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
-import { snapshot } from '../../clients/snapshot.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { snapshot } from '../../clients/backup/snapshot.ts';
 import { linesOf, startBackscroll } from '../support/backscroll.ts';
 import { startService, type TestService } from '../support/processes.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, it, vi } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { VerificationState } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { CHECK } from '../../services/backup/limits.ts';
 import { startService } from '../support/processes.ts';

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
+import { type DownloadAnswer, unpackFrames } from '../../clients/backup/frames-download.ts';
 import { callServerStream, typedMethods } from '../../clients/calls.ts';
 import { openChannel } from '../../clients/channel.ts';
-import { type DownloadAnswer, unpackFrames } from '../../clients/frames-download.ts';
 import {
   BackupService,
   DownloadBackupRequestSchema,

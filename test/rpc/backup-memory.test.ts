@@ -3,7 +3,7 @@ import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { madeDatabase } from '../contract/backup/transfers.ts';
 import { ended, jsonOf, startBackscroll } from '../support/backscroll.ts';
 import { freshBackupStore } from '../support/databases.ts';

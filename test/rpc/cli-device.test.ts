@@ -2,7 +2,7 @@ import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { HistoryClient } from '../../clients/history-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
 import {
   backscrollPressing,
   ended,

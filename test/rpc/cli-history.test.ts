@@ -2,8 +2,8 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HistoryClient } from '../../clients/history-client.ts';
-import type { MessageInit } from '../../clients/history-requests.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
+import type { MessageInit } from '../../clients/history/history-requests.ts';
 import { ended, jsonOf, linesOf, startBackscroll } from '../support/backscroll.ts';
 import { startService, type TestService } from '../support/processes.ts';
 

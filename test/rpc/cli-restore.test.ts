@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
 import {
   backscrollOnTerminal,
   ended,

@@ -3,9 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
-import type { ImportBatch } from '../../clients/history-requests.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
+import type { ImportBatch } from '../../clients/history/history-requests.ts';
 import { startService, type TestService } from '../support/processes.ts';
 
 const used = new AsyncDisposableStack();

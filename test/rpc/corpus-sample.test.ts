@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { BackupClient } from '../../clients/backup-client.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
+import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
 import { checkDamaged, checkRoundTrip, checkSealed } from '../support/backup-check.ts';
 import { allAtOnce, checkScrollback, importFile, shortMessages } from '../support/chat-check.ts';
 import {

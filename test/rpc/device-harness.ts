@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { Device, type LocalMessage, type ReadOptions } from '../../clients/device/index.ts';
-import { LocalStore } from '../../clients/device/local-store.ts';
-import { openDatabase } from '../../clients/device/open.ts';
-import { DirectoryClient } from '../../clients/directory-client.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
-import type { MessageInit } from '../../clients/history-requests.ts';
+import { LocalStore } from '../../clients/device/local/local-store.ts';
+import { openDatabase } from '../../clients/device/local/open.ts';
+import { DirectoryClient } from '../../clients/history/directory-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
+import type { MessageInit } from '../../clients/history/history-requests.ts';
 import { HistoryRelay } from '../support/history-relay.ts';
 import { HistoryHarness } from './history-harness.ts';
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { changeInboxState } from '../../clients/device/inbox-state.ts';
 import type { Device, LocalConversation, SummaryOptions } from '../../clients/device/index.ts';
+import { changeInboxState } from '../../clients/device/sync/inbox-state.ts';
 import {
   type GetProfilesRequest,
   HistoryVisibility,

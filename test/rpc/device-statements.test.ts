@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { Sqlite } from '../../clients/device/sqlite.ts';
+import { Sqlite } from '../../clients/device/local/sqlite.ts';
 import { CallKind, CallOutcome } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { DeviceHarness, Reader } from './device-harness.ts';
 

@@ -5,7 +5,7 @@ import {
   CallOutcome,
   type Message,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { MessageInit } from '../../clients/history-requests.ts';
+import type { MessageInit } from '../../clients/history/history-requests.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };

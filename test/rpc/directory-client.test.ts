@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DirectoryClient } from '../../clients/directory-client.ts';
 import { HistoryVisibility, Role } from '../../clients/gen/backscroll/history/v1/directory_pb.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
+import { DirectoryClient } from '../../clients/history/directory-client.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
 import { HistoryHarness } from './history-harness.ts';
 
 describe.each(['sqlite', 'mysql'] as const)('DirectoryClient: %s', (engine) => {

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Conversation } from '../../clients/conversation.ts';
-import { HistoryClient } from '../../clients/history-client.ts';
-import type { Anchor, Filter, MessageInit } from '../../clients/history-requests.ts';
+import type { Conversation } from '../../clients/history/conversation.ts';
+import { HistoryClient } from '../../clients/history/history-client.ts';
+import type { Anchor, Filter, MessageInit } from '../../clients/history/history-requests.ts';
 import { HistoryHarness } from './history-harness.ts';
 
 const DAY_MS = 86_400_000;

@@ -1,5 +1,5 @@
-import { decodeHead, encodeHead, type Head } from '../../services/backup/domain/head.ts';
 import { inParallel } from '../../services/backup/domain/in-parallel.ts';
+import { decodeHead, encodeHead, type Head } from '../../services/backup/domain/kept/head.ts';
 import { type DatabaseName, keys } from '../../services/backup/domain/keys.ts';
 import { takeRound } from '../../services/backup/domain/round.ts';
 import type { BackupStore } from '../../services/backup/store/store.ts';

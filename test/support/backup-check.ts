@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { BackupClient } from '../../clients/backup-client.ts';
+import type { BackupClient } from '../../clients/backup/backup-client.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import {
   type Backup,

@@ -1,6 +1,6 @@
-import type { Conversation } from '../../clients/conversation.ts';
 import type { Message } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { HistoryClient } from '../../clients/history-client.ts';
+import type { Conversation } from '../../clients/history/conversation.ts';
+import type { HistoryClient } from '../../clients/history/history-client.ts';
 import type { ChatConversation, ChatLine } from './corpus.ts';
 import { TestProcess } from './processes.ts';
 

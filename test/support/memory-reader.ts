@@ -1,4 +1,4 @@
-import type { SourceReader } from '../../clients/database-file.ts';
+import type { SourceReader } from '../../clients/backup/database-file.ts';
 
 /** Reads bytes that are in memory, as an upload reads a file. */
 export function readerOf(bytes: Uint8Array): SourceReader {

@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
-import type { Conversation as Address } from '../../clients/conversation.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import type { SyncResult } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import {
@@ -8,7 +7,8 @@ import {
   MemberState,
 } from '../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { HistoryClient } from '../../clients/history-client.ts';
+import type { Conversation as Address } from '../../clients/history/conversation.ts';
+import type { HistoryClient } from '../../clients/history/history-client.ts';
 import type { Random } from './random.ts';
 import { cover, gapsIn, type Range } from './ranges.ts';
 

@@ -1,9 +1,9 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { beforeEach, expect, test } from 'vitest';
-import { countsOf } from '../../clients/device/counts.ts';
-import { type ConversationChange, LocalStore } from '../../clients/device/local-store.ts';
-import { rowOf } from '../../clients/device/message.ts';
-import { openDatabase } from '../../clients/device/open.ts';
+import { countsOf } from '../../clients/device/local/counts.ts';
+import { type ConversationChange, LocalStore } from '../../clients/device/local/local-store.ts';
+import { rowOf } from '../../clients/device/local/message.ts';
+import { openDatabase } from '../../clients/device/local/open.ts';
 import {
   CallKind,
   CallOutcome,

@@ -2,7 +2,7 @@ import { mkdir, mkdtempDisposable, readdir, utimes, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FileQuota } from '../../clients/device/file-quota.ts';
+import { FileQuota } from '../../clients/device/files/file-quota.ts';
 
 /** A folder with a file of 100 bytes in each of some shards, the first one used longest ago. */
 async function filled(stack: AsyncDisposableStack, shards: readonly string[]): Promise<string> {

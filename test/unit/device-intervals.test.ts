@@ -7,7 +7,7 @@ import {
   stretchAbove,
   stretchBelow,
   union,
-} from '../../clients/device/intervals.ts';
+} from '../../clients/device/local/intervals.ts';
 
 /** Seqs are tried up to here. */
 const most = 40;

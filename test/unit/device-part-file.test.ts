@@ -3,7 +3,7 @@ import { mkdir, mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { FileStore } from '../../clients/device/file-store.ts';
+import { FileStore } from '../../clients/device/files/file-store.ts';
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { FileRequest } from '../../clients/device/transfer-handler.ts';
-import { byUrgency, decideByDefault } from '../../clients/device/transfer-policy.ts';
+import type { FileRequest } from '../../clients/device/files/transfer-handler.ts';
+import { byUrgency, decideByDefault } from '../../clients/device/files/transfer-policy.ts';
 
 const NOW = 1_800_000_000_000;
 const DAY_MS = 24 * 60 * 60 * 1_000;

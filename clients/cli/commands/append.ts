@@ -4,7 +4,7 @@ import {
   type AppendedMessage,
   AppendedMessageSchema,
 } from '../../gen/backscroll/history/v1/history_pb.ts';
-import type { MessageInit } from '../../history-requests.ts';
+import type { MessageInit } from '../../history/history-requests.ts';
 import {
   type Context,
   type ConversationOptions,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { DEFAULT_DATABASE } from '../../backup-client.ts';
+import { DEFAULT_DATABASE } from '../../backup/backup-client.ts';
 import { type GlobalOptions, nonEmpty } from '../context.ts';
 
 /** The options of every command on one database of a user. */

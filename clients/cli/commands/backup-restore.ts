@@ -1,7 +1,7 @@
 import { toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
+import { type Restored, restore } from '../../backup/restore.ts';
 import { BackupSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
-import { type Restored, restore } from '../../restore.ts';
 import { type Context, positive } from '../context.ts';
 import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { ALL_FIELDS, print } from '../print.ts';

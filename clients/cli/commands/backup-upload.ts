@@ -1,10 +1,10 @@
 import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
-import { noneIfNotFound } from '../../backup-client.ts';
+import { noneIfNotFound } from '../../backup/backup-client.ts';
+import { type Snapshot, snapshot } from '../../backup/snapshot.ts';
+import type { Uploaded, UploadProgress } from '../../backup/upload.ts';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupKey } from '../../sealing/backup-key.ts';
-import { type Snapshot, snapshot } from '../../snapshot.ts';
-import type { Uploaded, UploadProgress } from '../../upload.ts';
 import { type Context, type GlobalOptions, time } from '../context.ts';
 import { usage } from '../exit.ts';
 import { type KeyOptions, keyToSeal, withKey } from '../key-options.ts';

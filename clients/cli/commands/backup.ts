@@ -1,6 +1,6 @@
 import { toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
-import { DEFAULT_DATABASE } from '../../backup-client.ts';
+import { DEFAULT_DATABASE } from '../../backup/backup-client.ts';
 import {
   type Backup,
   BackupAgeResponseSchema,

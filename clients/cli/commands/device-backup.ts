@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { DEFAULT_DATABASE } from '../../backup-client.ts';
+import { DEFAULT_DATABASE } from '../../backup/backup-client.ts';
 import { type Context, nonEmpty } from '../context.ts';
 import { usage } from '../exit.ts';
 import { print } from '../print.ts';

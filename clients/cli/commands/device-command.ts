@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
+import { hasSqlite } from '../../backup/sqlite-process.ts';
 import type { Device, DeviceOptions as OpenOptions } from '../../device/index.ts';
-import type { ConversationName } from '../../device/message.ts';
-import { hasSqlite } from '../../sqlite-process.ts';
+import type { ConversationName } from '../../device/local/message.ts';
 import { type Context, type GlobalOptions, nonEmpty } from '../context.ts';
 import { type Callee, CliError, Exit, usage } from '../exit.ts';
 

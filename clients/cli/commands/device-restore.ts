@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { RESTORE, type RestoreCode } from '../../device/restore-codes.ts';
+import { RESTORE, type RestoreCode } from '../../device/backup/restore-codes.ts';
 import type { Context } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
 import { type KeyOptions, keyOf, withKey } from '../key-options.ts';

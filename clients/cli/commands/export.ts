@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { Attempts, willPass } from '../../attempts.ts';
-import type { Conversation } from '../../conversation.ts';
+import { refuseTaken, writeNewFile } from '../../backup/new-file.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
-import { refuseTaken, writeNewFile } from '../../new-file.ts';
+import type { Conversation } from '../../history/conversation.ts';
 import {
   type Context,
   type ConversationOptions,

@@ -1,9 +1,9 @@
 import { toJson } from '@bufbuild/protobuf';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Conversation } from '../../conversation.ts';
 import { type SyncResult, SyncResultSchema } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
-import type { Anchor } from '../../history-requests.ts';
+import type { Conversation } from '../../history/conversation.ts';
+import type { Anchor } from '../../history/history-requests.ts';
 import {
   type Context,
   type ConversationOptions,

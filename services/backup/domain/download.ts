@@ -3,10 +3,10 @@ import { EXTENT_BYTES, SEGMENT_EXTENTS, WINDOW_BYTES } from '../../../clients/fo
 import { DOWNLOAD_PART_BYTES } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { DamageError } from './coding.ts';
-import type { Head } from './head.ts';
-import { extentCount, pagesPerExtent, type Segment } from './map.ts';
-import { findMap, StoredMap } from './map-file.ts';
-import { PageReader, type PagesFrame } from './page-reader.ts';
+import type { Head } from './kept/head.ts';
+import { extentCount, pagesPerExtent, type Segment } from './packs/map.ts';
+import { findMap, StoredMap } from './packs/map-file.ts';
+import { PageReader, type PagesFrame } from './packs/page-reader.ts';
 
 /** Extents that are read together: a divisor of a segment's. */
 const SPAN_EXTENTS = WINDOW_BYTES / EXTENT_BYTES;

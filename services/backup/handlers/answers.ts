@@ -9,10 +9,10 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { dataLoss, notFound, type ServiceError } from '../../common/errors.ts';
-import { Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
-import { logDamagedHeads } from '../domain/damaged-heads.ts';
-import type { HeadWarning, KeptKey } from '../domain/head.ts';
+import { Backups, hasFailed, type KeptBackup } from '../domain/kept/backups.ts';
+import { logDamagedHeads } from '../domain/kept/damaged-heads.ts';
+import type { HeadWarning, KeptKey } from '../domain/kept/head.ts';
 import { type DatabaseName, keys } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
 

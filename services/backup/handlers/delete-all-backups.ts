@@ -5,7 +5,7 @@ import {
   DeleteAllBackupsResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { eraseAll } from '../domain/erasure.ts';
+import { eraseAll } from '../domain/kept/erasure.ts';
 import { keys } from '../domain/keys.ts';
 import type { BackupStore } from '../store/store.ts';
 import { parseDatabase } from './requests.ts';

@@ -5,8 +5,8 @@ import {
   DeleteBackupResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { markDeleted } from '../domain/deletion.ts';
-import { doubtHeads } from '../domain/notes.ts';
+import { markDeleted } from '../domain/kept/deletion.ts';
+import { doubtHeads } from '../domain/kept/notes.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, openBackups } from './answers.ts';
 import { parseDatabase, requireBackupNumber } from './requests.ts';

@@ -9,11 +9,11 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
 import { failedPrecondition } from '../../common/errors.ts';
-import type { Backups, KeptBackup } from '../domain/backups.ts';
 import { DamageError } from '../domain/coding.ts';
+import { takesTooLong } from '../domain/collection/reuse.ts';
 import { readFile, readFrames } from '../domain/download.ts';
-import type { PagesFrame } from '../domain/page-reader.ts';
-import { takesTooLong } from '../domain/reuse.ts';
+import type { Backups, KeptBackup } from '../domain/kept/backups.ts';
+import type { PagesFrame } from '../domain/packs/page-reader.ts';
 import { TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';

@@ -5,7 +5,7 @@ import {
   GetUsageResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { usageOf } from '../domain/usage.ts';
+import { usageOf } from '../domain/kept/usage.ts';
 import type { BackupStore } from '../store/store.ts';
 import { parseUser } from './requests.ts';
 

@@ -9,8 +9,8 @@ import {
   type IncrementalDeclaration,
   IncrementalUpload,
   type PageRun,
-} from '../domain/incremental-upload.ts';
-import type { UploadContext, UploadOutcome } from '../domain/upload-context.ts';
+} from '../domain/upload/incremental-upload.ts';
+import type { UploadContext, UploadOutcome } from '../domain/upload/upload-context.ts';
 import { parseCount } from './requests.ts';
 import { type Answer, progressOf } from './upload-answers.ts';
 

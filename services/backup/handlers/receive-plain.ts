@@ -1,7 +1,11 @@
 import type { UploadBackupRequest } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { invalidArgument } from '../../common/errors.ts';
-import { PlainUpload } from '../domain/plain-upload.ts';
-import type { UploadContext, UploadDeclaration, UploadOutcome } from '../domain/upload-context.ts';
+import { PlainUpload } from '../domain/upload/plain-upload.ts';
+import type {
+  UploadContext,
+  UploadDeclaration,
+  UploadOutcome,
+} from '../domain/upload/upload-context.ts';
 import { DATA_PART_BYTES, PROGRESS_BYTES } from '../limits.ts';
 import { type Answer, progressOf } from './upload-answers.ts';
 

@@ -5,18 +5,18 @@ import {
   UploadBackupResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import { type Backups, hasFailed, type KeptBackup } from '../domain/backups.ts';
-import { erased, findUpload, uploadIdConflict } from '../domain/commit.ts';
-import { markBegun } from '../domain/erasure.ts';
-import { Quota } from '../domain/quota.ts';
+import { type Backups, hasFailed, type KeptBackup } from '../domain/kept/backups.ts';
+import { markBegun } from '../domain/kept/erasure.ts';
+import { Quota } from '../domain/kept/quota.ts';
+import { erased, findUpload, uploadIdConflict } from '../domain/upload/commit.ts';
 import {
   baseOf,
   repeated,
   type UploadContext,
   type UploadDeclaration,
   type UploadOutcome,
-} from '../domain/upload-context.ts';
-import type { Verifications } from '../domain/verify.ts';
+} from '../domain/upload/upload-context.ts';
+import type { Verifications } from '../domain/verification/verify.ts';
 import { PACK_OPEN_MS, TRANSFER_MS } from '../limits.ts';
 import type { BackupStore } from '../store/store.ts';
 import { damageAsDataLoss, openBackups, toBackup } from './answers.ts';

@@ -12,8 +12,8 @@ import {
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { Caller } from '../../common/call.ts';
 import { invalidArgument } from '../../common/errors.ts';
-import type { KeptKey } from '../domain/head.ts';
-import type { UploadDeclaration } from '../domain/upload-context.ts';
+import type { KeptKey } from '../domain/kept/head.ts';
+import type { UploadDeclaration } from '../domain/upload/upload-context.ts';
 import { LABEL_BYTES, UPLOAD_ID_BYTES } from '../limits.ts';
 import { checkText, parseCount, parseDatabase } from './requests.ts';
 

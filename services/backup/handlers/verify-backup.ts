@@ -5,7 +5,7 @@ import {
   VerifyBackupResponseSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CallContext } from '../../common/call.ts';
-import type { Verifications } from '../domain/verify.ts';
+import type { Verifications } from '../domain/verification/verify.ts';
 import type { BackupStore } from '../store/store.ts';
 import { backupNotFound, damageAsDataLoss, findBackup, openBackups, toBackup } from './answers.ts';
 import { parseBackupNumber, parseDatabase } from './requests.ts';

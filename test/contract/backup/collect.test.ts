@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DownloadBackupRequestSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import { markDeleted } from '../../../services/backup/domain/deletion.ts';
-import { markDamaged } from '../../../services/backup/domain/marks.ts';
+import { markDamaged } from '../../../services/backup/domain/collection/marks.ts';
+import { markDeleted } from '../../../services/backup/domain/kept/deletion.ts';
 import { downloadBackup } from '../../../services/backup/handlers/download-backup.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import { Code } from '../../../services/common/errors.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts';
+import { decodeHead, encodeHead } from '../../../services/backup/domain/kept/head.ts';
 import { keys, uploadHash } from '../../../services/backup/domain/keys.ts';
 import type { BackupStore, ByteRange } from '../../../services/backup/store/store.ts';
 import { engines, never, opened } from './engines.ts';

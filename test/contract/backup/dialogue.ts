@@ -1,6 +1,9 @@
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { Attempts } from '../../../clients/attempts.ts';
-import type { UploadSource } from '../../../clients/database-file.ts';
+import type { UploadSource } from '../../../clients/backup/database-file.ts';
+import { IncrementalUploader } from '../../../clients/backup/incremental-uploader.ts';
+import type { OpenUpload, Uploaded } from '../../../clients/backup/upload.ts';
+import { Channel } from '../../../clients/backup/upload-channel.ts';
 import { extentDigest, pageDigests } from '../../../clients/format/digests.ts';
 import { FrameCodec } from '../../../clients/format/frames.ts';
 import {
@@ -10,11 +13,8 @@ import {
   type UploadStart,
   UploadStartSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import { IncrementalUploader } from '../../../clients/incremental-uploader.ts';
 import type { Sealer } from '../../../clients/sealing/sealer.ts';
-import type { OpenUpload, Uploaded } from '../../../clients/upload.ts';
-import { Channel } from '../../../clients/upload-channel.ts';
-import type { Verifications } from '../../../services/backup/domain/verify.ts';
+import type { Verifications } from '../../../services/backup/domain/verification/verify.ts';
 import { UPLOAD_LIMITS, uploadBackup } from '../../../services/backup/handlers/upload-backup.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { readerOf } from '../../support/memory-reader.ts';

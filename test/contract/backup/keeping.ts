@@ -6,11 +6,11 @@ import {
   GetUsageRequestSchema,
   PinBackupRequestSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import { Backups } from '../../../services/backup/domain/backups.ts';
+import { Backups } from '../../../services/backup/domain/kept/backups.ts';
+import { prune } from '../../../services/backup/domain/kept/prune.ts';
+import type { KeepPolicy } from '../../../services/backup/domain/kept/retention.ts';
 import { type DatabaseName, keys } from '../../../services/backup/domain/keys.ts';
 import { listAll } from '../../../services/backup/domain/listing.ts';
-import { prune } from '../../../services/backup/domain/prune.ts';
-import type { KeepPolicy } from '../../../services/backup/domain/retention.ts';
 import { deleteAllBackups } from '../../../services/backup/handlers/delete-all-backups.ts';
 import { deleteBackup } from '../../../services/backup/handlers/delete-backup.ts';
 import { getUsage } from '../../../services/backup/handlers/get-usage.ts';

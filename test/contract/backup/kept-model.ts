@@ -1,11 +1,11 @@
 import { expect } from 'vitest';
-import { collect } from '../../../services/backup/domain/collect.ts';
-import { compact } from '../../../services/backup/domain/compact.ts';
+import { collect } from '../../../services/backup/domain/collection/collect.ts';
+import { compact } from '../../../services/backup/domain/collection/compact.ts';
+import { findLiving } from '../../../services/backup/domain/collection/living.ts';
+import { tidy } from '../../../services/backup/domain/collection/tidy.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
 import { listAll } from '../../../services/backup/domain/listing.ts';
-import { findLiving } from '../../../services/backup/domain/living.ts';
-import { StoredMap } from '../../../services/backup/domain/map-file.ts';
-import { tidy } from '../../../services/backup/domain/tidy.ts';
+import { StoredMap } from '../../../services/backup/domain/packs/map-file.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import type { Random } from '../../support/random.ts';

@@ -3,7 +3,7 @@ import { Pin, Warning } from '../../../clients/gen/backscroll/backup/v1/backup_p
 import { databasesOf } from '../../../services/backup/domain/databases.ts';
 import { type DatabaseName, keys, type Note } from '../../../services/backup/domain/keys.ts';
 import { takeRound } from '../../../services/backup/domain/round.ts';
-import { encodeFailure } from '../../../services/backup/domain/verdict.ts';
+import { encodeFailure } from '../../../services/backup/domain/verification/verdict.ts';
 import { UPLOAD_LIMITS } from '../../../services/backup/handlers/upload-backup.ts';
 import { Keeper } from '../../../services/backup/keeper.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';

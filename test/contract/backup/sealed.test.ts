@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Download } from '../../../clients/download.ts';
+import { Download } from '../../../clients/backup/download.ts';
+import { unpackFrames } from '../../../clients/backup/frames-download.ts';
 import { RootDigest } from '../../../clients/format/digests.ts';
-import { unpackFrames } from '../../../clients/frames-download.ts';
 import type {
   Backup,
   UploadBackupRequest,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { openSealed } from '../../../clients/sealing/backup-key.ts';
 import { MasterKey } from '../../../clients/sealing/master-key.ts';
-import { decodeHead, encodeHead } from '../../../services/backup/domain/head.ts';
+import { decodeHead, encodeHead } from '../../../services/backup/domain/kept/head.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
-import { findMap, MapBuilder, StoredMap } from '../../../services/backup/domain/map-file.ts';
+import { findMap, MapBuilder, StoredMap } from '../../../services/backup/domain/packs/map-file.ts';
 import { uploadChanges, type Watch } from './dialogue.ts';
 import { engines, never, opened } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
-import { Download } from '../../../clients/download.ts';
-import { unpackFrames } from '../../../clients/frames-download.ts';
+import { Download } from '../../../clients/backup/download.ts';
+import { unpackFrames } from '../../../clients/backup/frames-download.ts';
 import { VerificationState } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { inParallel } from '../../../services/backup/domain/in-parallel.ts';
 import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';

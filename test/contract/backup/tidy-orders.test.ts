@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { collect } from '../../../services/backup/domain/collect.ts';
-import { compact } from '../../../services/backup/domain/compact.ts';
-import { markDeleted } from '../../../services/backup/domain/deletion.ts';
+import { collect } from '../../../services/backup/domain/collection/collect.ts';
+import { compact } from '../../../services/backup/domain/collection/compact.ts';
+import { markDeleted } from '../../../services/backup/domain/kept/deletion.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
 import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { type Collected, collect } from '../../../services/backup/domain/collect.ts';
-import { type Compacted, compact } from '../../../services/backup/domain/compact.ts';
+import { type Collected, collect } from '../../../services/backup/domain/collection/collect.ts';
+import { type Compacted, compact } from '../../../services/backup/domain/collection/compact.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
 import { listAll } from '../../../services/backup/domain/listing.ts';
 import { GRACE_TRANSFERS, TRANSFER_MS } from '../../../services/backup/limits.ts';

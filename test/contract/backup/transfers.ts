@@ -13,7 +13,7 @@ import {
   type UploadResult,
   type UploadStartSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import type { Verifications } from '../../../services/backup/domain/verify.ts';
+import type { Verifications } from '../../../services/backup/domain/verification/verify.ts';
 import { backupAge } from '../../../services/backup/handlers/backup-age.ts';
 import { downloadBackup } from '../../../services/backup/handlers/download-backup.ts';
 import { listBackups } from '../../../services/backup/handlers/list-backups.ts';

@@ -9,7 +9,7 @@ import {
   type UploadStartSchema,
   VerifyBackupRequestSchema,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import type { CheckDatabase } from '../../../services/backup/domain/verify.ts';
+import type { CheckDatabase } from '../../../services/backup/domain/verification/verify.ts';
 import { verifyBackup } from '../../../services/backup/handlers/verify-backup.ts';
 import { quickCheckIn } from '../../../services/backup/quick-check.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';

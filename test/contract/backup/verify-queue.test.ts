@@ -4,7 +4,7 @@ import {
   type Backup,
   VerificationState,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
-import type { CheckDatabase } from '../../../services/backup/domain/verify.ts';
+import type { CheckDatabase } from '../../../services/backup/domain/verification/verify.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';

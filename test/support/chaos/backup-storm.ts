@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BackupClient } from '../../../clients/backup-client.ts';
+import { BackupClient } from '../../../clients/backup/backup-client.ts';
 import { BackscrollError } from '../../../clients/errors.ts';
 import type { Random } from '../random.ts';
 import { Activity } from './activity.ts';

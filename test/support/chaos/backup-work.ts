@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { BackupClient } from '../../../clients/backup-client.ts';
-import type { UploadSource } from '../../../clients/database-file.ts';
+import type { BackupClient } from '../../../clients/backup/backup-client.ts';
+import type { UploadSource } from '../../../clients/backup/database-file.ts';
 import { BackscrollError } from '../../../clients/errors.ts';
 import { readerOf } from '../memory-reader.ts';
 import type { Random } from '../random.ts';

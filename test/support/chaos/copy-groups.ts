@@ -1,8 +1,8 @@
-import type { CreateGroupInit } from '../../../clients/directory-client.ts';
 import {
   HistoryVisibility,
   Role,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import type { CreateGroupInit } from '../../../clients/history/directory-client.ts';
 import type { Random } from '../random.ts';
 import { addressOf, agree, type Life, membersOf } from './copy-life.ts';
 import { keyOf, type ModelConversation } from './copy-model.ts';

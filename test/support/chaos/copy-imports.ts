@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { ContentSchema } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { ImportBatch, MessageInit } from '../../../clients/history-requests.ts';
+import type { ImportBatch, MessageInit } from '../../../clients/history/history-requests.ts';
 import { conversationOf } from '../chat-check.ts';
 import { type ChatConversation, type ChatLine, expectedConversations } from '../corpus.ts';
 import type { Life } from './copy-life.ts';

@@ -1,7 +1,7 @@
-import type { Conversation as Address } from '../../../clients/conversation.ts';
-import { DirectoryClient } from '../../../clients/directory-client.ts';
 import { BackscrollError } from '../../../clients/errors.ts';
-import { HistoryClient } from '../../../clients/history-client.ts';
+import type { Conversation as Address } from '../../../clients/history/conversation.ts';
+import { DirectoryClient } from '../../../clients/history/directory-client.ts';
+import { HistoryClient } from '../../../clients/history/history-client.ts';
 import { Random } from '../random.ts';
 import { SecondReader } from '../second-reader.ts';
 import { Activity } from './activity.ts';

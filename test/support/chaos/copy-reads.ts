@@ -1,6 +1,6 @@
 import type { SyncResult } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { Anchor, Filter, MessageKind } from '../../../clients/history-requests.ts';
+import type { Anchor, Filter, MessageKind } from '../../../clients/history/history-requests.ts';
 import type { Random } from '../random.ts';
 import { addressOf, agree } from './copy-life.ts';
 import { digestOf, keyOf, type ModelConversation, type ModelMessage } from './copy-model.ts';

@@ -1,21 +1,21 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Interval } from '../../../clients/device/intervals.ts';
-import { type ConversationRow, LocalStore } from '../../../clients/device/local-store.ts';
+import type { Interval } from '../../../clients/device/local/intervals.ts';
+import { type ConversationRow, LocalStore } from '../../../clients/device/local/local-store.ts';
 import {
   KIND,
   LocalMessage,
   MESSAGE_COLUMNS,
   type MessageRow,
-} from '../../../clients/device/message.ts';
-import { openDatabase } from '../../../clients/device/open.ts';
-import { isReason } from '../../../clients/device/pull.ts';
+} from '../../../clients/device/local/message.ts';
+import { openDatabase } from '../../../clients/device/local/open.ts';
+import { isReason } from '../../../clients/device/sync/pull.ts';
 import {
   ContentSchema,
   type Message,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { Filter, MessageKind } from '../../../clients/history-requests.ts';
+import type { Filter, MessageKind } from '../../../clients/history/history-requests.ts';
 import { addressOf, type DeviceTown, type Place, person } from './device-town.ts';
 import type { OwnedDevice } from './owned-device.ts';
 import { pause } from './patience.ts';

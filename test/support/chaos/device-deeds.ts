@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ReadOptions } from '../../../clients/device/index.ts';
-import type { MessageKind } from '../../../clients/history-requests.ts';
+import type { MessageKind } from '../../../clients/history/history-requests.ts';
 import { TestProcess } from '../processes.ts';
 import type { Random } from '../random.ts';
 import { type DeviceTown, noMember, type Place, person } from './device-town.ts';

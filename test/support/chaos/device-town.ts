@@ -1,11 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import type { ConversationName } from '../../../clients/device/index.ts';
-import { DirectoryClient } from '../../../clients/directory-client.ts';
 import {
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import { HistoryClient } from '../../../clients/history-client.ts';
+import { DirectoryClient } from '../../../clients/history/directory-client.ts';
+import { HistoryClient } from '../../../clients/history/history-client.ts';
 import type { Random } from '../random.ts';
 import { Activity } from './activity.ts';
 import { Gate } from './gate.ts';

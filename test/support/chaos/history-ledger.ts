@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Conversation } from '../../../clients/conversation.ts';
 import {
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
+import type { Conversation } from '../../../clients/history/conversation.ts';
 
 interface Entry {
   readonly fingerprint: string;

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
 import type { Client } from '@grpc/grpc-js';
 import { openChannel } from '../../../clients/channel.ts';
-import type { Conversation } from '../../../clients/conversation.ts';
 import {
   type Message,
   MessageSchema,
 } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import { HistoryClient } from '../../../clients/history-client.ts';
+import type { Conversation } from '../../../clients/history/conversation.ts';
+import { HistoryClient } from '../../../clients/history/history-client.ts';
 import type { Random } from '../random.ts';
 import { Activity } from './activity.ts';
 import { conversationKey, HistoryLedger } from './history-ledger.ts';

@@ -1,7 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { Client } from '@grpc/grpc-js';
 import { callBidi, type Send, typedMethods } from '../../../clients/calls.ts';
-import { type Conversation, conversationFields } from '../../../clients/conversation.ts';
 import {
   HistoryService,
   type ImportRequest,
@@ -11,8 +10,9 @@ import {
   type SyncResult,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../../clients/gen/backscroll/history/v1/message_pb.ts';
-import type { HistoryClient } from '../../../clients/history-client.ts';
-import type { ImportBatch } from '../../../clients/history-requests.ts';
+import { type Conversation, conversationFields } from '../../../clients/history/conversation.ts';
+import type { HistoryClient } from '../../../clients/history/history-client.ts';
+import type { ImportBatch } from '../../../clients/history/history-requests.ts';
 import type { Random } from '../random.ts';
 import type { Activity } from './activity.ts';
 import { conversationKey, type HistoryLedger } from './history-ledger.ts';

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteReader, ByteWriter, DamageError } from '../../../services/backup/domain/coding.ts';
-import { decodeHead, encodeHead, type Head } from '../../../services/backup/domain/head.ts';
+import { decodeHead, encodeHead, type Head } from '../../../services/backup/domain/kept/head.ts';
 import { keys, numberInKey, packId } from '../../../services/backup/domain/keys.ts';
-import { decodeTables, encodeTables, Segment } from '../../../services/backup/domain/map.ts';
-import { PackBuilder, readPackIndex } from '../../../services/backup/domain/pack.ts';
+import { decodeTables, encodeTables, Segment } from '../../../services/backup/domain/packs/map.ts';
+import { PackBuilder, readPackIndex } from '../../../services/backup/domain/packs/pack.ts';
 import { PACK_BYTES, PACK_PAGES } from '../../../services/backup/limits.ts';
 
 describe('numbers', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { DamageError } from '../../../services/backup/domain/coding.ts';
 import { keys } from '../../../services/backup/domain/keys.ts';
-import { PackRanges } from '../../../services/backup/domain/pack-ranges.ts';
+import { PackRanges } from '../../../services/backup/domain/packs/pack-ranges.ts';
 import { READ_AHEAD_BYTES } from '../../../services/backup/limits.ts';
 import { DiskStore } from '../../../services/backup/store/disk.ts';
 import { FaultyStore } from '../../contract/backup/faulty-store.ts';

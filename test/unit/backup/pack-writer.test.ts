@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { FrameCodec } from '../../../clients/format/frames.ts';
-import { MapBuilder, newFramePlace } from '../../../services/backup/domain/map-file.ts';
-import { PackWriter } from '../../../services/backup/domain/pack-writer.ts';
+import { MapBuilder, newFramePlace } from '../../../services/backup/domain/packs/map-file.ts';
+import { PackWriter } from '../../../services/backup/domain/packs/pack-writer.ts';
 import { DiskStore } from '../../../services/backup/store/disk.ts';
 
 const { signal } = new AbortController();

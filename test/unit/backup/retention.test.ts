@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { HeadEntry } from '../../../services/backup/domain/backups.ts';
+import type { HeadEntry } from '../../../services/backup/domain/kept/backups.ts';
+import { type KeepPolicy, kept } from '../../../services/backup/domain/kept/retention.ts';
 import type { Note } from '../../../services/backup/domain/keys.ts';
-import { type KeepPolicy, kept } from '../../../services/backup/domain/retention.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -22,8 +22,8 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BackupClient } from '../../../clients/backup-client.ts';
-import { fileSource } from '../../../clients/database-file.ts';
+import { BackupClient } from '../../../clients/backup/backup-client.ts';
+import { fileSource } from '../../../clients/backup/database-file.ts';
 import { extentDigest, pageDigests, RootDigest } from '../../../clients/format/digests.ts';
 import {
   type Backup,

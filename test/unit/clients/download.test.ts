@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { Download } from '../../../clients/download.ts';
-import type { DownloadAnswer } from '../../../clients/frames-download.ts';
+import { Download } from '../../../clients/backup/download.ts';
+import type { DownloadAnswer } from '../../../clients/backup/frames-download.ts';
 import { BackupSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 
 const data: DownloadAnswer = { part: { case: 'data', value: Buffer.from('bytes') } };

@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
+import { type DownloadAnswer, unpackFrames } from '../../../clients/backup/frames-download.ts';
 import { FramePacker } from '../../../clients/format/frames.ts';
 import { WINDOW_BYTES } from '../../../clients/format/units.ts';
-import { type DownloadAnswer, unpackFrames } from '../../../clients/frames-download.ts';
 import { BackupSchema, FrameSchema } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 
 const pageBytes = 65_536;

@@ -22,8 +22,8 @@ import {
   type SyncResponse,
   SyncResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
-import { HistoryClient } from '../../../clients/history-client.ts';
-import type { ImportBatch } from '../../../clients/history-requests.ts';
+import { HistoryClient } from '../../../clients/history/history-client.ts';
+import type { ImportBatch } from '../../../clients/history/history-requests.ts';
 import { type FakeServer, serve } from './fake-server.ts';
 
 type Syncing = ServerWritableStream<SyncRequest, SyncResponse>;

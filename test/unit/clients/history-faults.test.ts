@@ -7,7 +7,6 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { DirectoryClient } from '../../../clients/directory-client.ts';
 import {
   type ChangesRequest,
   type ChangesResponse,
@@ -20,7 +19,8 @@ import {
   type ListConversationsResponse,
   ListConversationsResponseSchema,
 } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
-import { HistoryClient } from '../../../clients/history-client.ts';
+import { DirectoryClient } from '../../../clients/history/directory-client.ts';
+import { HistoryClient } from '../../../clients/history/history-client.ts';
 import { serve } from './fake-server.ts';
 
 let used = new AsyncDisposableStack();

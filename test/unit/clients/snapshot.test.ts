@@ -15,8 +15,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { snapshot } from '../../../clients/snapshot.ts';
-import { failureOf } from '../../../clients/sqlite-process.ts';
+import { snapshot } from '../../../clients/backup/snapshot.ts';
+import { failureOf } from '../../../clients/backup/sqlite-process.ts';
 import { run } from '../../support/command.ts';
 import { makeAccounts } from '../../support/live-database.ts';
 import { TestProcess } from '../../support/processes.ts';
@@ -130,7 +130,7 @@ describe('a snapshot', () => {
 
   it('leaves nothing when it can not be written', async () => {
     makeAccounts(path, 'WAL');
-    const make = `import { snapshot } from '${resolve('clients/snapshot.ts')}';
+    const make = `import { snapshot } from '${resolve('clients/backup/snapshot.ts')}';
       const error = await snapshot(process.argv[1]).catch((error) => error);
       console.log(error.reason);`;
     // The kernel refuses to let files grow over 2 MiB.
@@ -159,7 +159,7 @@ describe('a snapshot', () => {
       '--input-type=module',
       '--eval',
       `
-      import { snapshot } from '${resolve('clients/snapshot.ts')}';
+      import { snapshot } from '${resolve('clients/backup/snapshot.ts')}';
       const die = () => process.kill(process.pid, 'SIGKILL');
       await snapshot(process.argv[1], ${when === 'midway' ? '{ onProgress: die }' : '{}'});
       die();`,

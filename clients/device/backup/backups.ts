@@ -1,0 +1,214 @@
+import { dirname, join, resolve } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import {
+  type BackupClient,
+  DEFAULT_DATABASE,
+  type DownloadToFileOptions,
+  type UploadOptions,
+} from '../../backup/backup-client.ts';
+import { snapshot } from '../../backup/snapshot.ts';
+import type { Uploaded } from '../../backup/upload.ts';
+import { BackscrollError } from '../../errors.ts';
+import { uuidv7 } from '../../uuid.ts';
+import type { LocalStore } from '../local/local-store.ts';
+import { isReason } from '../sync/pull.ts';
+import type { Tasks } from '../tasks.ts';
+import { copyDatabase } from './backup-file.ts';
+import { BackupState, LOCAL } from './backup-state.ts';
+import { type Bring, bringFile, refuseShared, restoreInto } from './restore.ts';
+import { RESTORE, type RestoreCode, restoreCodeOf } from './restore-codes.ts';
+import { type DatabaseVersion, Schedule, type ScheduleOptions } from './schedule.ts';
+
+/** How a device's database is uploaded; its user and what else the service is told come from the device. */
+export type DeviceUploadOptions = Pick<
+  UploadOptions,
+  'database' | 'label' | 'key' | 'signal' | 'onProgress'
+>;
+
+/** Which of the backups of the device's user is restored: the newest of a name. */
+export type DeviceDownloadOptions = Pick<
+  DownloadToFileOptions,
+  'database' | 'key' | 'signal' | 'onProgress'
+>;
+
+/** A device's backups: made, uploaded, restored, and how old they are. */
+export class Backups {
+  /** Why the last backup or restore of those that tell so failed; undefined where it did not. */
+  lastError: Error | undefined;
+  readonly #store: LocalStore;
+  readonly #client: BackupClient;
+  readonly #tasks: Tasks;
+  readonly #database: string;
+  readonly #state: BackupState;
+
+  constructor(store: LocalStore, client: BackupClient, tasks: Tasks) {
+    this.#store = store;
+    this.#client = client;
+    this.#tasks = tasks;
+    this.#database = store.sqlite.path;
+    this.#state = new BackupState(this.#database, store.owner);
+  }
+
+  /** Copies the database to a file; gives its full path, or null with the reason in `lastError`. */
+  async toFile(path: string | null): Promise<string | null> {
+    const target = resolve(path ?? join(dirname(this.#database), DEFAULT_DATABASE));
+    try {
+      const version = this.#version();
+      await this.#tasks.run((signal) => copyDatabase(this.#database, target, signal));
+      this.#made(LOCAL, version);
+      this.lastError = undefined;
+      return target;
+    } catch (error) {
+      this.lastError = asError(error);
+      return null;
+    }
+  }
+
+  /** Uploads a copy of the database, and removes the copy. */
+  upload(options: DeviceUploadOptions): Promise<Uploaded> {
+    return this.#tasks.run(async (closing) => {
+      const signal = anyOf(closing, options.signal);
+      // What is written from here on counts as changed, whether or not the copy has it.
+      const version = this.#version();
+      const name = options.database || DEFAULT_DATABASE;
+      await using copy = await snapshot(this.#database, { signal });
+      const uploaded = await this.#send(copy.path, name, { ...options, signal }, version);
+      this.#made(name, version);
+      return uploaded;
+    });
+  }
+
+  /** Restores a file. */
+  async restoreFile(path: string, started: boolean): Promise<RestoreCode> {
+    return this.#restore(bringFile(resolve(path)), undefined, started);
+  }
+
+  /** Restores a backup of the service's; throws what the service, or the way there, fails with. */
+  async restoreUploaded(options: DeviceDownloadOptions, started: boolean): Promise<RestoreCode> {
+    let failure: unknown;
+    const bring: Bring = async (restoring, _, to) => {
+      await refuseShared(restoring);
+      try {
+        const { owner: user } = this.#store;
+        await this.#client.downloadToFile(to, { ...options, user, signal: restoring.signal });
+      } catch (error) {
+        failure = error;
+        throw error;
+      }
+    };
+    const code = await this.#restore(bring, options.signal, started);
+    if (failure !== undefined) throw failure;
+    return code;
+  }
+
+  /** Whole seconds since a backup was last made here; -1 for never. */
+  ageSeconds(): number {
+    return secondsSince(this.#state.newestMs());
+  }
+
+  /** Whole seconds since the database was first made; -1 where it does not tell. */
+  databaseAgeSeconds(): number {
+    return secondsSince(this.#version().createdAtMs);
+  }
+
+  /** Whole seconds since the service's newest backup, by its clock; -1 for never. */
+  async serverAgeSeconds(database: string | undefined): Promise<number> {
+    return this.#tasks.run(async (signal) => {
+      const { owner: user } = this.#store;
+      return (await this.#client.age({ user, database, signal })).ageSeconds;
+    });
+  }
+
+  /** A schedule of uploads. */
+  schedule(options: ScheduleOptions, nowMs?: () => number): Schedule {
+    const { upload = {} } = options;
+    const scheduled = {
+      name: upload.database || DEFAULT_DATABASE,
+      state: this.#state,
+      lock: () => this.#state.lock(),
+      now: () => this.#version(),
+      upload: (signal: AbortSignal) => this.upload({ ...upload, signal }),
+    };
+    return new Schedule(scheduled, options, nowMs);
+  }
+
+  /** Closes the connection. */
+  close(): void {
+    this.#client.close();
+  }
+
+  async #restore(
+    bring: Bring,
+    signal: AbortSignal | undefined,
+    started: boolean,
+  ): Promise<RestoreCode> {
+    try {
+      if (started) throw alreadyStarted();
+      await this.#tasks.alone((closing) => {
+        const restoring = { store: this.#store, closing, signal: anyOf(closing, signal) };
+        return restoreInto(restoring, bring);
+      });
+      this.lastError = undefined;
+      return RESTORE.done;
+    } catch (error) {
+      this.lastError = asError(error);
+      return restoreCodeOf(error);
+    }
+  }
+
+  /** Goes on with an upload that broke off, unless it had come to its end with another copy. */
+  async #send(
+    path: string,
+    name: string,
+    options: DeviceUploadOptions,
+    { createdAtMs: databaseCreatedAtMs }: DatabaseVersion,
+  ): Promise<Uploaded> {
+    const { owner: user } = this.#store;
+    const send = (known: string | null) => {
+      const uploadId = known ?? uuidv7();
+      this.#state.update(name, () => ({ upload_id: uploadId }));
+      return this.#client.upload(path, { ...options, user, databaseCreatedAtMs, uploadId });
+    };
+    const { upload_id } = this.#state.read(name);
+    try {
+      return await send(upload_id);
+    } catch (error) {
+      if (upload_id === null || !isReason(error, 'UPLOAD_ID_CONFLICT')) throw error;
+      return send(null);
+    }
+  }
+
+  #made(name: string, { lineage, writes }: DatabaseVersion): void {
+    this.#state.update(name, () => ({ at_ms: Date.now(), lineage, writes, upload_id: null }));
+  }
+
+  #version(): DatabaseVersion {
+    const store = this.#store;
+    return {
+      createdAtMs: Number(store.fact('created_at_ms')),
+      lineage: String(store.fact('lineage')),
+      writes: Number(store.fact('writes')),
+    };
+  }
+}
+
+function anyOf(closing: AbortSignal, signal: AbortSignal | undefined): AbortSignal {
+  return signal ? AbortSignal.any([closing, signal]) : closing;
+}
+
+/** Clocks are set: what is yet to come is now. */
+function secondsSince(timeMs: number | undefined): number {
+  if (!Number.isSafeInteger(timeMs)) return -1;
+  return Math.max(Math.floor((Date.now() - timeMs!) / 1_000), 0);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error });
+}
+
+function alreadyStarted(): BackscrollError {
+  return new BackscrollError('The device works by itself: stop it first', {
+    code: status.FAILED_PRECONDITION,
+    reason: 'ALREADY_STARTED',
+  });
+}

@@ -1,0 +1,169 @@
+import { stat, statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { beginsAsDatabase, refuseUnsettled } from '../../backup/database-file.ts';
+import { requireRegular } from '../../backup/regular-file.ts';
+import {
+  nameToKeep,
+  refuseUsed,
+  replaceable,
+  replaceDatabase,
+  restoreFolder,
+} from '../../backup/replace-database.ts';
+import { SqliteProcess } from '../../backup/sqlite-process.ts';
+import { BackscrollError } from '../../errors.ts';
+import { uuidv7 } from '../../uuid.ts';
+import { LocalStore } from '../local/local-store.ts';
+import { checkDatabase, openDatabase } from '../local/open.ts';
+import { SCHEMA } from '../local/schema.ts';
+import { Sqlite } from '../local/sqlite.ts';
+import { syncFile } from './backup-file.ts';
+
+/** Longest that SQLite may take to check a database: this, and one second more for each MiB. */
+const CHECK_MS = 30_000;
+const CHECK_MS_PER_BYTE = 1_000 / 2 ** 20;
+
+/** What a device's database is replaced for. */
+export interface Restoring {
+  readonly store: LocalStore;
+  /** Fires when the device is closed. */
+  readonly closing: AbortSignal;
+  /** Fires then, or when the restore is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Brings the file to be restored to the path `to`, in the folder of `sqlite`. */
+export type Bring = (restoring: Restoring, sqlite: SqliteProcess, to: string) => Promise<void>;
+
+/**
+ * Puts the database that `bring` brings in the place of a device's, which is replaced, and opened again,
+ * in its store. Nothing happens to the old one before the new one is known to be whole, the same user's,
+ * and of the current schema; then it is kept as `….before-restore`, unless nothing was ever written to
+ * it. Killed at any moment, the one or the other stands under the name.
+ */
+export async function restoreInto(restoring: Restoring, bring: Bring): Promise<void> {
+  const { store, signal } = restoring;
+  const { path } = store.sqlite;
+  const overdue = new AbortController();
+  await using sqlite = await SqliteProcess.start(
+    restoreFolder(path),
+    AbortSignal.any([signal, overdue.signal]),
+  );
+  const fresh = join(sqlite.folder, basename(path));
+  await bring(restoring, sqlite, fresh);
+  await refuseDamaged(sqlite, fresh, overdue);
+  adopt(fresh, store.owner);
+  await syncFile(fresh);
+  const replaced = await replaceable(path);
+  const isUsed = store.fact('writes') !== 0;
+  const keptPath = replaced && isUsed ? await nameToKeep(path, replaced) : undefined;
+  await whileClosed(restoring, () => replaceDatabase(path, fresh, replaced, keptPath));
+}
+
+/** Refuses, with DATABASE_IN_USE, to replace a device's database that another process has open. */
+export async function refuseShared(restoring: Restoring): Promise<void> {
+  await whileClosed(restoring, () => refuseUsed(restoring.store.sqlite.path));
+}
+
+async function whileClosed(
+  { store, closing }: Restoring,
+  work: () => Promise<void>,
+): Promise<void> {
+  const { path } = store.sqlite;
+  store.sqlite.close();
+  try {
+    await work();
+  } finally {
+    // A device that is closed meanwhile has closed it for good.
+    if (!closing.aborted) store.sqlite = openDatabase(path, store.owner);
+  }
+}
+
+/** Brings a copy of a file, which may be anything, and stays as it is. */
+export function bringFile(path: string): Bring {
+  return async (_, sqlite, to) => {
+    const { size } = await sourceStats(path);
+    await refuseUnsettled(path);
+    const { bavail, bsize } = await statfs(dirname(to));
+    if (size > bavail * bsize) throw noRoom(path);
+    await sqlite.copyFile(path, to);
+  };
+}
+
+/**
+ * Makes the file of a backup, which is whole, a database of this device's: it gets the current schema
+ * and a new lineage, and all of it stands in the file. Fails as `openDatabase` does.
+ */
+export function adopt(path: string, owner: string, schema = SCHEMA): void {
+  {
+    using sqlite = new Sqlite(path);
+    if (checkDatabase(sqlite, owner, schema) === 0) throw notADevices(path);
+  }
+  using sqlite = openDatabase(path, owner, schema);
+  const store = new LocalStore(sqlite, owner);
+  store.write(() => store.setFact('lineage', uuidv7()));
+  sqlite.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+}
+
+async function sourceStats(path: string) {
+  try {
+    const stats = await stat(path);
+    requireRegular(path, stats);
+    return stats;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new BackscrollError(`There is no file ${path}`, {
+      code: status.NOT_FOUND,
+      reason: 'NO_SUCH_FILE',
+      cause: error,
+    });
+  }
+}
+
+/** In a process of its own, which is killed where it takes too long: the file may have been made for that. */
+async function refuseDamaged(
+  sqlite: SqliteProcess,
+  path: string,
+  overdue: AbortController,
+): Promise<void> {
+  if (!(await beginsAsDatabase(path))) {
+    throw new BackscrollError(`${path} does not begin as a SQLite database does`, {
+      code: status.INVALID_ARGUMENT,
+      reason: 'NOT_A_DATABASE',
+    });
+  }
+  const { size } = await stat(path);
+  const longestMs = Math.ceil(CHECK_MS + size * CHECK_MS_PER_BYTE);
+  const timer = setTimeout(() => overdue.abort(), longestMs);
+  try {
+    const faults = (await sqlite.check(path)) ?? [];
+    if (faults.length > 0) throw damaged(path, faults.join('; '));
+  } catch (error) {
+    if (overdue.signal.aborted) throw damaged(path, `SQLite took longer than ${longestMs} ms`);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function damaged(path: string, fault: string): BackscrollError {
+  return new BackscrollError(`${path} is damaged: ${fault}`, {
+    code: status.DATA_LOSS,
+    reason: 'DATABASE_DAMAGED',
+  });
+}
+
+function noRoom(path: string): BackscrollError {
+  return new BackscrollError(`There is no room for a copy of ${path}`, {
+    code: status.RESOURCE_EXHAUSTED,
+    reason: 'DISK_FULL',
+  });
+}
+
+function notADevices(path: string): BackscrollError {
+  return new BackscrollError(`${path} is empty`, {
+    code: status.INVALID_ARGUMENT,
+    reason: 'NOT_A_DEVICE_DATABASE',
+  });
+}

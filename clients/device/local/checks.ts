@@ -1,0 +1,58 @@
+import { status } from '@grpc/grpc-js';
+import { BackscrollError } from '../../errors.ts';
+import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import type { ConversationName } from './message.ts';
+
+/** Bytes of a user's or group's name, at most. */
+const NAME_BYTES = 255;
+
+/** Bytes of a message's id, at most. */
+const MESSAGE_ID_BYTES = 128;
+
+/** Bytes of a message, encoded, at most. */
+const MESSAGE_BYTES = 256 * 1024;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what names may not hold
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/**
+ * Refuses names that no user or group has, as the service would: INVALID_ARGUMENT, reasons MISSING_FIELD,
+ * TOO_LARGE, INVALID_FIELD.
+ */
+export function checkConversationName({ peer, group }: ConversationName): void {
+  if (peer !== undefined && group !== undefined) {
+    throw invalid('INVALID_FIELD', 'group', 'must not stand beside a peer');
+  }
+  const field = group === undefined ? 'peer' : 'group';
+  const name = peer ?? group;
+  if (!name) throw invalid('MISSING_FIELD', field, 'is required');
+  checkBytes(field, name, NAME_BYTES);
+  if (CONTROL.test(name)) throw invalid('INVALID_FIELD', field, 'must not hold control characters');
+}
+
+/** Refuses a message that is too large, or whose id is; `bytes` is what it weighs, encoded. */
+export function checkMessage({ id }: Message, bytes: number): void {
+  checkBytes('message.id', id, MESSAGE_ID_BYTES);
+  if (bytes > MESSAGE_BYTES) {
+    throw invalid('TOO_LARGE', 'message', `must be at most ${MESSAGE_BYTES} bytes, encoded`);
+  }
+}
+
+/** Whether a number is one that a message may have. */
+export function isSeq(number: number): boolean {
+  return Number.isSafeInteger(number) && number >= 1;
+}
+
+/** The error of a field that is at fault: INVALID_ARGUMENT. */
+export function invalid(reason: string, field: string, description: string): BackscrollError {
+  return new BackscrollError(`${field}: ${description}`, {
+    code: status.INVALID_ARGUMENT,
+    reason,
+    fields: [{ field, description }],
+  });
+}
+
+function checkBytes(field: string, value: string, most: number): void {
+  if (Buffer.byteLength(value) <= most) return;
+  throw invalid('TOO_LARGE', field, `must be at most ${most} bytes`);
+}

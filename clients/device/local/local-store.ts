@@ -1,0 +1,430 @@
+import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import { added, type Interval, union } from './intervals.ts';
+import {
+  type ConversationName,
+  KIND,
+  MESSAGE_COLUMNS,
+  type MessageRow,
+  rowOfValues,
+  valuesOf,
+} from './message.ts';
+import type { Sqlite, Value } from './sqlite.ts';
+
+/** A conversation as it stands in the table, which explains the columns. */
+export interface ConversationRow {
+  readonly id: number;
+  readonly kind: number;
+  readonly name: string;
+  readonly title: string;
+  readonly state: number;
+  readonly listed: number;
+  readonly last_seq: number;
+  readonly told_seq: number;
+  readonly floor_seq: number;
+  readonly revision: number;
+  readonly told_revision: number;
+  readonly epoch: number;
+  readonly landings: number;
+  readonly read_seq: number;
+  readonly delivered_seq: number;
+  readonly told_read_seq: number;
+  readonly told_delivered_seq: number;
+  readonly peer_read_seq: number;
+  readonly peer_delivered_seq: number;
+  readonly unread_count: number;
+  readonly unread_from_seq: number;
+  readonly unread_to_seq: number;
+  readonly last_at_ms: number;
+  readonly round: number;
+  readonly round_seq: number;
+}
+
+/** Columns of a conversation that change. */
+export type ConversationChange = Partial<Omit<ConversationRow, 'id' | 'kind' | 'name'>>;
+
+/** What an answer of the service tells of a conversation, all as of one moment. */
+export interface Told {
+  readonly lastSeq: bigint;
+  readonly floorSeq: bigint;
+  readonly revision: bigint;
+  readonly epoch: bigint;
+  readonly marks?: Marks | undefined;
+  readonly peerMarks?: Marks | undefined;
+}
+
+/** Messages that a reader wants: all where `key` is empty. */
+export interface Picked {
+  /** What `known.filter` has for it. */
+  readonly key: string;
+  /** SQL that follows a condition on `message`, with what it binds. */
+  readonly and: string;
+  /** SQL that follows `FROM message`: of two ways by seq, SQLite does not see which reads less. */
+  readonly indexed: string;
+  readonly values: readonly Value[];
+}
+
+/** Names of facts in the table `device`. */
+export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'inbox' | 'writes';
+
+const PAIR = 1;
+const GROUP = 2;
+
+/** The epoch of a conversation of which the service told nothing yet. */
+export const UNKNOWN_EPOCH = -1;
+
+/** Messages that one statement puts in, where there are so many: a third less work than one by one. */
+const PUT_AT_ONCE = 10;
+
+const MESSAGE_VALUES = '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)';
+
+const putMessages = (count: number) => `
+  INSERT INTO message (conversation_id, ${MESSAGE_COLUMNS})
+  VALUES ${Array(count).fill(MESSAGE_VALUES).join(', ')}
+  ON CONFLICT DO UPDATE SET
+    id = excluded.id, sender = excluded.sender, sent_at_ms = excluded.sent_at_ms, kinds = excluded.kinds,
+    text = excluded.text, more = excluded.more, thread = excluded.thread,
+    edited_at_ms = excluded.edited_at_ms, deleted_at_ms = excluded.deleted_at_ms,
+    revision = excluded.revision, expires_at_ms = excluded.expires_at_ms
+  WHERE excluded.revision >= revision`;
+
+const PUT_ONE = putMessages(1);
+const PUT_SOME = putMessages(PUT_AT_ONCE);
+
+/** What the local database holds of conversations and messages: reads and writes of rows, and no more. */
+export class LocalStore {
+  /** The connection; a restored database has a new one. */
+  sqlite: Sqlite;
+  /** Whose device it is. */
+  readonly owner: string;
+
+  constructor(sqlite: Sqlite, owner: string) {
+    this.sqlite = sqlite;
+    this.owner = owner;
+  }
+
+  /** As `write`; it is on the disk when this returns. */
+  writeDurably<T>(work: () => T): T {
+    return this.sqlite.durably(() => this.write(work));
+  }
+
+  /**
+   * Does `work`, which may change something, in one transaction; one that does is counted. No process
+   * that is killed takes it with it, but a computer that loses its power may: then it is fetched again.
+   */
+  write<T>(work: () => T): T {
+    return this.sqlite.transaction(() => {
+      const before = this.changes();
+      const result = work();
+      if (this.changes() > before) {
+        this.sqlite.run("UPDATE device SET value = value + 1 WHERE name = 'writes'");
+      }
+      return result;
+    });
+  }
+
+  /** Counts the rows that this connection changed: tells whether something did. */
+  changes(): number {
+    return Number(this.sqlite.get('SELECT total_changes() AS n')?.n);
+  }
+
+  /** A fact of the database. */
+  fact(name: Fact): Value | undefined {
+    return this.sqlite.get('SELECT value FROM device WHERE name = ?', name)?.value;
+  }
+
+  /** Sets a fact. */
+  setFact(name: Fact, value: Value): void {
+    this.sqlite.run(
+      'INSERT INTO device (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+      name,
+      value,
+    );
+  }
+
+  /** A setting of the app's own. */
+  setting(name: string): string | undefined {
+    const found = this.sqlite.get<{ value: string }>(
+      'SELECT value FROM setting WHERE name = ?',
+      name,
+    );
+    return found?.value;
+  }
+
+  /** Sets a setting of the app's own; undefined removes it. */
+  setSetting(name: string, value: string | undefined): void {
+    this.sqlite.run('DELETE FROM setting WHERE name = ?', name);
+    if (value === undefined) return;
+    this.sqlite.run('INSERT INTO setting (name, value) VALUES (?, ?)', name, value);
+  }
+
+  /** A conversation that something is known of. */
+  conversation(name: ConversationName): ConversationRow | undefined {
+    return this.sqlite.get(
+      'SELECT * FROM conversation WHERE kind = ? AND name = ?',
+      ...keyOf(name),
+    );
+  }
+
+  /** A conversation by its id, which stands in the table. */
+  conversationOf(id: number): ConversationRow {
+    return this.sqlite.get<ConversationRow>('SELECT * FROM conversation WHERE id = ?', id)!;
+  }
+
+  /** A conversation; from now on something is known of it. */
+  ensureConversation(name: ConversationName): ConversationRow {
+    this.sqlite.run(
+      'INSERT INTO conversation (kind, name, epoch) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      // That of pairs never changes.
+      ...[...keyOf(name), name.group === undefined ? 0 : UNKNOWN_EPOCH],
+    );
+    return this.conversation(name)!;
+  }
+
+  /** Changes columns of a conversation. */
+  changeConversation(id: number, change: ConversationChange): void {
+    const columns = Object.keys(change);
+    if (columns.length === 0) return;
+    const set = columns.map((column) => `${column} = ?`).join(', ');
+    const differs = columns.map((column) => `${column} <> ?`).join(' OR ');
+    const values = Object.values(change) as Value[];
+    this.sqlite.run(
+      `UPDATE conversation SET ${set} WHERE id = ? AND (${differs})`,
+      ...[...values, id, ...values],
+    );
+  }
+
+  /** Intervals that are completely known under a filter's key, without those known under ''. */
+  known(id: number, key: string): Interval[] {
+    return this.sqlite.all<{ from: number; to: number }>(
+      `SELECT from_seq AS "from", to_seq AS "to" FROM known
+       WHERE conversation_id = ? AND filter = ? ORDER BY from_seq`,
+      id,
+      key,
+    );
+  }
+
+  /** Intervals that are completely known under one filter or another. */
+  knownUnderAny(id: number): Interval[] {
+    const all = this.sqlite.all<{ from: number; to: number }>(
+      'SELECT from_seq AS "from", to_seq AS "to" FROM known WHERE conversation_id = ?',
+      id,
+    );
+    return union([], all);
+  }
+
+  /** Notes that an interval is completely known. */
+  addKnown(id: number, key: string, interval: Interval): void {
+    if (interval.to < interval.from) return;
+    const touching = this.sqlite.all<{ from: number; to: number }>(
+      `SELECT from_seq AS "from", to_seq AS "to" FROM known
+       WHERE conversation_id = ? AND filter = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq`,
+      ...[id, key, interval.to + 1, interval.from - 1],
+    );
+    if (touching.some(({ from, to }) => from <= interval.from && to >= interval.to)) return;
+    const [whole] = added(touching, interval);
+    this.sqlite.run(
+      'DELETE FROM known WHERE conversation_id = ? AND filter = ? AND from_seq BETWEEN ? AND ?',
+      ...[id, key, whole!.from, whole!.to],
+    );
+    this.sqlite.run(
+      'INSERT INTO known (conversation_id, filter, from_seq, to_seq) VALUES (?, ?, ?, ?)',
+      ...[id, key, whole!.from, whole!.to],
+    );
+  }
+
+  /**
+   * Takes over what an answer tells. Where the user may see something else than when what is held was
+   * fetched, all of it is forgotten, and this gives false.
+   */
+  learn(id: number, told: Told): boolean {
+    const { epoch } = this.conversationOf(id);
+    const kept = epoch === UNKNOWN_EPOCH || epoch === Number(told.epoch);
+    if (!kept) this.forget(id);
+    const row = this.conversationOf(id);
+    const revision = Math.max(row.told_revision, Number(told.revision));
+    this.changeConversation(id, {
+      epoch: Number(told.epoch),
+      last_seq: Math.max(row.last_seq, Number(told.lastSeq)),
+      told_seq: Math.max(row.told_seq, Number(told.lastSeq)),
+      told_revision: revision,
+      // What holds nothing is right as of any revision.
+      ...(!this.holdsAny(id) && { revision }),
+      ...risen(row, told),
+    });
+    this.raiseFloor(id, Number(told.floorSeq));
+    return kept;
+  }
+
+  /**
+   * Puts in messages with which `intervals` are known under a filter's key, and that are right at least
+   * as of the revision `since`: a change after it may be missing from them.
+   */
+  land(
+    id: number,
+    rows: readonly MessageRow[],
+    known: { readonly key: string; readonly intervals: readonly Interval[] },
+    since: number,
+  ): void {
+    this.putMessages(id, rows);
+    for (const interval of known.intervals) this.addKnown(id, known.key, interval);
+    const highest = rows.reduce((seq, row) => Math.max(seq, row.seq), 0);
+    this.sqlite.run(
+      `UPDATE conversation
+       SET landings = landings + 1, revision = min(revision, ?), last_seq = max(last_seq, ?)
+       WHERE id = ?`,
+      ...[since, highest, id],
+    );
+  }
+
+  /** Whether anything of a conversation's messages is held, under any filter. */
+  holdsAny(id: number): boolean {
+    return (
+      this.sqlite.get('SELECT 1 FROM known WHERE conversation_id = ? LIMIT 1', id) !== undefined
+    );
+  }
+
+  /** Stores messages; one that stands there at a higher revision stays. Gives how many changed a row. */
+  putMessages(id: number, rows: readonly MessageRow[]): number {
+    let changed = 0;
+    for (let at = 0; at < rows.length; ) {
+      const some = rows.slice(at, at + (rows.length - at < PUT_AT_ONCE ? 1 : PUT_AT_ONCE));
+      const values = some.flatMap((row) => [id, ...valuesOf(row)]);
+      changed += this.sqlite.run(some.length === 1 ? PUT_ONE : PUT_SOME, ...values);
+      at += some.length;
+    }
+    return changed;
+  }
+
+  /** Whether a message stands there. */
+  hasMessage(id: number, seq: number): boolean {
+    const found = this.sqlite.get(
+      'SELECT 1 FROM message WHERE conversation_id = ? AND seq = ?',
+      ...[id, seq],
+    );
+    return found !== undefined;
+  }
+
+  /** Removes single messages. */
+  removeSeqs(id: number, seqs: Iterable<number>): void {
+    for (const seq of seqs) {
+      this.sqlite.run('DELETE FROM message WHERE conversation_id = ? AND seq = ?', id, seq);
+    }
+  }
+
+  /** Notes that nothing below a seq is to be seen: what stands there is removed, and known not to be there. */
+  raiseFloor(id: number, floorSeq: number): void {
+    this.sqlite.run('DELETE FROM message WHERE conversation_id = ? AND seq < ?', id, floorSeq);
+    this.addKnown(id, '', { from: 1, to: floorSeq - 1 });
+    this.sqlite.run(
+      'UPDATE conversation SET floor_seq = ? WHERE id = ? AND floor_seq < ?',
+      ...[floorSeq, id, floorSeq],
+    );
+  }
+
+  /** Forgets all messages of a conversation, and what is known of it: all is to be asked for again. */
+  forget(id: number): void {
+    this.sqlite.run('DELETE FROM message WHERE conversation_id = ?', id);
+    this.sqlite.run('DELETE FROM known WHERE conversation_id = ?', id);
+    this.sqlite.run('DELETE FROM file WHERE conversation_id = ?', id);
+    this.sqlite.run(
+      `UPDATE conversation
+       SET last_seq = 0, told_seq = 0, floor_seq = 1, revision = 0, told_revision = 0, landings = landings + 1
+       WHERE id = ?`,
+      id,
+    );
+  }
+
+  /** Removes messages whose time has come, wherever they stand. */
+  removeExpired(nowMs: number): number {
+    this.sqlite.run('DELETE FROM outbox WHERE expires_at_ms > 0 AND expires_at_ms <= ?', nowMs);
+    return this.sqlite.run(
+      'DELETE FROM message WHERE expires_at_ms > 0 AND expires_at_ms <= ?',
+      nowMs,
+    );
+  }
+
+  /** Messages that match in an interval and have not expired, at most `count`, in either direction. */
+  messages(
+    id: number,
+    interval: Interval,
+    pick: Picked,
+    options: { readonly falling: boolean; readonly count: number; readonly nowMs: number },
+  ): MessageRow[] {
+    return this.#messages(MESSAGE_COLUMNS, id, interval, pick, options).map(rowOfValues);
+  }
+
+  /** As `messages`, their seqs alone. */
+  seqs(
+    ...[id, interval, pick, options]: Parameters<LocalStore['messages']>
+  ): Pick<MessageRow, 'seq'>[] {
+    const rows = this.#messages('seq', id, interval, pick, options);
+    return rows.map(([seq]) => ({ seq: seq as number }));
+  }
+
+  #messages(
+    columns: string,
+    id: number,
+    { from, to }: Interval,
+    pick: Picked,
+    { falling, count, nowMs }: Parameters<LocalStore['messages']>[3],
+  ): Value[][] {
+    return this.sqlite.arrays(
+      `SELECT ${columns} FROM message${pick.indexed}
+       WHERE conversation_id = ? AND seq BETWEEN ? AND ?${pick.and}
+         AND (expires_at_ms = 0 OR expires_at_ms > ?)
+       ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...[id, from, Math.min(to, Number.MAX_SAFE_INTEGER)],
+      ...pick.values,
+      ...[nowMs, count],
+    );
+  }
+}
+
+/** The conversation that a row is of. */
+export function nameOf({ kind, name }: Pick<ConversationRow, 'kind' | 'name'>): ConversationName {
+  return kind === GROUP ? { group: name } : { peer: name };
+}
+
+/** Marks after what was told: they only rise. */
+function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationChange {
+  const higher = (mark: number, told: bigint | undefined) => Math.max(mark, Number(told ?? 0n));
+  return {
+    read_seq: higher(row.read_seq, marks?.readSeq),
+    delivered_seq: higher(row.delivered_seq, marks?.deliveredSeq),
+    told_read_seq: higher(row.told_read_seq, marks?.readSeq),
+    told_delivered_seq: higher(row.told_delivered_seq, marks?.deliveredSeq),
+    peer_read_seq: higher(row.peer_read_seq, peerMarks?.readSeq),
+    peer_delivered_seq: higher(row.peer_delivered_seq, peerMarks?.deliveredSeq),
+  };
+}
+
+function keyOf(name: ConversationName): [kind: number, name: string] {
+  return name.group === undefined ? [PAIR, name.peer] : [GROUP, name.group];
+}
+
+/** Every message. */
+export const ALL: Picked = { key: '', and: '', indexed: '', values: [] };
+
+/** Messages that hold one of `kinds` (any where it is 0), in `thread` (any where it is empty). */
+export function pickOf(kinds: number, thread: string): Picked {
+  if (kinds === 0 && thread === '') return ALL;
+  const terms: string[] = [];
+  let index: string | undefined;
+  if (kinds !== 0) terms.push(`kinds & ${kinds}`);
+  if (kinds === KIND.file) index = 'message_file';
+  if (kinds !== 0 && (kinds & (KIND.text | KIND.file)) === 0) {
+    // Every call has this bit; by name, the index of calls is used.
+    terms.push(`kinds & ${KIND.call}`);
+    index = 'message_call';
+  }
+  if (thread !== '') {
+    terms.push("thread <> ''", 'thread = ?');
+    index = 'message_thread';
+  }
+  return {
+    key: `${kinds}:${thread}`,
+    and: terms.map((term) => ` AND ${term}`).join(''),
+    indexed: index ? ` INDEXED BY ${index}` : '',
+    values: thread === '' ? [] : [thread],
+  };
+}

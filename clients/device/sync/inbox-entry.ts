@@ -1,0 +1,140 @@
+import { type Conversation, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import { stretchBelow } from '../local/intervals.ts';
+import { ALL, type ConversationRow, type LocalStore } from '../local/local-store.ts';
+import { type ConversationName, rowOf, safe } from '../local/message.ts';
+import { type InboxState, inboxState } from './inbox-state.ts';
+
+/**
+ * Takes over what a page of an inbox tells, in a transaction; `round` is the one that it is a part of,
+ * undefined where what stands above it may be missing. What is held of conversations that are gone, or of
+ * which the user may now see something else, is forgotten. Gives the rows in which anything changed.
+ */
+export function putEntries(
+  store: LocalStore,
+  entries: readonly Conversation[],
+  round: number | undefined,
+): ConversationRow[] {
+  let aboveMs = Date.now();
+  return entries.flatMap((told) => {
+    const changes = store.changes();
+    putEntry(store, told, aboveMs);
+    const isChanged = store.changes() > changes;
+    const row = store.conversation(nameTold(told));
+    if (!row) return [];
+    if (round !== undefined) {
+      noteRound(store, row, told, round);
+      aboveMs = row.last_at_ms;
+    }
+    return isChanged ? [row] : [];
+  });
+}
+
+function putEntry(store: LocalStore, told: Conversation, aboveMs: number): void {
+  const name = nameTold(told);
+  if (told.state === MemberState.GONE) {
+    const gone = store.conversation(name);
+    if (gone) lose(store, gone, MemberState.GONE);
+    return;
+  }
+  const { id } = store.ensureConversation(name);
+  store.learn(id, told);
+  if (told.lastMessage) putNewest(store, id, told, told.lastMessage);
+  const shown = shownOf(store.conversationOf(id), told, aboveMs);
+  const lastAtMs = Math.max(shown.last_at_ms, waitingSinceMs(store, id));
+  store.changeConversation(id, { ...shown, last_at_ms: lastAtMs });
+}
+
+/** Loses what the whole inbox does not tell of, now that it was listed. Gives the rows. */
+export function loseUnlisted(store: LocalStore): ConversationRow[] {
+  const lost = store.sqlite.all<ConversationRow>(
+    `SELECT * FROM conversation WHERE listed = 2 OR listed = 0
+     AND EXISTS (SELECT 1 FROM known WHERE conversation_id = conversation.id)`,
+  );
+  for (const row of lost) lose(store, row, MemberState.UNSPECIFIED);
+  return lost.map(({ id }) => store.conversationOf(id));
+}
+
+/** Whether what is told was told before, by a round that left nothing out: then so was all below it. */
+export function wasTold(store: LocalStore, told: Conversation, state: InboxState): boolean {
+  const row = store.conversation(nameTold(told));
+  if (!row || row.round < state.whole || row.round > state.finished) return false;
+  return Number(told.lastSeq) <= row.round_seq;
+}
+
+/** Takes a conversation out of the inbox, and forgets what is held of it. */
+function lose(store: LocalStore, row: ConversationRow, state: MemberState): void {
+  const { id } = row;
+  if (row.listed === 0 && row.state === state && !store.holdsAny(id)) return;
+  store.forget(id);
+  store.changeConversation(id, {
+    ...{ state, listed: 0, round: 0, last_at_ms: 0 },
+    ...{ read_seq: 0, delivered_seq: 0, told_read_seq: 0, told_delivered_seq: 0 },
+    ...{ peer_read_seq: 0, peer_delivered_seq: 0 },
+    ...{ unread_count: 0, unread_from_seq: 0, unread_to_seq: 0 },
+  });
+}
+
+/** The newest message that the user sees, of which is known with it that nothing stands above. */
+function putNewest(store: LocalStore, id: number, told: Conversation, message: Message): void {
+  const row = rowOf(message, store.owner);
+  const { seq } = row;
+  // The answer may be older than what was learned meanwhile.
+  if (seq < store.conversationOf(id).floor_seq) return;
+  const top = { from: seq, to: Number(told.lastSeq) };
+  const known = store.known(id, ALL.key);
+  if (!stretchBelow(known, seq).held) {
+    store.land(id, [row], { key: ALL.key, intervals: [top] }, Number(told.revision));
+    return;
+  }
+  store.addKnown(id, ALL.key, top);
+  const here = { falling: true, count: 1, nowMs: Date.now() };
+  const [held] = store.messages(id, { from: seq, to: seq }, ALL, here);
+  // Where it does not stand, it was hidden since.
+  if (held && held.revision < row.revision) store.putMessages(id, [row]);
+}
+
+/**
+ * What an inbox shows of a conversation besides messages and marks. One without messages stands below
+ * what was told before it.
+ */
+function shownOf(row: ConversationRow, told: Conversation, aboveMs: number) {
+  const { title, state, lastMessage, unreadCount, marks, lastSeq } = told;
+  const isNewest = Number(lastSeq) >= row.last_seq;
+  const atMs = lastMessage && isNewest ? safe(lastMessage.sentAtMs) : row.last_at_ms || aboveMs;
+  return {
+    ...{ title, state, listed: 1, last_at_ms: atMs },
+    unread_count: unreadCount,
+    unread_from_seq: Number(marks?.readSeq ?? 0n),
+    unread_to_seq: Number(lastSeq),
+  };
+}
+
+/** When the newest message of the outbox came there; the lowest of numbers where there is none. */
+function waitingSinceMs(store: LocalStore, id: number): number {
+  const found = store.sqlite.get<{ at: number | null }>(
+    'SELECT max(created_at_ms) AS at FROM outbox WHERE conversation_id = ?',
+    id,
+  );
+  return found?.at ?? Number.NEGATIVE_INFINITY;
+}
+
+/** Notes which round told of a conversation, and how far it was then. */
+function noteRound(
+  store: LocalStore,
+  row: ConversationRow,
+  told: Conversation,
+  round: number,
+): void {
+  const state = inboxState(store);
+  // What the whole round tells once more rose meanwhile: another round is to come to it from above.
+  const isRepeated = round === state.whole && row.round >= round;
+  if (isRepeated || wasTold(store, told, state)) return;
+  store.changeConversation(row.id, { round, round_seq: Number(told.lastSeq) });
+}
+
+/** The conversation that is told of. */
+export function nameTold({ conversation }: Conversation): ConversationName {
+  const { case: kind, value = '' } = conversation;
+  return kind === 'group' ? { group: value } : { peer: value };
+}

@@ -1,0 +1,94 @@
+import type { HistoryClient } from '../../history/history-client.ts';
+import type { Inbox } from '../../history/inbox.ts';
+import type { ConversationRow, LocalStore } from '../local/local-store.ts';
+import { nameTold, putEntries } from './inbox-entry.ts';
+import { inboxState, startInboxAnew } from './inbox-state.ts';
+import { isReason, type Pull } from './pull.ts';
+
+/** Conversations of one answer that tells what changed. */
+const CHANGES_PAGE = 500;
+
+/** Turns are taken by conversation; this is none. */
+const INBOX = 0;
+
+/** Brings what the service tells of the user's inbox into the local database. */
+export class InboxPull {
+  readonly store: LocalStore;
+  readonly #history: HistoryClient;
+  readonly #pull: Pull;
+  readonly #onConversation: (row: ConversationRow) => void;
+
+  /** `onConversation` is told each conversation of which something new was learned, once it is stored. */
+  constructor(
+    store: LocalStore,
+    history: HistoryClient,
+    pull: Pull,
+    onConversation: (row: ConversationRow) => void,
+  ) {
+    this.store = store;
+    this.#history = history;
+    this.#pull = pull;
+    this.#onConversation = onConversation;
+  }
+
+  /** The inbox, newest first; or what changed in it for the user alone. */
+  inbox(pageSize: number, signal: AbortSignal, sinceUserRevision?: number): Inbox {
+    const request = { user: this.store.owner, pageSize, sinceUserRevision };
+    return this.#history.inbox(request, { signal });
+  }
+
+  /** Does `work`, which gives what it changed, in one transaction, and tells that. */
+  put(work: () => readonly ConversationRow[]): void {
+    for (const row of this.store.write(work)) this.#onConversation(row);
+  }
+
+  /** Does `work` once all that was asked of the inbox before is done. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#pull.inTurn(INBOX, work);
+  }
+
+  /**
+   * Learns what changed for the user alone: what their other devices read and hid, and what they joined
+   * and left. Messages that are held of these conversations are corrected. Nothing is to be learned
+   * before the inbox was listed.
+   */
+  changes(signal: AbortSignal): Promise<void> {
+    return this.inTurn(() => this.#changes(signal));
+  }
+
+  async #changes(signal: AbortSignal): Promise<void> {
+    const { store } = this;
+    const { whole, rest } = inboxState(store);
+    if (rest === undefined) return;
+    const since = Number(store.fact('user_revision'));
+    let revision = since;
+    const concerned = new Set<number>();
+    try {
+      for await (const page of this.inbox(CHANGES_PAGE, signal, since).pages()) {
+        this.put(() => putEntries(store, page.conversations, undefined));
+        for (const told of page.conversations) {
+          const row = store.conversation(nameTold(told));
+          if (row && row.revision < row.told_revision) concerned.add(row.id);
+        }
+        revision = Number(page.userRevision);
+      }
+    } catch (error) {
+      if (!isReason(error, 'RESYNC_REQUIRED')) throw error;
+      return store.write(() => startInboxAnew(store));
+    }
+    for (const id of concerned) await this.#correct(id, signal);
+    store.write(() => {
+      const isRisen = revision > Number(store.fact('user_revision'));
+      if (isRisen && inboxState(store).whole === whole) store.setFact('user_revision', revision);
+    });
+  }
+
+  async #correct(id: number, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#pull.inTurn(id, () => this.#pull.correct(id, signal));
+    } catch (error) {
+      // A group that was deleted meanwhile: the next changes tell.
+      if (!isReason(error, 'NOT_A_MEMBER')) throw error;
+    }
+  }
+}

@@ -1,0 +1,269 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
+import { type Message, MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
+import type { MessageInit } from '../../history/history-requests.ts';
+import { uuidv7 } from '../../uuid.ts';
+import { checkConversationName, checkMessage } from '../local/checks.ts';
+import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
+import type { ConversationRow, LocalStore } from '../local/local-store.ts';
+import {
+  type ConversationName,
+  LocalMessage,
+  type MessageRow,
+  rowOf,
+  safe,
+} from '../local/message.ts';
+import type { Value } from '../local/sqlite.ts';
+
+interface OutboxRow {
+  readonly id: number;
+  readonly conversation_id: number;
+  readonly message_id: string;
+  readonly created_at_ms: number;
+  readonly body: Uint8Array;
+  readonly failure: string | null;
+}
+
+/** A message that waits to be sent, or was refused. */
+export interface Waiting {
+  /** Rises from message to message. */
+  readonly id: number;
+  readonly row: MessageRow;
+  /** Why the service refused it; null where it waits. */
+  readonly failure: string | null;
+}
+
+/** As an app is handed it. */
+export function waitingMessage(
+  conversation: ConversationName,
+  { row, failure }: Waiting,
+  owner: string,
+): LocalMessage {
+  const message = { ...row, sender: owner, seq: undefined };
+  const status = failure === null ? 'outbox' : 'failed';
+  return new LocalMessage(conversation, message, status, 'database', failure ?? undefined);
+}
+
+/** A conversation in which messages wait. */
+export interface WaitingIn {
+  readonly conversationId: number;
+  /** The last of them. */
+  readonly upTo: number;
+}
+
+/** A message that is on its way. */
+export interface Entry {
+  /** Its row of the outbox. */
+  readonly id: number;
+  readonly message: Message;
+}
+
+/** The next messages of one conversation, in order, as many as one call takes. */
+export interface Batch {
+  /** As it stood before they were sent. */
+  readonly conversation: ConversationRow;
+  /** At least one. */
+  readonly entries: readonly Entry[];
+}
+
+/** Messages of one call, at most: what a lost answer sends once more. */
+export const BATCH_MESSAGES = 100;
+
+/** Bytes of one call, at most: what the service takes. */
+const BATCH_BYTES = 900 * 1024;
+
+/** What the user said and the service does not have yet. */
+export class Outbox {
+  readonly #store: LocalStore;
+
+  constructor(store: LocalStore) {
+    this.#store = store;
+  }
+
+  /**
+   * Puts a message in; gives its id. It is durable when this returns. Fails with INVALID_ARGUMENT for
+   * what the service would never take.
+   */
+  add(name: ConversationName, init: MessageInit, nowMs: number): string {
+    const message = create(MessageSchema, {
+      id: init.id || uuidv7(nowMs),
+      sender: this.#store.owner,
+      sentAtMs: init.sentAtMs || BigInt(nowMs),
+      expiresAtMs: init.expiresAtMs ?? 0n,
+      content: init.content ?? {},
+    });
+    const body = toBinary(MessageSchema, message);
+    checkConversationName(name);
+    checkMessage(message, body.length);
+    return this.#store.writeDurably(() => {
+      const { id, listed, last_at_ms } = this.#store.ensureConversation(name);
+      this.#store.changeConversation(id, {
+        listed: listed || 1,
+        last_at_ms: Math.max(last_at_ms, nowMs),
+      });
+      this.#store.sqlite.run(
+        `INSERT INTO outbox (conversation_id, message_id, created_at_ms, expires_at_ms, body)
+         VALUES (?, ?, ?, ?, ?)`,
+        ...[id, message.id, nowMs, safe(message.expiresAtMs), body],
+      );
+      return message.id;
+    });
+  }
+
+  /** Lets messages that were refused wait again, in their old places. Gives whether there was one. */
+  retry(messageId: string): boolean {
+    return this.#change(
+      'UPDATE outbox SET failure = NULL WHERE message_id = ? AND failure IS NOT NULL',
+      messageId,
+    );
+  }
+
+  /** Removes messages that were refused. Gives whether there was one. */
+  discard(messageId: string): boolean {
+    return this.#change(
+      'DELETE FROM outbox WHERE message_id = ? AND failure IS NOT NULL',
+      messageId,
+    );
+  }
+
+  /** Conversations in which messages wait, in the order of the oldest. */
+  waiting(): WaitingIn[] {
+    return this.#store.sqlite.all<{ conversationId: number; upTo: number }>(
+      `SELECT conversation_id AS conversationId, max(id) AS upTo FROM outbox
+       WHERE failure IS NULL GROUP BY conversation_id ORDER BY min(id)`,
+    );
+  }
+
+  /** What is to be sent next of what waits, at most `most` messages; undefined where nothing does. */
+  next({ conversationId, upTo }: WaitingIn, most: number): Batch | undefined {
+    const { sqlite } = this.#store;
+    const sizes = sqlite.all<{ id: number; bytes: number }>(
+      `SELECT id, length(body) AS bytes FROM outbox
+       WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id LIMIT ?`,
+      ...[conversationId, upTo, most],
+    );
+    if (sizes.length === 0) return undefined;
+    const rows = sqlite.all<OutboxRow>(
+      `SELECT * FROM outbox WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id`,
+      ...[conversationId, lastFitting(sizes)],
+    );
+    return {
+      conversation: this.#store.conversationOf(conversationId),
+      entries: rows.map(({ id, body }) => ({ id, message: fromBinary(MessageSchema, body) })),
+    };
+  }
+
+  /**
+   * Seqs of messages that had been stored before, and may have been edited or deleted since: only the
+   * service can tell how they now stand.
+   */
+  doubtful(batch: Batch, places: readonly AppendedMessage[]): Interval[] {
+    const row = this.#store.conversationOf(batch.conversation.id);
+    const known = this.#store.known(row.id, '');
+    const seqs = places
+      .filter((place) => !isCertain(batch, row, place))
+      .map(({ seq }) => Number(seq));
+    return runsOf(seqs.filter((seq) => !stretchBelow(known, seq).held));
+  }
+
+  /**
+   * Moves messages that the service has to where all others stand, but leaves doubtful ones for a
+   * fetch. Gives those that were still here: another process may have moved the rest.
+   */
+  move(batch: Batch, places: readonly AppendedMessage[]): MessageRow[] {
+    const store = this.#store;
+    const { id, told_revision } = batch.conversation;
+    return store.write(() => {
+      const row = store.conversationOf(id);
+      const known = store.known(id, '');
+      const rows = batch.entries.map(({ message }, index) => {
+        const { seq, sentAtMs } = places[index]!;
+        return rowOf({ ...message, seq, sentAtMs }, store.owner);
+      });
+      const here = rows.filter((_, index) =>
+        this.#change('DELETE FROM outbox WHERE id = ?', batch.entries[index]!.id),
+      );
+      const landing = rows.filter(
+        ({ seq }, index) => isCertain(batch, row, places[index]!) && !stretchBelow(known, seq).held,
+      );
+      const intervals = runsOf(landing.map(({ seq }) => seq));
+      if (landing.length > 0) store.land(id, landing, { key: '', intervals }, told_revision);
+      raiseOwn(store, row, rows);
+      return here;
+    });
+  }
+
+  /** Notes that the service refused a message for good. Gives whether it waited until now. */
+  refuse(id: number, failure: string): boolean {
+    return this.#change(
+      'UPDATE outbox SET failure = ? WHERE id = ? AND failure IS NULL',
+      ...[failure, id],
+    );
+  }
+
+  /** What waits, or was refused, in one conversation, behind the message `after`. */
+  messages(
+    conversationId: number,
+    options: {
+      readonly after: number | undefined;
+      readonly falling: boolean;
+      readonly count: number;
+      readonly nowMs: number;
+    },
+  ): Waiting[] {
+    const { after, falling, count, nowMs } = options;
+    const rows = this.#store.sqlite.all<OutboxRow>(
+      `SELECT * FROM outbox WHERE conversation_id = ? AND id ${falling ? '<' : '>'} ?
+         AND (expires_at_ms = 0 OR expires_at_ms > ?)
+       ORDER BY id ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...[conversationId, after ?? (falling ? Number.MAX_SAFE_INTEGER : 0), nowMs, count],
+    );
+    return rows.map(({ id, body, failure }) => ({
+      ...{ id, failure },
+      row: rowOf(fromBinary(MessageSchema, body), this.#store.owner),
+    }));
+  }
+
+  /** Runs a statement; gives whether it changed a row. */
+  #change(sql: string, ...values: Value[]): boolean {
+    return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
+  }
+}
+
+/**
+ * Whether a message stands in the conversation as it was sent, as far as what is known of it goes: a
+ * change would be later than all that the service told.
+ */
+function isCertain(
+  { conversation: before }: Batch,
+  now: ConversationRow,
+  { seq, repeated }: AppendedMessage,
+): boolean {
+  return before.epoch === now.epoch && (!repeated || Number(seq) > now.told_seq);
+}
+
+/** What the user said raises their own marks, as it does in the service. */
+function raiseOwn(store: LocalStore, row: ConversationRow, rows: readonly MessageRow[]): void {
+  const newest = rows.reduce((a, b) => (b.seq > a.seq ? b : a));
+  const { seq } = newest;
+  store.changeConversation(row.id, {
+    listed: 1,
+    last_seq: Math.max(row.last_seq, seq),
+    last_at_ms: seq > row.last_seq ? newest.sent_at_ms : row.last_at_ms,
+    read_seq: Math.max(row.read_seq, seq),
+    delivered_seq: Math.max(row.delivered_seq, seq),
+    told_read_seq: Math.max(row.told_read_seq, seq),
+    told_delivered_seq: Math.max(row.told_delivered_seq, seq),
+  });
+}
+
+/** The last of the first rows that fit in one call together: at least the first. */
+function lastFitting([first, ...others]: readonly { id: number; bytes: number }[]): number {
+  let { id: last, bytes: total } = first!;
+  for (const { id, bytes } of others) {
+    total += bytes;
+    if (total > BATCH_BYTES) break;
+    last = id;
+  }
+  return last;
+}

@@ -1,0 +1,218 @@
+import { BackscrollError } from '../../errors.ts';
+import type { SyncResult } from '../../gen/backscroll/history/v1/history_pb.ts';
+import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import type { HistoryClient } from '../../history/history-client.ts';
+import type { Filter, SyncInit } from '../../history/history-requests.ts';
+import { invalid, isSeq } from '../local/checks.ts';
+import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
+import {
+  type ConversationRow,
+  type LocalStore,
+  nameOf,
+  type Picked,
+  UNKNOWN_EPOCH,
+} from '../local/local-store.ts';
+import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
+
+/** What a fetch is to bring. */
+export interface Wanted {
+  /** Seqs that are not known: only these are asked for. `to` is Infinity for up to the newest. */
+  readonly hole: Interval;
+  /** How many messages, at most. */
+  readonly count: number;
+  /** Which end of the hole to begin at. */
+  readonly newestFirst: boolean;
+  readonly pick: Picked;
+  readonly filter: Filter | undefined;
+}
+
+/**
+ * Brings what the service has of conversations into the local database: one conversation at a time,
+ * on demand, each seq once. What is asked of one conversation is done one after another.
+ */
+export class Pull {
+  readonly #store: LocalStore;
+  readonly #history: HistoryClient;
+  readonly #queues = new Map<number, Promise<unknown>>();
+
+  constructor(store: LocalStore, history: HistoryClient) {
+    this.#store = store;
+    this.#history = history;
+  }
+
+  /** Does `work` once all that was asked of the conversation before is done. */
+  async inTurn<T>(id: number, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#queues.get(id) ?? Promise.resolve()).then(work, work);
+    this.#queues.set(id, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#queues.get(id) === turn) this.#queues.delete(id);
+    }
+  }
+
+  /**
+   * Corrects what is held of a conversation by what changed since, and learns how far it goes. Where
+   * the service can't tell any more, or what the user may see has changed, all of it is forgotten.
+   */
+  async correct(id: number, signal: AbortSignal): Promise<void> {
+    if (!this.#store.holdsAny(id)) return;
+    try {
+      await this.#changes(id, signal);
+    } catch (error) {
+      if (!isReason(error, 'RESYNC_REQUIRED')) throw error;
+      this.#store.write(() => this.#store.forget(id));
+    }
+  }
+
+  /**
+   * Fetches messages of a hole, from its end or beginning on, and stores them as they come: what has
+   * arrived when a connection breaks is known, and not fetched again. Gives whether the hole may have more.
+   */
+  async fetch(id: number, wanted: Wanted, signal: AbortSignal): Promise<boolean> {
+    const store = this.#store;
+    const before = store.conversationOf(id);
+    // Counts what this call puts in, as long as nobody else does, where there was nothing before.
+    let alone = store.holdsAny(id) ? undefined : before.landings;
+    let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
+    const page = this.#history.sync(this.#request(before, wanted), { signal });
+    const land = (messages: readonly Message[]): boolean => {
+      const { epoch, landings } = store.conversationOf(id);
+      // Meanwhile it was learned that what the user may see has changed.
+      if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
+      const rows = messages.map((message) => rowOf(message, store.owner));
+      const intervals = intervalsOf(rows, before, edge, wanted.newestFirst);
+      store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
+      alone = alone === landings ? landings + 1 : undefined;
+      edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
+      return true;
+    };
+    // The last frame and the result are put in together: mostly there is but one.
+    let frame: readonly Message[] = [];
+    const landed = () => frame.length === 0 || land(frame);
+    try {
+      for await (const messages of page.frames()) {
+        if (frame.length > 0 && !store.write(landed)) return true;
+        frame = messages;
+      }
+    } catch (error) {
+      store.write(landed);
+      throw error;
+    }
+    const result = await page.result;
+    const isValid = store.write(() => {
+      if (!landed()) return false;
+      this.#finish(id, wanted.pick, result, alone);
+      return true;
+    });
+    if (!isValid) return true;
+    const { revision, told_revision } = store.conversationOf(id);
+    if (revision < told_revision) await this.correct(id, signal);
+    return Number(result.count) === wanted.count;
+  }
+
+  /**
+   * Messages that arrived in another way: they are known. Gives those that are new. One that the service
+   * told of before may have changed since it was sent on its way: it is left to be fetched. Fails with
+   * INVALID_ARGUMENT where one has no seq: nothing is then put in.
+   */
+  receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
+    const store = this.#store;
+    const rows = messages.map((message) => rowOf(message, store.owner));
+    const unplaced = rows.findIndex(({ seq }) => !isSeq(seq));
+    if (unplaced >= 0) throw invalid('INVALID_FIELD', `messages[${unplaced}].seq`, 'must be a seq');
+    return store.write(() => {
+      const { id, last_seq, told_seq, revision, last_at_ms } = store.ensureConversation(name);
+      const known = store.known(id, '');
+      const fresh: MessageRow[] = [];
+      for (const row of rows) {
+        const { seq } = row;
+        if (seq <= last_seq && store.hasMessage(id, seq)) store.putMessages(id, [row]);
+        // Within what is known, what does not stand there is not for the user to see.
+        else if (stretchBelow(known, seq).held) continue;
+        else if (seq > told_seq || row.revision >= revision) fresh.push(row);
+      }
+      if (fresh.length === 0) return fresh;
+      store.land(id, fresh, { key: '', intervals: runsOf(fresh.map(({ seq }) => seq)) }, revision);
+      const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
+      if (newest.seq > last_seq) {
+        const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
+        store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
+      }
+      // One that came twice is new once.
+      return [...new Map(fresh.map((row) => [row.seq, row])).values()];
+    });
+  }
+
+  #request(conversation: ConversationRow, { hole, count, newestFirst, filter }: Wanted): SyncInit {
+    const { from, to } = hole;
+    const { owner: user } = this.#store;
+    const request = { user, ...nameOf(conversation), count, filter };
+    const end = to === Infinity ? {} : newestFirst ? { beforeSeq: to + 1 } : { untilSeq: to };
+    if (!newestFirst) return { ...request, order: 'oldest-first', afterSeq: from - 1, ...end };
+    return { ...request, order: 'newest-first', ...end, ...(from > 1 && { untilSeq: from }) };
+  }
+
+  /** Takes over the result of a page; `alone`: how many landings there are if none is another's. */
+  #finish(id: number, { key }: Picked, result: SyncResult, alone: number | undefined): void {
+    const store = this.#store;
+    const { landings } = store.conversationOf(id);
+    if (!store.learn(id, result)) return;
+    const { fromSeq, toSeq, lastSeq, reachedOldest, reachedNewest } = result;
+    store.addKnown(id, key, {
+      from: reachedOldest ? 1 : Number(fromSeq),
+      to: reachedNewest ? Number(lastSeq) : Number(toSeq),
+    });
+    // All that is held came with this page.
+    if (alone === landings) store.changeConversation(id, { revision: Number(result.revision) });
+  }
+
+  async #changes(id: number, signal: AbortSignal): Promise<void> {
+    const store = this.#store;
+    const before = store.conversationOf(id);
+    const changes = this.#history.changes(
+      { user: store.owner, ...nameOf(before), sinceRevision: before.revision },
+      { signal },
+    );
+    for await (const { messages, hiddenSeqs } of changes.frames()) {
+      store.write(() => {
+        const known = store.knownUnderAny(id);
+        const held = messages.filter(({ seq }) => stretchBelow(known, Number(seq)).held);
+        store.putMessages(
+          id,
+          held.map((message) => rowOf(message, store.owner)),
+        );
+        store.removeSeqs(id, hiddenSeqs.map(Number));
+      });
+    }
+    const result = await changes.result;
+    store.write(() => {
+      const { landings } = store.conversationOf(id);
+      if (!store.learn(id, result)) return;
+      // What was put in meanwhile may have missed its change: the next time asks once more.
+      if (landings !== before.landings) return;
+      store.changeConversation(id, { revision: Number(result.revision) });
+    });
+  }
+}
+
+/**
+ * What is known by the rows of one frame, of which nothing is known from `edge` on. As long as it is not
+ * known what the user may see, that is the messages alone, and nothing of what did not come.
+ */
+function intervalsOf(
+  rows: readonly MessageRow[],
+  { epoch }: ConversationRow,
+  edge: number,
+  newestFirst: boolean,
+): Interval[] {
+  const [first, last] = [rows[0]!.seq, rows.at(-1)!.seq];
+  if (epoch === UNKNOWN_EPOCH) return runsOf(rows.map(({ seq }) => seq));
+  if (!newestFirst) return [{ from: edge, to: last }];
+  return [{ from: last, to: edge === Infinity ? first : edge }];
+}
+
+/** Whether a call was refused for a reason. */
+export function isReason(error: unknown, reason: string): error is BackscrollError {
+  return error instanceof BackscrollError && error.reason === reason;
+}
