@@ -148,7 +148,7 @@ export class ModelConversation {
   removedUnheard(belowSeq: number): void {
     for (let seq = this.lastSeq + 1; seq < belowSeq; seq++) {
       this.messages[seq - 1] = {
-        ...{ seq, id: '', sender: '', sentAtMs: 0n, expiresAtMs: 1, imported: true },
+        ...{ seq, id: `removed ${seq}`, sender: '', sentAtMs: 0n, expiresAtMs: 1, imported: true },
         ...{ said: undefined, traits: NOTHING, edited: false },
       };
     }
