@@ -76,7 +76,7 @@ describe('a schedule', () => {
   function schedule(options: Partial<ScheduleOptions> = {}, address = service.address): Schedule {
     const backups = new Backups(store, opened.use(new BackupClient(address)), new Tasks());
     const onResult = ({ outcome }: ScheduledResult) => outcomes.push(outcome);
-    return backups.schedule({ everyMs: DAY, onResult, ...options }, () => nowMs);
+    return backups.schedule({ every: DAY, onResult, ...options }, () => nowMs);
   }
 
   const write = () => store.write(() => store.setFact('user_revision', 1));
@@ -91,7 +91,7 @@ describe('a schedule', () => {
 
   it('backs up a changed database when the time has come', async () => {
     const created = Number(store.fact('created_at_ms'));
-    const options = { minDatabaseAgeMs: HOUR };
+    const options = { minDatabaseAge: HOUR };
     nowMs = created + HOUR - 2;
     expect(await rounds(schedule(options))).toEqual([2]);
     nowMs += 2;
@@ -128,16 +128,16 @@ describe('a schedule', () => {
   });
 
   it('comes later by a random part of the jitter, which the next process knows', async () => {
-    const jitterMs = 30_000;
-    const first = await schedule({ jitterMs }).round(never);
+    const jitter = 30_000;
+    const first = await schedule({ jitter }).round(never);
     expect(first).toBeGreaterThan(0);
-    expect(first).toBeLessThanOrEqual(jitterMs);
-    expect(await schedule({ jitterMs }).round(never)).toBe(first);
+    expect(first).toBeLessThanOrEqual(jitter);
+    expect(await schedule({ jitter }).round(never)).toBe(first);
     nowMs += first;
-    expect(await rounds(schedule({ jitterMs }))).toEqual([MINUTE, 'uploaded']);
+    expect(await rounds(schedule({ jitter }))).toEqual([MINUTE, 'uploaded']);
     const { due_at_ms } = new BackupState(path, user).read(NAME);
     expect(due_at_ms).toBeGreaterThan(nowMs + DAY);
-    expect(due_at_ms).toBeLessThanOrEqual(nowMs + DAY + jitterMs);
+    expect(due_at_ms).toBeLessThanOrEqual(nowMs + DAY + jitter);
   });
 
   it('waits longer and longer after failures, up to an hour, also when the process is a new one', async () => {
@@ -164,12 +164,12 @@ describe('a schedule', () => {
 
   it('is not put off by a clock that was wrong', async () => {
     nowMs += 365 * DAY;
-    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE, 'uploaded']);
+    expect(await rounds(schedule({ minDatabaseAge: HOUR }))).toEqual([MINUTE, 'uploaded']);
     nowMs -= 366 * DAY;
     write();
-    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE]);
+    expect(await rounds(schedule({ minDatabaseAge: HOUR }))).toEqual([MINUTE]);
     nowMs += DAY;
-    expect(await rounds(schedule({ minDatabaseAgeMs: HOUR }))).toEqual([MINUTE, 'uploaded']);
+    expect(await rounds(schedule({ minDatabaseAge: HOUR }))).toEqual([MINUTE, 'uploaded']);
   });
 
   it('backs up once, however many do so', async () => {
@@ -211,7 +211,7 @@ describe('a schedule', () => {
     const lock = () => state.lock();
     const stopped = new Schedule(
       { name: NAME, state, lock, now, upload },
-      { everyMs: DAY, onResult },
+      { every: DAY, onResult },
       () => nowMs,
     );
     await stopped.round(stopping.signal);
@@ -244,7 +244,7 @@ it('brings a database to a new device of the same user, and to nobody else', asy
   await using device = await open();
   device.receive({ peer: 'bob' }, messagesOf(1, 200));
   const results: ScheduledResult[] = [];
-  const end = device.scheduleBackups({ everyMs: HOUR, onResult: (one) => results.push(one) });
+  const end = device.scheduleBackups({ every: HOUR, onResult: (one) => results.push(one) });
   expect(device.backupAge()).toBe(-1);
   device.start();
   await vi.waitFor(() => expect(results).toHaveLength(1), { timeout: 60_000 });

@@ -25,8 +25,8 @@ if (what === 'write') {
   }
 } else if (what === 'schedule') {
   device.scheduleBackups({
-    everyMs: 300_000,
-    jitterMs: 1,
+    every: 300_000,
+    jitter: 1,
     onResult: (result) => say(result.outcome),
   });
   device.start();

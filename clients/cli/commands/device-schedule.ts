@@ -60,7 +60,7 @@ async function schedule(context: Context, options: ScheduleOptions): Promise<voi
     const results = on(told, 'result', { signal }) as AsyncIterable<[ScheduledResult]>;
     let progress: ReturnType<typeof uploadProgress> | undefined;
     device.scheduleBackups({
-      ...{ everyMs: every, minDatabaseAgeMs: minDatabaseAge, jitterMs: jitter },
+      ...{ every, minDatabaseAge, jitter },
       upload: {
         ...{ database, label, key },
         onProgress: (soFar) => {

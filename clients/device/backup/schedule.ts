@@ -6,11 +6,11 @@ import type { BackupRow, BackupState } from './backup-state.ts';
 /** When a device's backups are made. Times are in milliseconds. */
 export interface ScheduleOptions {
   /** From one backup to the next. */
-  readonly everyMs: number;
+  readonly every: number;
   /** A database that was never backed up is not before it is this old; at once unless given. */
-  readonly minDatabaseAgeMs?: number | undefined;
+  readonly minDatabaseAge?: number | undefined;
   /** Each backup comes later by a random part of this, so that many devices do not come at once. */
-  readonly jitterMs?: number | undefined;
+  readonly jitter?: number | undefined;
   /** Asked when one is due: whether now is the moment. Where it is not, it is asked again each minute. */
   readonly when?: (() => boolean | Promise<boolean>) | undefined;
   /** What they are uploaded as. */
@@ -107,16 +107,16 @@ export class Schedule {
   #tooYoungMs({ createdAtMs }: DatabaseVersion, { at_ms }: BackupRow): number {
     const ageMs = this.#nowMs() - createdAtMs;
     if (at_ms !== null || ageMs < 0) return 0;
-    return Math.max((this.#options.minDatabaseAgeMs ?? 0) - ageMs, 0);
+    return Math.max((this.#options.minDatabaseAge ?? 0) - ageMs, 0);
   }
 
   /** When the next one is due: never later than from now on, whatever clock that was written by. */
   #dueMs({ due_at_ms }: BackupRow): number {
-    const { everyMs, jitterMs = 0 } = this.#options;
-    const latestMs = this.#nowMs() + everyMs + jitterMs;
+    const { every, jitter = 0 } = this.#options;
+    const latestMs = this.#nowMs() + every + jitter;
     if (due_at_ms !== null && due_at_ms <= latestMs) return due_at_ms;
     const { name, state } = this.#scheduled;
-    const firstMs = this.#nowMs() + Math.random() * jitterMs;
+    const firstMs = this.#nowMs() + Math.random() * jitter;
     const row = state.update(name, ({ due_at_ms: dueMs }) => ({
       due_at_ms: Math.ceil(Math.min(dueMs ?? firstMs, latestMs)),
     }));
@@ -124,8 +124,8 @@ export class Schedule {
   }
 
   #nextMs(): number {
-    const { everyMs, jitterMs = 0 } = this.#options;
-    return Math.ceil(this.#nowMs() + everyMs + Math.random() * jitterMs);
+    const { every, jitter = 0 } = this.#options;
+    return Math.ceil(this.#nowMs() + every + Math.random() * jitter);
   }
 
   async #backUp(signal: AbortSignal): Promise<number> {
@@ -159,7 +159,7 @@ export class Schedule {
   }
 
   #retryMs(failures: number): number {
-    const longestMs = Math.min(LONGEST_RETRY_MS, this.#options.everyMs);
+    const longestMs = Math.min(LONGEST_RETRY_MS, this.#options.every);
     return Math.ceil(pauseAfterMs(failures, longestMs, FIRST_RETRY_MS));
   }
 
