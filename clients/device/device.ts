@@ -13,6 +13,7 @@ import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './back
 import type { RestoreCode } from './backup/restore-codes.ts';
 import type { Schedule, ScheduleOptions } from './backup/schedule.ts';
 import type { FileOptions } from './files/file-options.ts';
+import { checkFileOptions } from './files/file-options.ts';
 import type { FileState } from './files/file-states.ts';
 import type { FileStore } from './files/file-store.ts';
 import type { FileInit, UploadInit } from './files/file-upload.ts';
@@ -147,6 +148,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const { openDatabase } = await import('./local/open.ts');
     const { Backups } = await import('./backup/backups.ts');
     const { FileStore } = await import('./files/file-store.ts');
+    checkFileOptions(options.files ?? {});
     const database = openDatabase(resolve(options.database), options.user);
     const store = new LocalStore(database, options.user);
     const tasks = new Tasks();

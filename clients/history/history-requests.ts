@@ -182,11 +182,14 @@ export function editRequest(init: EditInit): EditMessageRequest {
   });
 }
 
+const SCOPES = { 'for-me': DeleteScope.FOR_ME, 'for-everyone': DeleteScope.FOR_EVERYONE } as const;
+
 export function deleteRequest(init: DeleteInit): DeleteMessagesRequest {
   const { scope, seqs = [], upToSeq = 0n } = init;
   return create(DeleteMessagesRequestSchema, {
     ...conversationFields(init),
-    scope: scope === 'for-me' ? DeleteScope.FOR_ME : DeleteScope.FOR_EVERYONE,
+    // What is neither, as a program in plain JavaScript may say it, the service refuses.
+    scope: SCOPES[scope] ?? DeleteScope.UNSPECIFIED,
     seqs: seqs.map(BigInt),
     upToSeq: BigInt(upToSeq),
   });

@@ -188,6 +188,11 @@ describe('restoreDatabase', () => {
     ['notADatabase', 'an empty file', () => truncateSync(backup)],
     ['notADatabase', 'a text', () => writeFileSync(backup, 'SQLite format 3'.repeat(99))],
     ['damaged', 'a cut one', () => truncateSync(backup, statSync(backup).size - 4_096)],
+    [
+      'damaged',
+      'one without its last bytes',
+      () => truncateSync(backup, statSync(backup).size - 7),
+    ],
     ['damaged', 'one with a page of noise', () => overwrite(backup, 3 * 4_096, 0xff)],
     ['notADeviceDatabase', 'an empty one', () => makeOther('PRAGMA user_version = 0; VACUUM')],
     ['notADeviceDatabase', "another program's", () => makeOther('CREATE TABLE t (x)')],

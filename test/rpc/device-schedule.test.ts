@@ -66,6 +66,7 @@ describe('a schedule', () => {
     store = opened.adopt(new LocalStore(openDatabase(path, user), user), ({ sqlite }) =>
       sqlite.close(),
     );
+    store.write(() => store.setSetting('theme', 'dark'));
     nowMs = Date.now();
     outcomes = [];
   });
@@ -170,6 +171,18 @@ describe('a schedule', () => {
     expect(await rounds(schedule({ minDatabaseAge: HOUR }))).toEqual([MINUTE]);
     nowMs += DAY;
     expect(await rounds(schedule({ minDatabaseAge: HOUR }))).toEqual([MINUTE, 'uploaded']);
+  });
+
+  it('skips a database to which nothing was ever written', async () => {
+    path = join(home, 'fresh.db');
+    const fresh = new LocalStore(openDatabase(path, user), user);
+    store = opened.adopt(fresh, ({ sqlite }) => sqlite.close());
+    expect(await rounds(schedule())).toEqual([MINUTE, 'unchanged']);
+    expect(await numberOfBackups()).toBe(0);
+  });
+
+  it.each([0, -1, Number.NaN])('is refused where it is every %s ms', (every) => {
+    expect(() => schedule({ every })).toThrow(expect.objectContaining({ reason: 'INVALID_FIELD' }));
   });
 
   it('backs up once, however many do so', async () => {

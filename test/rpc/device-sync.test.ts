@@ -352,6 +352,19 @@ describe('without a connection', () => {
 });
 
 describe('what others change', () => {
+  test('is read as it now stands once the inbox has told of it, also where all is held', async () => {
+    await harness.chat(3);
+    await using device = await harness.open('alice');
+    await new Reader(device, bob).session.more(50);
+    const theirs = { user: 'bob', peer: 'alice' };
+    await harness.history.edit({ ...theirs, seq: 2, content: { text: 'edited' } });
+    await harness.history.delete({ ...alice, scope: 'for-everyone', seqs: [1] });
+    await device.refresh();
+    const reader = new Reader(device, bob);
+    expect(await reader.session.more(50)).toBe(3);
+    expect(reader.texts).toEqual(['3', 'edited', '']);
+  });
+
   test('comes as corrections, and what was hidden elsewhere goes', async () => {
     await harness.chat(60);
     await using device = await harness.open('alice');

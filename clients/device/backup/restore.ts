@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
@@ -98,6 +99,12 @@ export function adopt(path: string, owner: string, schema = SCHEMA): void {
   {
     using sqlite = new Sqlite(path);
     if (checkDatabase(sqlite, owner, schema) === 0) throw notADevices(path);
+    // SQLite takes a last page that is not whole for one that ends with zeros.
+    const pages = sqlite.get<{ bytes: number }>(
+      'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
+    );
+    const { size } = statSync(path);
+    if (size !== pages?.bytes) throw damaged(path, `it has ${size} bytes of ${pages?.bytes}`);
   }
   using sqlite = openDatabase(path, owner, schema);
   const store = new LocalStore(sqlite, owner);

@@ -1,6 +1,7 @@
 import { pauseAfterMs } from '../../attempts.ts';
 import type { UploadOptions } from '../../backup/backup-client.ts';
 import type { Uploaded } from '../../backup/upload.ts';
+import { invalid } from '../local/checks.ts';
 import type { BackupRow, BackupState } from './backup-state.ts';
 
 /** When a device's backups are made. Times are in milliseconds. */
@@ -66,6 +67,7 @@ export class Schedule {
   readonly #nowMs: () => number;
 
   constructor(scheduled: Scheduled, options: ScheduleOptions, nowMs: () => number = Date.now) {
+    checkTimes(options);
     this.#scheduled = scheduled;
     this.#options = options;
     this.#nowMs = nowMs;
@@ -88,7 +90,9 @@ export class Schedule {
     if (tooYoungMs > 0) return tooYoungMs;
     const waitMs = this.#dueMs(row) - this.#nowMs();
     if (waitMs > 0) return waitMs;
-    if (row.lineage === version.lineage && row.writes === version.writes) {
+    const isUnchanged = row.lineage === version.lineage && row.writes === version.writes;
+    // One to which nothing was ever written must not become the newest backup of another.
+    if (isUnchanged || version.writes === 0) {
       if (this.#ifDue({ due_at_ms: this.#nextMs() })) this.#tell({ outcome: 'unchanged' });
       return 0;
     }
@@ -168,4 +172,11 @@ export class Schedule {
     // What the app does with it must not end the schedule.
     if (onResult) queueMicrotask(() => onResult(result));
   }
+}
+
+/** INVALID_ARGUMENT, reason INVALID_FIELD: no time, or one that would have it never stop. */
+function checkTimes({ every, minDatabaseAge = 0, jitter = 0 }: ScheduleOptions): void {
+  if (!(every > 0)) throw invalid('INVALID_FIELD', 'every', 'must be above 0');
+  if (!(minDatabaseAge >= 0)) throw invalid('INVALID_FIELD', 'minDatabaseAge', 'must be 0 or more');
+  if (!(jitter >= 0)) throw invalid('INVALID_FIELD', 'jitter', 'must be 0 or more');
 }

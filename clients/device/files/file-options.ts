@@ -1,3 +1,4 @@
+import { invalid } from '../local/checks.ts';
 import type { FileRequest, TransferHandler } from './transfer-handler.ts';
 import type { FileDecision } from './transfer-policy.ts';
 
@@ -18,4 +19,10 @@ export interface FileOptions {
   readonly transfer?: TransferHandler | undefined;
   /** A transfer that brings less than 16 KiB in so many milliseconds is begun again; 30,000 where it is absent. */
   readonly stallMs?: number | undefined;
+}
+
+/** Refuses options with which no file would ever come: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkFileOptions({ maxTransfers = 1 }: FileOptions): void {
+  if (maxTransfers >= 1) return;
+  throw invalid('INVALID_FIELD', 'files.maxTransfers', 'must be at least 1');
 }

@@ -1,3 +1,5 @@
+import { willPass } from '../../attempts.ts';
+import { BackscrollError } from '../../errors.ts';
 import type { Filter, MessageKind } from '../../history/history-requests.ts';
 import { NEWS } from '../local/counts.ts';
 import { type Interval, stretchAbove, stretchBelow, union } from '../local/intervals.ts';
@@ -148,15 +150,29 @@ export class ReadSession {
    * Gives how many were handed over; fewer than `count` means that there are no more.
    */
   async more(count: number): Promise<number> {
+    await this.#freshen();
     const read = this.read(count);
     if (read >= count) return read;
     const readable = await this.sync(count - read);
     return read + (readable > 0 ? this.read(Math.min(readable, count - read)) : 0);
   }
 
+  /** What is known to have changed is corrected before it is read, where there is a connection. */
+  async #freshen(): Promise<void> {
+    const row = this.#row();
+    if (!row || !isStale(row)) return;
+    const { pull, tasks } = this.#context;
+    try {
+      await tasks.run((signal) => pull.inTurn(row.id, () => this.#correct(row.id, signal)));
+    } catch (error) {
+      if (!(error instanceof BackscrollError && willPass(error))) throw error;
+    }
+  }
+
   async #syncInTurn(id: number, count: number, signal: AbortSignal): Promise<number> {
     const { store, pull } = this.#context;
-    if (this.#isOver(store.conversationOf(id))) return 0;
+    const row = store.conversationOf(id);
+    if (!isStale(row) && this.#isOver(row)) return 0;
     await this.#correct(id, signal);
     for (let asked: Interval | undefined; ; ) {
       const { rows, hole } = this.#seqs(store.conversationOf(id), count);
@@ -307,4 +323,9 @@ export function statusOf(
   if (sender !== owner) return 'received';
   if (seq <= peer_read_seq) return 'read';
   return seq <= peer_delivered_seq ? 'delivered' : 'sent';
+}
+
+/** Whether something of what is held is known to have changed since. */
+function isStale({ revision, told_revision }: ConversationRow): boolean {
+  return told_revision > revision;
 }

@@ -64,10 +64,15 @@ export class Receipts {
       const deliveredSeq = Number(marks?.deliveredSeq ?? 0n);
       this.#store.changeConversation(id, {
         delivered_seq: Math.max(row.delivered_seq, deliveredSeq),
-        told_delivered_seq: Math.max(row.told_delivered_seq, deliveredSeq, seq),
+        told_delivered_seq: Math.max(
+          row.told_delivered_seq,
+          marks && mark === 'read' ? deliveredSeq : seq,
+        ),
         ...(mark === 'read' && { told_read_seq: marks ? readSeq : seq }),
         // Beyond the newest message, the service's mark stands at that one.
-        ...(mark === 'read' && marks && row.read_seq === seq && { read_seq: readSeq }),
+        ...(mark === 'read' &&
+          marks &&
+          row.read_seq === seq && { read_seq: readSeq, delivered_seq: deliveredSeq }),
       });
     });
   }
