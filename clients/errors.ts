@@ -57,6 +57,11 @@ export class BackscrollError extends Error {
   }
 }
 
+/** Whether a call was refused, or work on this side failed, for a reason. */
+export function isReason(error: unknown, reason: string): error is BackscrollError {
+  return error instanceof BackscrollError && error.reason === reason;
+}
+
 function isGrpcError(thrown: unknown): thrown is GrpcError {
   return (
     thrown instanceof Error &&

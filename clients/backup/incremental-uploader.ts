@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import type { Attempts } from '../attempts.ts';
-import { BackscrollError } from '../errors.ts';
+import { BackscrollError, isReason } from '../errors.ts';
 import { changeUnit, SQLITE_HEADER_BYTES, sqlitePageSize } from '../format/sqlite-header.ts';
 import { SMALLEST_PAGE_BYTES } from '../format/units.ts';
 import {
@@ -148,7 +148,7 @@ function noDatabase(): BackscrollError {
 }
 
 function isMismatch(error: unknown): boolean {
-  return error instanceof BackscrollError && error.reason === 'DIGEST_MISMATCH';
+  return isReason(error, 'DIGEST_MISMATCH');
 }
 
 function otherFile({ backup }: Result): BackscrollError {

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
+import { isReason } from '../../errors.ts';
 import { Sqlite, tryLock } from '../local/sqlite.ts';
-import { isReason } from '../sync/pull.ts';
 
 /** What is known of the backups of one name. */
 export interface BackupRow {

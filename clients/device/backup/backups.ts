@@ -8,10 +8,9 @@ import {
 } from '../../backup/backup-client.ts';
 import { snapshot } from '../../backup/snapshot.ts';
 import type { Uploaded } from '../../backup/upload.ts';
-import { BackscrollError } from '../../errors.ts';
+import { BackscrollError, isReason } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { isReason } from '../sync/pull.ts';
 import type { Tasks } from '../tasks.ts';
 import { copyDatabase } from './backup-file.ts';
 import { BackupState, LOCAL } from './backup-state.ts';

@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { BackscrollError } from '../../errors.ts';
+import { BackscrollError, isReason } from '../../errors.ts';
 import { FileRefused } from './transfer-handler.ts';
 
 /** A folder is looked through again after this part of the quota was added, and that much more is freed. */
@@ -156,7 +156,7 @@ export class Claim implements Disposable {
 
 /** Whether a transfer only has to wait for others. */
 export function isNoRoom(error: unknown): boolean {
-  return error instanceof BackscrollError && error.reason === 'NO_ROOM';
+  return isReason(error, 'NO_ROOM');
 }
 
 /** What is larger than the quota never fits. */

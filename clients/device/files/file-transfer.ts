@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { Attempts, willPass } from '../../attempts.ts';
-import { BackscrollError } from '../../errors.ts';
+import { BackscrollError, isReason } from '../../errors.ts';
 import { refuseTooLarge } from './file-quota.ts';
 import type { FileStore } from './file-store.ts';
 import type { PartFile } from './part-file.ts';
@@ -78,7 +78,7 @@ export async function fetchContent(transfer: Transfer): Promise<string> {
 
 /** Another transfer has the lock. */
 export function isElsewhere(error: unknown): boolean {
-  return error instanceof BackscrollError && error.reason === 'FILE_ELSEWHERE';
+  return isReason(error, 'FILE_ELSEWHERE');
 }
 
 function elsewhere(): BackscrollError {

@@ -385,6 +385,14 @@ export function nameOf({ kind, name }: Pick<ConversationRow, 'kind' | 'name'>): 
   return kind === GROUP ? { group: name } : { peer: name };
 }
 
+/** Whether something of what is held is known to have changed since. */
+export function isStale({
+  revision,
+  told_revision,
+}: Pick<ConversationRow, 'revision' | 'told_revision'>): boolean {
+  return told_revision > revision;
+}
+
 /** Marks after what was told: they only rise. */
 function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationChange {
   const higher = (mark: number, told: bigint | undefined) => Math.max(mark, Number(told ?? 0n));

@@ -44,11 +44,6 @@ export class Sqlite implements Disposable {
     }
   }
 
-  /** Whether it can be used. */
-  get isOpen(): boolean {
-    return this.#database.isOpen;
-  }
-
   /** Runs statements that bind nothing. */
   exec(sql: string): void {
     this.#try(() => this.#database.exec(sql));

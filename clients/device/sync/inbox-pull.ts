@@ -1,9 +1,10 @@
+import { isReason } from '../../errors.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Inbox } from '../../history/inbox.ts';
-import type { ConversationRow, LocalStore } from '../local/local-store.ts';
+import { type ConversationRow, isStale, type LocalStore } from '../local/local-store.ts';
 import { nameTold, putEntries } from './inbox-entry.ts';
 import { inboxState, startInboxAnew } from './inbox-state.ts';
-import { isReason, type Pull } from './pull.ts';
+import type { Pull } from './pull.ts';
 
 /** Conversations of one answer that tells what changed. */
 const CHANGES_PAGE = 500;
@@ -68,7 +69,7 @@ export class InboxPull {
         this.put(() => putEntries(store, page.conversations, undefined));
         for (const told of page.conversations) {
           const row = store.conversation(nameTold(told));
-          if (row && row.revision < row.told_revision) concerned.add(row.id);
+          if (row && isStale(row)) concerned.add(row.id);
         }
         revision = Number(page.userRevision);
       }

@@ -1,9 +1,9 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { isReason } from '../../errors.ts';
 import { type Profile, ProfileSchema } from '../../gen/backscroll/history/v1/directory_pb.ts';
 import type { DirectoryClient } from '../../history/directory-client.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { safe } from '../local/message.ts';
-import { isReason } from './pull.ts';
 
 /** A person as others see them. */
 export interface LocalProfile {

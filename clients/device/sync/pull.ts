@@ -1,4 +1,4 @@
-import { BackscrollError } from '../../errors.ts';
+import { isReason } from '../../errors.ts';
 import type { SyncResult } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
@@ -7,6 +7,7 @@ import { invalid, isSeq } from '../local/checks.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import {
   type ConversationRow,
+  isStale,
   type LocalStore,
   nameOf,
   type Picked,
@@ -106,8 +107,7 @@ export class Pull {
       return true;
     });
     if (!isValid) return true;
-    const { revision, told_revision } = store.conversationOf(id);
-    if (revision < told_revision) await this.correct(id, signal);
+    if (isStale(store.conversationOf(id))) await this.correct(id, signal);
     return Number(result.count) === wanted.count;
   }
 
@@ -210,9 +210,4 @@ function intervalsOf(
   if (epoch === UNKNOWN_EPOCH) return runsOf(rows.map(({ seq }) => seq));
   if (!newestFirst) return [{ from: edge, to: last }];
   return [{ from: last, to: edge === Infinity ? first : edge }];
-}
-
-/** Whether a call was refused for a reason. */
-export function isReason(error: unknown, reason: string): error is BackscrollError {
-  return error instanceof BackscrollError && error.reason === reason;
 }

@@ -6,6 +6,7 @@ import { type Interval, stretchAbove, stretchBelow, union } from '../local/inter
 import {
   ALL,
   type ConversationRow,
+  isStale,
   type LocalStore,
   type Picked,
   pickOf,
@@ -193,8 +194,7 @@ export class ReadSession {
   /** Brings what is held up to date: once, and again where that failed or more is known to have changed. */
   async #correct(id: number, signal: AbortSignal): Promise<void> {
     const { store, pull } = this.#context;
-    const { revision, told_revision } = store.conversationOf(id);
-    if (this.#corrected && revision >= told_revision) return;
+    if (this.#corrected && !isStale(store.conversationOf(id))) return;
     await pull.correct(id, signal);
     this.#corrected = true;
   }
@@ -323,9 +323,4 @@ export function statusOf(
   if (sender !== owner) return 'received';
   if (seq <= peer_read_seq) return 'read';
   return seq <= peer_delivered_seq ? 'delivered' : 'sent';
-}
-
-/** Whether something of what is held is known to have changed since. */
-function isStale({ revision, told_revision }: ConversationRow): boolean {
-  return told_revision > revision;
 }

@@ -10,7 +10,7 @@ import {
   type MessageRow,
 } from '../../../clients/device/local/message.ts';
 import { openDatabase } from '../../../clients/device/local/open.ts';
-import { isReason } from '../../../clients/device/sync/pull.ts';
+import { isReason } from '../../../clients/errors.ts';
 import {
   ContentSchema,
   type Message,
