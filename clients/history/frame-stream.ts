@@ -36,20 +36,28 @@ export class FrameStream<Frame, Result> {
   /** The frames as they come: fewer steps than one by one. */
   async *frames(): AsyncGenerator<Frame, void, undefined> {
     let last: Result | undefined;
+    let isLeft = true;
     try {
       for await (const { frame, result } of this.#answers) {
         if (frame !== undefined) yield frame;
         last = result;
       }
+      isLeft = false;
       if (!last) throw cutOff('The stream ended before its result');
       this.#settle.resolve(last);
     } catch (error) {
+      isLeft = false;
       this.#settle.reject(error);
       throw error;
     } finally {
-      this.#settle.reject(
-        new BackscrollError('The stream was left', { code: status.CANCELLED, reason: 'CANCELLED' }),
-      );
+      if (isLeft) this.#settle.reject(left());
     }
   }
+}
+
+function left(): BackscrollError {
+  return new BackscrollError('The stream was left', {
+    code: status.CANCELLED,
+    reason: 'CANCELLED',
+  });
 }

@@ -63,6 +63,13 @@ export interface Picked {
   readonly values: readonly Value[];
 }
 
+/** How far messages go. */
+export interface Reach {
+  readonly count: number;
+  /** Seq of the last; undefined where there is none. */
+  readonly last: number | undefined;
+}
+
 /** Names of facts in the table `device`. */
 export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'inbox' | 'writes';
 
@@ -113,18 +120,13 @@ export class LocalStore {
    */
   write<T>(work: () => T): T {
     return this.sqlite.transaction(() => {
-      const before = this.changes();
+      const before = this.sqlite.changed;
       const result = work();
-      if (this.changes() > before) {
+      if (this.sqlite.changed > before) {
         this.sqlite.run("UPDATE device SET value = value + 1 WHERE name = 'writes'");
       }
       return result;
     });
-  }
-
-  /** Counts the rows that this connection changed: tells whether something did. */
-  changes(): number {
-    return Number(this.sqlite.get('SELECT total_changes() AS n')?.n);
   }
 
   /** A fact of the database. */
@@ -170,12 +172,13 @@ export class LocalStore {
     return this.sqlite.get<ConversationRow>('SELECT * FROM conversation WHERE id = ?', id)!;
   }
 
-  /** A conversation; from now on something is known of it. */
+  /** A conversation; from now on something is known of it. In a transaction. */
   ensureConversation(name: ConversationName): ConversationRow {
+    const found = this.conversation(name);
+    if (found) return found;
     this.sqlite.run(
-      'INSERT INTO conversation (kind, name, epoch) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-      // That of pairs never changes.
-      ...[...keyOf(name), name.group === undefined ? 0 : UNKNOWN_EPOCH],
+      'INSERT INTO conversation (kind, name, epoch) VALUES (?, ?, ?)',
+      ...[...keyOf(name), firstOf(name).epoch],
     );
     return this.conversation(name)!;
   }
@@ -222,10 +225,12 @@ export class LocalStore {
     );
     if (touching.some(({ from, to }) => from <= interval.from && to >= interval.to)) return;
     const [whole] = added(touching, interval);
-    this.sqlite.run(
-      'DELETE FROM known WHERE conversation_id = ? AND filter = ? AND from_seq BETWEEN ? AND ?',
-      ...[id, key, whole!.from, whole!.to],
-    );
+    if (touching.length > 0) {
+      this.sqlite.run(
+        'DELETE FROM known WHERE conversation_id = ? AND filter = ? AND from_seq BETWEEN ? AND ?',
+        ...[id, key, whole!.from, whole!.to],
+      );
+    }
     this.sqlite.run(
       'INSERT INTO known (conversation_id, filter, from_seq, to_seq) VALUES (?, ?, ?, ?)',
       ...[id, key, whole!.from, whole!.to],
@@ -233,25 +238,28 @@ export class LocalStore {
   }
 
   /**
-   * Takes over what an answer tells. Where the user may see something else than when what is held was
-   * fetched, all of it is forgotten, and this gives false.
+   * Takes over what an answer tells, with which all came that is held where `alone`. Where the user may see
+   * something else than when what is held was fetched, all of it is forgotten, and this gives false.
    */
-  learn(id: number, told: Told): boolean {
-    const { epoch } = this.conversationOf(id);
-    const kept = epoch === UNKNOWN_EPOCH || epoch === Number(told.epoch);
-    if (!kept) this.forget(id);
-    const row = this.conversationOf(id);
-    const revision = Math.max(row.told_revision, Number(told.revision));
+  learn(id: number, told: Told, alone = false): boolean {
+    let row = this.conversationOf(id);
+    const kept = row.epoch === UNKNOWN_EPOCH || row.epoch === Number(told.epoch);
+    if (!kept) {
+      this.forget(id);
+      row = this.conversationOf(id);
+    }
+    const revision = Number(told.revision);
+    const toldRevision = Math.max(row.told_revision, revision);
     this.changeConversation(id, {
       epoch: Number(told.epoch),
       last_seq: Math.max(row.last_seq, Number(told.lastSeq)),
       told_seq: Math.max(row.told_seq, Number(told.lastSeq)),
-      told_revision: revision,
+      told_revision: toldRevision,
       // What holds nothing is right as of any revision.
-      ...(!this.holdsAny(id) && { revision }),
+      ...(alone ? { revision } : !this.holdsAny(id) && { revision: toldRevision }),
       ...risen(row, told),
     });
-    this.raiseFloor(id, Number(told.floorSeq));
+    if (told.floorSeq > row.floor_seq) this.raiseFloor(id, Number(told.floorSeq));
     return kept;
   }
 
@@ -350,34 +358,37 @@ export class LocalStore {
     pick: Picked,
     options: { readonly falling: boolean; readonly count: number; readonly nowMs: number },
   ): MessageRow[] {
-    return this.#messages(MESSAGE_COLUMNS, id, interval, pick, options).map(rowOfValues);
+    const { sql, values } = select(MESSAGE_COLUMNS, id, interval, pick, options);
+    return this.sqlite.arrays(sql, ...values).map(rowOfValues);
   }
 
-  /** As `messages`, their seqs alone. */
-  seqs(
-    ...[id, interval, pick, options]: Parameters<LocalStore['messages']>
-  ): Pick<MessageRow, 'seq'>[] {
-    const rows = this.#messages('seq', id, interval, pick, options);
-    return rows.map(([seq]) => ({ seq: seq as number }));
-  }
-
-  #messages(
-    columns: string,
-    id: number,
-    { from, to }: Interval,
-    pick: Picked,
-    { falling, count, nowMs }: Parameters<LocalStore['messages']>[3],
-  ): Value[][] {
-    return this.sqlite.arrays(
-      `SELECT ${columns} FROM message${pick.indexed}
-       WHERE conversation_id = ? AND seq BETWEEN ? AND ?${pick.and}
-         AND (expires_at_ms = 0 OR expires_at_ms > ?)
-       ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
-      ...[id, from, Math.min(to, Number.MAX_SAFE_INTEGER)],
-      ...pick.values,
-      ...[nowMs, count],
+  /** How many `messages` gives, and the seq of the last of them. */
+  reach(...query: Parameters<LocalStore['messages']>): Reach {
+    const { falling } = query[3];
+    const { sql, values } = select('seq', ...query);
+    const [found] = this.sqlite.arrays(
+      `SELECT count(*), ${falling ? 'min' : 'max'}(seq) FROM (${sql})`,
+      ...values,
     );
+    const [count, last] = found as [number, number | null];
+    return { count, last: last ?? undefined };
   }
+}
+
+function select(
+  columns: string,
+  id: number,
+  { from, to }: Interval,
+  pick: Picked,
+  { falling, count, nowMs }: Parameters<LocalStore['messages']>[3],
+): { sql: string; values: Value[] } {
+  return {
+    sql: `SELECT ${columns} FROM message${pick.indexed}
+      WHERE conversation_id = ? AND seq BETWEEN ? AND ?${pick.and}
+        AND (expires_at_ms = 0 OR expires_at_ms > ?)
+      ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
+    values: [id, from, Math.min(to, Number.MAX_SAFE_INTEGER), ...pick.values, nowMs, count],
+  };
 }
 
 /** The conversation that a row is of. */
@@ -406,8 +417,17 @@ function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationCh
   };
 }
 
-function keyOf(name: ConversationName): [kind: number, name: string] {
+/** What names a conversation in the table. */
+export function keyOf(name: ConversationName): [kind: number, name: string] {
   return name.group === undefined ? [PAIR, name.peer] : [GROUP, name.group];
+}
+
+/** Of a conversation that nothing is known of yet. */
+export function firstOf(
+  name: ConversationName,
+): Pick<ConversationRow, 'epoch' | 'landings' | 'told_revision'> {
+  // The epoch of pairs never changes.
+  return { epoch: name.group === undefined ? 0 : UNKNOWN_EPOCH, landings: 0, told_revision: 0 };
 }
 
 /** Every message. */

@@ -24,6 +24,7 @@ export class Sqlite implements Disposable {
   readonly path: string;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  #changed = 0;
 
   /** Opens the database; makes an empty one where `path` is no file. Fails where SQLite can't read it. */
   constructor(path: string) {
@@ -51,7 +52,14 @@ export class Sqlite implements Disposable {
 
   /** Runs a statement; gives how many rows it changed. */
   run(sql: string, ...values: Value[]): number {
-    return this.#try(() => Number(this.#prepared(sql).run(...values).changes));
+    const changes = this.#try(() => Number(this.#prepared(sql).run(...values).changes));
+    this.#changed += changes;
+    return changes;
+  }
+
+  /** How many rows all that was run here changed, also what was undone: tells whether something did. */
+  get changed(): number {
+    return this.#changed;
   }
 
   /** The first row of what a statement reads. */
@@ -79,10 +87,10 @@ export class Sqlite implements Disposable {
    */
   transaction<T>(work: () => T): T {
     if (this.#database.isTransaction) return work();
-    this.exec('BEGIN IMMEDIATE');
+    this.get('BEGIN IMMEDIATE');
     try {
       const result = work();
-      this.exec('COMMIT');
+      this.get('COMMIT');
       return result;
     } catch (error) {
       // SQLite may have rolled back by itself, as when the disk is full.

@@ -54,15 +54,14 @@ export class Edits {
     const store = this.#store;
     const request = { user: store.owner, ...name, ...deletion };
     const answer = await this.#history.delete(request, { signal });
-    const id = store.write(() => {
-      const conversation = store.ensureConversation(name);
-      this.#noteRevision(conversation.id, answer.revision);
-      if (deletion.scope === 'for-me') this.#hide(conversation.id, deletion);
-      return conversation.id;
+    store.write(() => {
+      const { id } = store.ensureConversation(name);
+      this.#noteRevision(id, answer.revision);
+      if (deletion.scope === 'for-me') this.#hide(id, deletion);
     });
     // Only the service knows which were the user's to delete, and when it was.
     if (deletion.scope === 'for-everyone') {
-      await this.#pull.inTurn(id, () => this.#pull.correct(id, signal));
+      await this.#pull.inTurn(name, () => this.#pull.correct(name, signal));
     }
     return Number(answer.deleted);
   }

@@ -17,9 +17,9 @@ export function putEntries(
 ): ConversationRow[] {
   let aboveMs = Date.now();
   return entries.flatMap((told) => {
-    const changes = store.changes();
+    const before = store.sqlite.changed;
     putEntry(store, told, aboveMs);
-    const isChanged = store.changes() > changes;
+    const isChanged = store.sqlite.changed > before;
     const row = store.conversation(nameTold(told));
     if (!row) return [];
     if (round !== undefined) {

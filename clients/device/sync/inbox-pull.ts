@@ -2,15 +2,13 @@ import { isReason } from '../../errors.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Inbox } from '../../history/inbox.ts';
 import { type ConversationRow, isStale, type LocalStore } from '../local/local-store.ts';
+import type { ConversationName } from '../local/message.ts';
 import { nameTold, putEntries } from './inbox-entry.ts';
 import { inboxState, startInboxAnew } from './inbox-state.ts';
 import type { Pull } from './pull.ts';
 
 /** Conversations of one answer that tells what changed. */
 const CHANGES_PAGE = 500;
-
-/** Turns are taken by conversation; this is none. */
-const INBOX = 0;
 
 /** Brings what the service tells of the user's inbox into the local database. */
 export class InboxPull {
@@ -45,7 +43,7 @@ export class InboxPull {
 
   /** Does `work` once all that was asked of the inbox before is done. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#pull.inTurn(INBOX, work);
+    return this.#pull.inTurn('inbox', work);
   }
 
   /**
@@ -63,13 +61,14 @@ export class InboxPull {
     if (rest === undefined) return;
     const since = Number(store.fact('user_revision'));
     let revision = since;
-    const concerned = new Set<number>();
+    const concerned = new Map<number, ConversationName>();
     try {
       for await (const page of this.inbox(CHANGES_PAGE, signal, since).pages()) {
         this.put(() => putEntries(store, page.conversations, undefined));
         for (const told of page.conversations) {
-          const row = store.conversation(nameTold(told));
-          if (row && isStale(row)) concerned.add(row.id);
+          const name = nameTold(told);
+          const row = store.conversation(name);
+          if (row && isStale(row)) concerned.set(row.id, name);
         }
         revision = Number(page.userRevision);
       }
@@ -77,16 +76,16 @@ export class InboxPull {
       if (!isReason(error, 'RESYNC_REQUIRED')) throw error;
       return store.write(() => startInboxAnew(store));
     }
-    for (const id of concerned) await this.#correct(id, signal);
+    for (const name of concerned.values()) await this.#correct(name, signal);
     store.write(() => {
       const isRisen = revision > Number(store.fact('user_revision'));
       if (isRisen && inboxState(store).whole === whole) store.setFact('user_revision', revision);
     });
   }
 
-  async #correct(id: number, signal: AbortSignal): Promise<void> {
+  async #correct(name: ConversationName, signal: AbortSignal): Promise<void> {
     try {
-      await this.#pull.inTurn(id, () => this.#pull.correct(id, signal));
+      await this.#pull.inTurn(name, () => this.#pull.correct(name, signal));
     } catch (error) {
       // A group that was deleted meanwhile: the next changes tell.
       if (!isReason(error, 'NOT_A_MEMBER')) throw error;

@@ -7,7 +7,9 @@ import { invalid, isSeq } from '../local/checks.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import {
   type ConversationRow,
+  firstOf,
   isStale,
+  keyOf,
   type LocalStore,
   nameOf,
   type Picked,
@@ -34,21 +36,22 @@ export interface Wanted {
 export class Pull {
   readonly #store: LocalStore;
   readonly #history: HistoryClient;
-  readonly #queues = new Map<number, Promise<unknown>>();
+  readonly #queues = new Map<string, Promise<unknown>>();
 
   constructor(store: LocalStore, history: HistoryClient) {
     this.#store = store;
     this.#history = history;
   }
 
-  /** Does `work` once all that was asked of the conversation before is done. */
-  async inTurn<T>(id: number, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#queues.get(id) ?? Promise.resolve()).then(work, work);
-    this.#queues.set(id, turn);
+  /** Does `work` once all that was asked before of the conversation, or of the inbox, is done. */
+  async inTurn<T>(of: ConversationName | 'inbox', work: () => Promise<T>): Promise<T> {
+    const key = of === 'inbox' ? of : keyOf(of).join(':');
+    const turn = (this.#queues.get(key) ?? Promise.resolve()).then(work, work);
+    this.#queues.set(key, turn);
     try {
       return await turn;
     } finally {
-      if (this.#queues.get(id) === turn) this.#queues.delete(id);
+      if (this.#queues.get(key) === turn) this.#queues.delete(key);
     }
   }
 
@@ -56,13 +59,14 @@ export class Pull {
    * Corrects what is held of a conversation by what changed since, and learns how far it goes. Where
    * the service can't tell any more, or what the user may see has changed, all of it is forgotten.
    */
-  async correct(id: number, signal: AbortSignal): Promise<void> {
-    if (!this.#store.holdsAny(id)) return;
+  async correct(name: ConversationName, signal: AbortSignal): Promise<void> {
+    const row = this.#store.conversation(name);
+    if (!row || !this.#store.holdsAny(row.id)) return;
     try {
-      await this.#changes(id, signal);
+      await this.#changes(row, signal);
     } catch (error) {
       if (!isReason(error, 'RESYNC_REQUIRED')) throw error;
-      this.#store.write(() => this.#store.forget(id));
+      this.#store.write(() => this.#store.forget(row.id));
     }
   }
 
@@ -70,19 +74,20 @@ export class Pull {
    * Fetches messages of a hole, from its end or beginning on, and stores them as they come: what has
    * arrived when a connection breaks is known, and not fetched again. Gives whether the hole may have more.
    */
-  async fetch(id: number, wanted: Wanted, signal: AbortSignal): Promise<boolean> {
+  async fetch(name: ConversationName, wanted: Wanted, signal: AbortSignal): Promise<boolean> {
     const store = this.#store;
-    const before = store.conversationOf(id);
+    const known = store.conversation(name);
+    const before = known ?? firstOf(name);
     // Counts what this call puts in, as long as nobody else does, where there was nothing before.
-    let alone = store.holdsAny(id) ? undefined : before.landings;
+    let alone = known && store.holdsAny(known.id) ? undefined : before.landings;
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
-    const page = this.#history.sync(this.#request(before, wanted), { signal });
+    const page = this.#history.sync(this.#request(name, wanted), { signal });
     const land = (messages: readonly Message[]): boolean => {
-      const { epoch, landings } = store.conversationOf(id);
+      const { id, epoch, landings } = store.ensureConversation(name);
       // Meanwhile it was learned that what the user may see has changed.
       if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
       const rows = messages.map((message) => rowOf(message, store.owner));
-      const intervals = intervalsOf(rows, before, edge, wanted.newestFirst);
+      const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
       store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
       alone = alone === landings ? landings + 1 : undefined;
       edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
@@ -101,13 +106,14 @@ export class Pull {
       throw error;
     }
     const result = await page.result;
-    const isValid = store.write(() => {
-      if (!landed()) return false;
-      this.#finish(id, wanted.pick, result, alone);
-      return true;
+    const row = store.write(() => {
+      if (!landed()) return undefined;
+      const { id, landings } = store.ensureConversation(name);
+      this.#finish(id, wanted.pick, result, alone === landings);
+      return store.conversationOf(id);
     });
-    if (!isValid) return true;
-    if (isStale(store.conversationOf(id))) await this.correct(id, signal);
+    if (!row) return true;
+    if (isStale(row)) await this.correct(name, signal);
     return Number(result.count) === wanted.count;
   }
 
@@ -144,32 +150,29 @@ export class Pull {
     });
   }
 
-  #request(conversation: ConversationRow, { hole, count, newestFirst, filter }: Wanted): SyncInit {
+  #request(name: ConversationName, { hole, count, newestFirst, filter }: Wanted): SyncInit {
     const { from, to } = hole;
     const { owner: user } = this.#store;
-    const request = { user, ...nameOf(conversation), count, filter };
+    const request = { user, ...name, count, filter };
     const end = to === Infinity ? {} : newestFirst ? { beforeSeq: to + 1 } : { untilSeq: to };
     if (!newestFirst) return { ...request, order: 'oldest-first', afterSeq: from - 1, ...end };
     return { ...request, order: 'newest-first', ...end, ...(from > 1 && { untilSeq: from }) };
   }
 
-  /** Takes over the result of a page; `alone`: how many landings there are if none is another's. */
-  #finish(id: number, { key }: Picked, result: SyncResult, alone: number | undefined): void {
+  /** Takes over the result of a page; `alone`: all that is held came with it. */
+  #finish(id: number, { key }: Picked, result: SyncResult, alone: boolean): void {
     const store = this.#store;
-    const { landings } = store.conversationOf(id);
-    if (!store.learn(id, result)) return;
+    if (!store.learn(id, result, alone)) return;
     const { fromSeq, toSeq, lastSeq, reachedOldest, reachedNewest } = result;
     store.addKnown(id, key, {
       from: reachedOldest ? 1 : Number(fromSeq),
       to: reachedNewest ? Number(lastSeq) : Number(toSeq),
     });
-    // All that is held came with this page.
-    if (alone === landings) store.changeConversation(id, { revision: Number(result.revision) });
   }
 
-  async #changes(id: number, signal: AbortSignal): Promise<void> {
+  async #changes(before: ConversationRow, signal: AbortSignal): Promise<void> {
     const store = this.#store;
-    const before = store.conversationOf(id);
+    const { id } = before;
     const changes = this.#history.changes(
       { user: store.owner, ...nameOf(before), sinceRevision: before.revision },
       { signal },
@@ -202,7 +205,7 @@ export class Pull {
  */
 function intervalsOf(
   rows: readonly MessageRow[],
-  { epoch }: ConversationRow,
+  epoch: number,
   edge: number,
   newestFirst: boolean,
 ): Interval[] {

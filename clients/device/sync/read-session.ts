@@ -18,6 +18,7 @@ import {
   type MessageRow,
   type MessageStatus,
 } from '../local/message.ts';
+import type { Value } from '../local/sqlite.ts';
 import type { Tasks } from '../tasks.ts';
 import { type Outbox, waitingMessage } from './outbox.ts';
 import type { Pull } from './pull.ts';
@@ -41,6 +42,16 @@ export type ReadOptions = ConversationName & {
    */
   readonly acrossHoles?: boolean | undefined;
 };
+
+/** What a look at the local database came to. */
+interface Looked {
+  /** Messages without a hole between them. */
+  readonly found: number;
+  /** The hole behind them; undefined where they are as many as were wanted, or the conversation ends. */
+  readonly hole: Interval | undefined;
+}
+
+const NOTHING_KNOWN: Looked = { found: 0, hole: { from: 1, to: Infinity } };
 
 /** Told each message that is read. */
 export type MessageListener = (message: LocalMessage) => void;
@@ -78,8 +89,10 @@ export class ReadSession {
   #next: number | undefined;
   /** The lowest seq of a session of unread messages. */
   #lowest: number | undefined;
-  /** The next message of the outbox; undefined before it was looked at. */
+  /** The last message of the outbox that was handed over; undefined before the first. */
   #outbox: number | undefined;
+  /** Ids of those that were: sent meanwhile, they are not to be handed over once more. */
+  readonly #waited = new Set<string>();
   #corrected = false;
 
   /** For the device's own use. */
@@ -106,28 +119,39 @@ export class ReadSession {
    * whether the service has. Messages of the outbox stand above the newest.
    */
   read(count: number): number {
+    return this.#read(count).found;
+  }
+
+  #read(count: number): Looked {
     const { store, onFiles, receipts } = this.#context;
-    let left = count;
-    if (this.#falling) left -= this.#readOutbox(left);
     const row = this.#row();
-    if (!row) return count - left;
+    if (!row) return NOTHING_KNOWN;
+    let left = count;
+    // What waits to be sent stands above the newest: a session that has gone below does not return to it.
+    if (this.#falling && this.#next === undefined) left -= this.#readOutbox(row, left);
     const across = this.#options.acrossHoles === true;
-    const scan = this.#scan(row, left, across, store.messages.bind(store));
-    for (const message of scan.rows) {
+    const rows: MessageRow[] = [];
+    const { next, hole } = this.#scan(row, left, across, (...query) => {
+      const some = store.messages(...query);
+      rows.push(...some);
+      return { count: some.length, last: some.at(-1)?.seq };
+    });
+    for (const message of rows) {
+      // The listener may fail, or read on: what it was handed was read.
+      this.#next = this.#falling ? message.seq - 1 : message.seq + 1;
       const local = this.#localOf(row, message);
       if ((message.kinds & KIND.file) !== 0) onFiles(local);
       this.#listener(local);
     }
-    this.#next = scan.next;
-    left -= scan.rows.length;
+    this.#next = next;
+    left -= rows.length;
     if (this.#options.receipts) {
-      const others = scan.rows.filter(({ sender }) => sender !== store.owner);
+      const others = rows.filter(({ sender }) => sender !== store.owner);
       receipts.read(row.id, Math.max(others[0]?.seq ?? 0, others.at(-1)?.seq ?? 0));
     }
-    // What waits to be sent stands above the newest.
-    const atEnd = !this.#falling && (scan.hole?.from ?? 0) > row.last_seq;
-    if (atEnd) left -= this.#readOutbox(left);
-    return count - left;
+    const atEnd = !this.#falling && (hole?.from ?? 0) > row.last_seq;
+    if (atEnd) left -= this.#readOutbox(row, left);
+    return { found: count - left, hole };
   }
 
   /**
@@ -137,11 +161,7 @@ export class ReadSession {
    * then is there, and the next call goes on behind it.
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
-    const { store, pull, tasks } = this.#context;
-    const readable = await tasks.run((signal) => {
-      const { id } = store.conversation(this.conversation) ?? this.#ensure();
-      return pull.inTurn(id, () => this.#syncInTurn(id, count, signal));
-    });
+    const readable = await this.#fetch(count, () => this.#readable(count));
     onSync?.(readable);
     return readable;
   }
@@ -152,10 +172,14 @@ export class ReadSession {
    */
   async more(count: number): Promise<number> {
     await this.#freshen();
-    const read = this.read(count);
+    let read = this.read(count);
     if (read >= count) return read;
-    const readable = await this.sync(count - read);
-    return read + (readable > 0 ? this.read(Math.min(readable, count - read)) : 0);
+    await this.#fetch(count, () => {
+      const { found, hole } = this.#read(count - read);
+      read += found;
+      return { found: read, hole };
+    });
+    return read;
   }
 
   /** What is known to have changed is corrected before it is read, where there is a connection. */
@@ -164,96 +188,107 @@ export class ReadSession {
     if (!row || !isStale(row)) return;
     const { pull, tasks } = this.#context;
     try {
-      await tasks.run((signal) => pull.inTurn(row.id, () => this.#correct(row.id, signal)));
+      await tasks.run((signal) => pull.inTurn(this.conversation, () => this.#correct(signal)));
     } catch (error) {
       if (!(error instanceof BackscrollError && willPass(error))) throw error;
     }
   }
 
-  async #syncInTurn(id: number, count: number, signal: AbortSignal): Promise<number> {
-    const { store, pull } = this.#context;
-    const row = store.conversationOf(id);
-    if (!isStale(row) && this.#isOver(row)) return 0;
-    await this.#correct(id, signal);
+  /**
+   * Fetches the holes that `look` comes to before it has found `count` messages. Resolves to how many it
+   * found at last, 0 where all were handed over before.
+   */
+  #fetch(count: number, look: () => Looked): Promise<number> {
+    const { pull, tasks } = this.#context;
+    return tasks.run((signal) =>
+      pull.inTurn(this.conversation, () => this.#fetchInTurn(count, look, signal)),
+    );
+  }
+
+  async #fetchInTurn(count: number, look: () => Looked, signal: AbortSignal): Promise<number> {
+    const { pull } = this.#context;
+    if (this.#isOver()) return 0;
+    await this.#correct(signal);
     for (let asked: Interval | undefined; ; ) {
-      const { rows, hole } = this.#seqs(store.conversationOf(id), count);
-      const missing = count - rows.length;
-      if (missing <= 0 || !hole) return rows.length;
+      const { found, hole } = look();
+      const missing = count - found;
+      if (missing <= 0 || !hole) return found;
       // The service has no more, though the hole ends as before: what is above the newest always is one.
-      if (asked && (this.#falling ? hole.from === asked.from : hole.to === asked.to)) {
-        return rows.length;
-      }
+      if (asked && (this.#falling ? hole.from === asked.from : hole.to === asked.to)) return found;
       const wanted = {
         ...{ hole, count: missing, newestFirst: this.#falling },
         ...{ pick: this.#pick, filter: this.#filter },
       };
-      asked = (await pull.fetch(id, wanted, signal)) ? undefined : hole;
+      asked = (await pull.fetch(this.conversation, wanted, signal)) ? undefined : hole;
     }
   }
 
   /** Brings what is held up to date: once, and again where that failed or more is known to have changed. */
-  async #correct(id: number, signal: AbortSignal): Promise<void> {
-    const { store, pull } = this.#context;
-    if (this.#corrected && !isStale(store.conversationOf(id))) return;
-    await pull.correct(id, signal);
+  async #correct(signal: AbortSignal): Promise<void> {
+    const row = this.#row();
+    const isDue = row && (isStale(row) || !this.#corrected);
+    if (isDue) await this.#context.pull.correct(this.conversation, signal);
     this.#corrected = true;
   }
 
-  /** Whether a session that goes down has handed over all there is. */
-  #isOver(row: ConversationRow): boolean {
+  /** Whether a session that goes down has handed over all there is, as far as is known. */
+  #isOver(): boolean {
     if (!this.#falling || this.#next === undefined) return false;
-    const { rows, hole } = this.#seqs(row, 1);
-    return rows.length === 0 && !hole;
+    const row = this.#row();
+    if (!row || isStale(row)) return false;
+    const { found, hole } = this.#readable(1);
+    return found === 0 && !hole;
   }
 
   /**
-   * The next messages from where the session stands that are known without a hole, or where `across`
-   * whatever lies between; where the session stands then; and the hole that comes next, undefined where
-   * the conversation ends before one.
+   * Finds the next messages from where the session stands that are known without a hole, or where
+   * `across` whatever lies between: how many; where the session stands then; and the hole that comes next,
+   * undefined where the conversation ends before one.
    */
-  #scan<T extends { readonly seq: number }>(
+  #scan(
     row: ConversationRow,
     count: number,
     across: boolean,
-    find: (...query: Parameters<LocalStore['messages']>) => T[],
-  ): { rows: T[]; next: number | undefined; hole: Interval | undefined } {
+    find: LocalStore['reach'],
+  ): Looked & { readonly next: number | undefined } {
     const { store } = this.#context;
     const { key } = this.#pick;
     const all = store.known(row.id, '');
     const known = key === '' ? all : union(all, store.known(row.id, key));
     const lowest = this.#fixLowest(row);
-    const rows: T[] = [];
+    let found = 0;
     const start = this.#next ?? this.#start(row, known, lowest);
-    if (start === undefined) return { rows, next: start, hole: { from: lowest, to: Infinity } };
+    if (start === undefined) return { found, next: start, hole: { from: lowest, to: Infinity } };
     // As long as nothing was read, what is new stands before it.
-    const begun = (next: number) =>
-      rows.length === 0 && this.#next === undefined ? undefined : next;
+    const begun = (next: number) => (found === 0 && this.#next === undefined ? undefined : next);
     let next = start;
     for (;;) {
       const ended = this.#falling && next < lowest;
-      if (ended || rows.length >= count) return { rows, next: begun(next), hole: undefined };
+      if (ended || found >= count) return { found, next: begun(next), hole: undefined };
       const stretch = this.#falling ? stretchBelow(known, next) : stretchAbove(known, next);
       const cut = { from: Math.max(stretch.from, lowest), to: stretch.to };
       if (!stretch.held) {
         const atEnd = !this.#falling && stretch.to === Infinity;
-        if (!across || atEnd) return { rows, next: begun(next), hole: cut };
+        if (!across || atEnd) return { found, next: begun(next), hole: cut };
       }
       const some = find(row.id, cut, this.#and(), {
         falling: this.#falling,
-        count: count - rows.length,
+        count: count - found,
         nowMs: Date.now(),
       });
-      rows.push(...some);
-      const full = rows.length >= count;
-      if (this.#falling) next = full ? rows.at(-1)!.seq - 1 : cut.from - 1;
-      else next = full ? rows.at(-1)!.seq + 1 : cut.to + 1;
+      found += some.count;
+      const full = found >= count;
+      if (this.#falling) next = full ? some.last! - 1 : cut.from - 1;
+      else next = full ? some.last! + 1 : cut.to + 1;
     }
   }
 
-  /** As `#scan`, of what can be read without a hole: the seqs alone. */
-  #seqs(row: ConversationRow, count: number) {
+  /** How many of the next `count` messages can be read without a hole, and the hole that comes next. */
+  #readable(count: number): Looked {
     const { store } = this.#context;
-    return this.#scan(row, count, false, store.seqs.bind(store));
+    const row = this.#row();
+    if (!row) return NOTHING_KNOWN;
+    return this.#scan(row, count, false, store.reach.bind(store));
   }
 
   /** Where a session begins: undefined where nothing is held, and what is newest is not known. */
@@ -272,20 +307,16 @@ export class ReadSession {
   }
 
   #and(): Picked {
-    if (!this.#options.unread) return this.#pick;
-    return {
-      ...this.#pick,
-      and: `${this.#pick.and} AND ${NEWS}`,
-      values: [...this.#pick.values, this.#context.store.owner],
-    };
+    if (this.#options.unread) return narrowed(this.#pick, NEWS, this.#context.store.owner);
+    if (this.#waited.size === 0) return this.#pick;
+    const ids = JSON.stringify([...this.#waited]);
+    return narrowed(this.#pick, 'id NOT IN (SELECT value FROM json_each(?))', ids);
   }
 
   /** What waits to be sent matches no filter, for it has no seq yet. */
-  #readOutbox(count: number): number {
+  #readOutbox(row: ConversationRow, count: number): number {
     const { outbox, store } = this.#context;
     if (this.#filter || this.#options.unread || count <= 0) return 0;
-    const row = this.#row();
-    if (!row) return 0;
     const waiting = outbox.messages(row.id, {
       after: this.#outbox,
       falling: this.#falling,
@@ -294,6 +325,7 @@ export class ReadSession {
     });
     for (const one of waiting) {
       this.#outbox = one.id;
+      this.#waited.add(one.row.id);
       this.#listener(waitingMessage(this.conversation, one, store.owner));
     }
     return waiting.length;
@@ -307,11 +339,10 @@ export class ReadSession {
   #row(): ConversationRow | undefined {
     return this.#context.store.conversation(this.conversation);
   }
+}
 
-  #ensure(): ConversationRow {
-    const { store } = this.#context;
-    return store.write(() => store.ensureConversation(this.conversation));
-  }
+function narrowed(pick: Picked, condition: string, value: Value): Picked {
+  return { ...pick, and: `${pick.and} AND ${condition}`, values: [...pick.values, value] };
 }
 
 /** How far a message that is stored has come. */

@@ -71,14 +71,12 @@ export class Sender {
     signal: AbortSignal,
   ): Promise<void> {
     const { outbox, pull, onSent } = this.#parts;
-    const { id: conversationId } = batch.conversation;
+    const name = nameOf(batch.conversation);
     this.#most = Math.min(this.#most * 2, BATCH_MESSAGES);
     for (const hole of outbox.doubtful(batch, places)) {
       const count = hole.to - hole.from + 1;
       const wanted = { hole, count, newestFirst: true, pick: ALL, filter: undefined };
-      const fetching = pull.inTurn(conversationId, () =>
-        pull.fetch(conversationId, wanted, signal),
-      );
+      const fetching = pull.inTurn(name, () => pull.fetch(name, wanted, signal));
       // What may not be read any more is in its place all the same.
       await refusable(fetching);
     }
