@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { Device } from '../../clients/device/index.ts';
+import { PRAGMAS } from '../../clients/device/local/open.ts';
 import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { HistoryClient } from '../../clients/index.ts';
 import type { ChatLine } from '../support/corpus.ts';
@@ -191,9 +192,7 @@ function open(path: string): Promise<Device> {
 /** A connection as the SDK's own. */
 function bareDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
-  database.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
-  );
+  database.exec(PRAGMAS);
   return database;
 }
 

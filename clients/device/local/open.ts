@@ -7,6 +7,14 @@ import { APPLICATION_ID, SCHEMA } from './schema.ts';
 import { type Row, Sqlite } from './sqlite.ts';
 
 /**
+ * A write that empties the WAL waits for the disk, for long where a backup is being written to it: the
+ * WAL grows to 16 MiB, four times the usual, before that is done.
+ */
+export const PRAGMAS = `
+  PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000;
+  PRAGMA secure_delete = ON`;
+
+/**
  * Opens the local database of a user, and makes it where there is none. One of an older version is
  * brought up to this one in one transaction. Fails, and leaves the file as it is, with
  * FAILED_PRECONDITION: WRONG_OWNER (it is another user's), NEWER_SCHEMA (a newer version of this library
@@ -25,9 +33,7 @@ export function openDatabase(path: string, owner: string, schema = SCHEMA): Sqli
   try {
     checkDatabase(sqlite, owner, schema);
     // Only now is it known to be a device's: this changes the file.
-    sqlite.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
-    );
+    sqlite.exec(PRAGMAS);
     if (versionOf(sqlite) < schema.length) {
       sqlite.transaction(() => migrate(sqlite, owner, schema));
     }
