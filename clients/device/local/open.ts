@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
 import { SQLITE_HEADER_BYTES } from '../../format/sqlite-header.ts';
@@ -24,6 +25,7 @@ export const PRAGMAS = `
 export function openDatabase(path: string, owner: string, schema = SCHEMA): Sqlite {
   // SQLite would call it "unable to open database file".
   const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) statSync(dirname(path));
   if (stats && !stats.isFile()) throw refused('NOT_A_DATABASE', `${path} is no regular file`);
   // It would take what is so short for an empty database, and write over it.
   if (stats && stats.size > 0 && stats.size < SQLITE_HEADER_BYTES) {
