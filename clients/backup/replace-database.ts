@@ -108,9 +108,12 @@ async function swap(path: string, fresh: string, keptPath: string | undefined): 
 }
 
 function inUse(path: string, cause: unknown): BackscrollError {
-  return new BackscrollError(`${path} is open in another program: close it there first`, {
-    code: status.FAILED_PRECONDITION,
-    reason: 'DATABASE_IN_USE',
-    cause,
-  });
+  return new BackscrollError(
+    `${path} is open in another connection or process: close it there first`,
+    {
+      code: status.FAILED_PRECONDITION,
+      reason: 'DATABASE_IN_USE',
+      cause,
+    },
+  );
 }

@@ -18,7 +18,7 @@ import type { FileState } from './files/file-states.ts';
 import type { FileStore } from './files/file-store.ts';
 import type { FileInit, UploadInit } from './files/file-upload.ts';
 import { Transfers } from './files/transfers.ts';
-import { checkConversationName, invalid, isSeq } from './local/checks.ts';
+import { checkConversationName, checkName, checkSeq, checkString } from './local/checks.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
 import { type LocalConversation, localConversation } from './local/local-conversation.ts';
 import { type ConversationRow, LocalStore } from './local/local-store.ts';
@@ -61,7 +61,10 @@ export interface DeviceOptions {
   readonly files?: FileOptions | undefined;
 }
 
-/** What a device tells its listeners. */
+/**
+ * What a device tells its listeners. What a listener throws is an uncaught exception of the process, as
+ * with an EventTarget, and breaks off nothing of what the device does.
+ */
 export interface DeviceEvents {
   /** A message that just came, by `receive`; its origin is `live`. */
   readonly message: [message: LocalMessage];
@@ -116,15 +119,19 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     super();
     this.#tasks = tasks;
     this.#backups = backups;
-    this.#transfers = new Transfers(files, store, options.files ?? {}, (file) =>
-      this.emit('file', file),
+    this.#transfers = new Transfers(
+      files,
+      store,
+      options.files ?? {},
+      (file) => this.#tell('file', file),
+      (error) => this.#tell('problem', error),
     );
     this.user = options.user;
     this.#store = store;
     this.#history = new HistoryClient(options.history, options.channel);
     this.#directory = new DirectoryClient(options.history, options.channel);
     this.#pull = new Pull(store, this.#history);
-    this.#inbox = new InboxPull(store, this.#history, this.#pull, (row) => this.#tell(row));
+    this.#inbox = new InboxPull(store, this.#history, this.#pull, (row) => this.#tellOf(row));
     this.#people = new People(store, this.#directory);
     this.#outbox = new Outbox(store);
     this.#receipts = new Receipts(store, () => this.#wake());
@@ -141,17 +148,21 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   /**
    * Opens a device. Needs Node 24 (FAILED_PRECONDITION, reason NODE_TOO_OLD). The database may be open
    * in several processes of the same user. Fails, and leaves the file as it is, for the reasons of
-   * `openDatabase`: WRONG_OWNER, NEWER_SCHEMA, NOT_A_DATABASE, NOT_A_DEVICE_DATABASE, DATABASE_DAMAGED.
+   * `openDatabase`: WRONG_OWNER, NEWER_SCHEMA, NOT_A_DATABASE, NOT_A_DEVICE_DATABASE, DATABASE_DAMAGED; with
+   * INVALID_ARGUMENT for options that can't be meant; or with the system's error where there is no such
+   * folder.
    */
   static async open(options: DeviceOptions): Promise<Device> {
     requireSqlite('A device');
     const { openDatabase } = await import('./local/open.ts');
     const { Backups } = await import('./backup/backups.ts');
     const { FileStore } = await import('./files/file-store.ts');
+    checkString('database', options.database);
+    checkName('user', options.user);
     checkFileOptions(options.files ?? {});
-    const database = openDatabase(resolve(options.database), options.user);
-    const store = new LocalStore(database, options.user);
     const tasks = new Tasks();
+    const database = openDatabase(resolve(options.database), options.user);
+    const store = new LocalStore(database, options.user, () => tasks.refuseIfAlone());
     const client = new BackupClient(options.backup, options.channel);
     const { folder = `${database.path}.files`, quotaBytes } = options.files ?? {};
     const files = new FileStore(resolve(folder), quotaBytes);
@@ -201,7 +212,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * Fetches the profiles of any number of users, some hundred at once, as far as they are not held or have
    * changed; resolves to those that are new.
    */
-  refreshProfiles(users: readonly string[]): Promise<LocalProfile[]> {
+  async refreshProfiles(users: readonly string[]): Promise<LocalProfile[]> {
+    for (const [index, user] of users.entries()) checkName(`users[${index}]`, user);
     return this.#tasks.run((signal) => this.#people.refresh(users, signal));
   }
 
@@ -221,7 +233,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       const status = statusOf(row, message, this.user);
       const local = new LocalMessage(conversation, message, status, 'live');
       if ((message.kinds & KIND.file) !== 0) this.#transfers.seen(local);
-      this.emit('message', local);
+      this.#tell('message', local);
     }
     return fresh.length;
   }
@@ -292,7 +304,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    */
   markRead(conversation: ConversationName, seq?: number): void {
     checkConversationName(conversation);
-    if (seq !== undefined && !isSeq(seq)) throw invalid('INVALID_FIELD', 'seq', 'must be a seq');
+    if (seq !== undefined) checkSeq('seq', seq);
     const { id, last_seq } = this.#store.write(() => this.#store.ensureConversation(conversation));
     this.#receipts.read(id, seq ?? last_seq);
   }
@@ -309,8 +321,13 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     return this.#store.setting(name);
   }
 
-  /** Keeps a setting in the database, and so in its backups; undefined removes it. */
+  /**
+   * Keeps a setting in the database, and so in its backups; undefined removes it. Fails with
+   * INVALID_ARGUMENT for what is no string.
+   */
   setSetting(name: string, value: string | undefined): void {
+    checkString('name', name);
+    if (value !== undefined) checkString('value', value);
     this.#store.writeDurably(() => this.#store.setSetting(name, value));
   }
 
@@ -377,6 +394,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * do so for the same database. Replaces the schedule there was; gives what ends it.
    */
   scheduleBackups(options: ScheduleOptions): () => void {
+    this.#tasks.refuse();
     const schedule = this.#backups.schedule(options);
     this.#schedule = schedule;
     this.#backingUp.wake();
@@ -413,11 +431,10 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * From now on the device works by itself, until `stop` or `close`; the process lives as long. Fails with
-   * DATABASE_IN_USE while it is being restored.
+   * DATABASE_IN_USE while it is being restored, and with CANCELLED once it was closed.
    */
   start(): void {
-    if (this.#closed) return;
-    this.#tasks.refuseIfAlone();
+    this.#tasks.refuse();
     this.#started = true;
     for (const routine of this.#routines) routine.start();
     this.#transfers.start();
@@ -432,7 +449,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Aborts what is under way, which fails with CANCELLED; when that has ended, closes the connections
-   * and the database. Nothing can be done with the device after it but to close it again.
+   * and the database. After it everything fails with CANCELLED but `stop` and `close`.
    */
   close(): Promise<void> {
     this.#closed ??= this.#end();
@@ -458,18 +475,28 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       pull: this.#pull,
       outbox: this.#outbox,
       receipts: this.#receipts,
-      onSent: (id, seq) => this.emit('sent', id, seq),
-      onFailed: (id, error) => this.emit('failed', id, error),
+      onSent: (id, seq) => this.#tell('sent', id, seq),
+      onFailed: (id, error) => this.#tell('failed', id, error),
     });
   }
 
   #routine(round: (signal: AbortSignal) => Promise<number>): Routine {
-    return new Routine(round, (error) => this.emit('problem', error));
+    return new Routine(round, (error) => this.#tell('problem', error));
   }
 
-  #tell(row: ConversationRow): void {
+  #tellOf(row: ConversationRow): void {
     if (this.listenerCount('conversation') === 0) return;
-    this.emit('conversation', localConversation(this.#store, row, Date.now()));
+    this.#tell('conversation', localConversation(this.#store, row, Date.now()));
+  }
+
+  #tell<E extends keyof DeviceEvents>(event: E, ...args: DeviceEvents[E]): void {
+    try {
+      (this as EventEmitter).emit(event, ...args);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
   }
 
   #wake(): void {

@@ -12,15 +12,8 @@ export class Tasks {
    * where the device was closed before, or with DATABASE_IN_USE while something is done alone.
    */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    this.refuseIfAlone();
-    const { signal } = this.#closing;
-    if (signal.aborted) {
-      throw new BackscrollError('The device is closed', {
-        code: status.CANCELLED,
-        reason: 'CANCELLED',
-      });
-    }
-    const task = work(signal);
+    this.refuse();
+    const task = work(this.#closing.signal);
     this.#underWay.add(task);
     try {
       return await task;
@@ -41,6 +34,16 @@ export class Tasks {
       return work(signal).finally(() => {
         this.#isAlone = false;
       });
+    });
+  }
+
+  /** Fails with CANCELLED once the device was closed, and with DATABASE_IN_USE while something is done alone. */
+  refuse(): void {
+    this.refuseIfAlone();
+    if (!this.#closing.signal.aborted) return;
+    throw new BackscrollError('The device is closed', {
+      code: status.CANCELLED,
+      reason: 'CANCELLED',
     });
   }
 

@@ -59,7 +59,6 @@ test('closing aborts what is under way, waits for it, and may be repeated', asyn
   await expect(session.sync(10)).rejects.toMatchObject({ reason: 'CANCELLED' });
   await closing;
   await device.close();
-  device.start();
   await device.stop();
   await expect(session.sync(10)).rejects.toMatchObject({ reason: 'CANCELLED' });
   await expect(device.edit(bob, 1, { text: 'x' })).rejects.toMatchObject({ reason: 'CANCELLED' });

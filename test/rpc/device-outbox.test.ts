@@ -349,3 +349,24 @@ test('two processes send what both put in, in order and once', async () => {
   );
   expect(sent.toSorted()).toEqual(ids.toSorted());
 });
+
+test.each(['newest-first', 'oldest-first'] as const)(
+  'a session hands over once what waited and was sent meanwhile, %s',
+  async (order) => {
+    await harness.chat(3);
+    await using device = await harness.open('alice');
+    say(device, 'a', 'b');
+    const reader = new Reader(device, { ...bob, order });
+    const whole =
+      order === 'newest-first' ? ['b', 'a', '3', '2', '1'] : ['1', '2', '3', 'a', 'b', 'c'];
+    if (order === 'newest-first') expect(reader.session.read(2)).toBe(2);
+    else expect(await reader.session.more(5)).toBe(5);
+    await device.flush();
+    // What is said from now on stands above one that goes down, and at the end of one that goes up.
+    say(device, 'c');
+    await reader.session.more(10);
+    expect(await reader.session.sync(10)).toBe(0);
+    expect(reader.session.read(10)).toBe(0);
+    expect(reader.texts).toEqual(whole);
+  },
+);

@@ -84,3 +84,21 @@ test('what the device said itself, and hears of before its answer, stands there 
   expect(reader.session.read(10)).toBe(3);
   expect(reader.texts).toEqual(['1', '2', '3']);
 });
+
+test('one whose time has come when it arrives is not told, and not new', async () => {
+  await using device = await harness.open('alice');
+  const told: LocalMessage[] = [];
+  device.on('message', (message) => told.push(message));
+  const late = create(MessageSchema, { seq: 1n, id: 'a', sender: 'bob', expiresAtMs: 1n });
+  const fresh = create(MessageSchema, { seq: 2n, id: 'b', sender: 'bob', sentAtMs: 5n });
+  expect(device.receive(bob, [late, fresh])).toBe(1);
+  expect(told.map(({ id }) => id)).toEqual(['b']);
+  expect(device.counts(bob).stored).toBe(1);
+});
+
+test('a conversation that was only read tells the time of its newest message', async () => {
+  await harness.chat(2);
+  await using device = await harness.open('alice');
+  await device.readSession(bob, () => {}).more(10);
+  expect(device.conversation(bob)).toMatchObject({ lastSeq: 2, lastAtMs: 1_700_000_000_001 });
+});

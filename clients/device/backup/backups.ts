@@ -10,11 +10,12 @@ import { snapshot } from '../../backup/snapshot.ts';
 import type { Uploaded } from '../../backup/upload.ts';
 import { BackscrollError, isReason } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
+import { invalid } from '../local/checks.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import type { Tasks } from '../tasks.ts';
 import { copyDatabase } from './backup-file.ts';
 import { BackupState, LOCAL } from './backup-state.ts';
-import { type Bring, bringFile, refuseShared, restoreInto } from './restore.ts';
+import { fileOf, type Origin, refuseShared, restoreInto } from './restore.ts';
 import { RESTORE, type RestoreCode, restoreCodeOf } from './restore-codes.ts';
 import { type DatabaseVersion, Schedule, type ScheduleOptions } from './schedule.ts';
 
@@ -24,10 +25,10 @@ export type DeviceUploadOptions = Pick<
   'database' | 'label' | 'key' | 'signal' | 'onProgress'
 >;
 
-/** Which of the backups of the device's user is restored: the newest of a name. */
+/** Which of the backups of the device's user is restored: of a name the newest, unless a number is given. */
 export type DeviceDownloadOptions = Pick<
   DownloadToFileOptions,
-  'database' | 'key' | 'signal' | 'onProgress'
+  'database' | 'number' | 'key' | 'signal' | 'onProgress'
 >;
 
 /** A device's backups: made, uploaded, restored, and how old they are. */
@@ -50,8 +51,8 @@ export class Backups {
 
   /** Copies the database to a file; gives its full path, or null with the reason in `lastError`. */
   async toFile(path: string | null): Promise<string | null> {
-    const target = resolve(path ?? join(dirname(this.#database), DEFAULT_DATABASE));
     try {
+      const target = fullPath(path ?? join(dirname(this.#database), DEFAULT_DATABASE));
       const version = this.#version();
       await this.#tasks.run((signal) => copyDatabase(this.#database, target, signal));
       this.#made(LOCAL, version);
@@ -79,13 +80,13 @@ export class Backups {
 
   /** Restores a file. */
   async restoreFile(path: string, started: boolean): Promise<RestoreCode> {
-    return this.#restore(bringFile(resolve(path)), undefined, started);
+    return this.#restore(() => fileOf(fullPath(path)), undefined, started);
   }
 
   /** Restores a backup of the service's; throws what the service, or the way there, fails with. */
   async restoreUploaded(options: DeviceDownloadOptions, started: boolean): Promise<RestoreCode> {
     let failure: unknown;
-    const bring: Bring = async (restoring, _, to) => {
+    const bring: Origin['bring'] = async (restoring, _, to) => {
       await refuseShared(restoring);
       try {
         const { owner: user } = this.#store;
@@ -95,7 +96,8 @@ export class Backups {
         throw error;
       }
     };
-    const code = await this.#restore(bring, options.signal, started);
+    const origin = { name: 'The backup', bring };
+    const code = await this.#restore(() => origin, options.signal, started);
     if (failure !== undefined) throw failure;
     return code;
   }
@@ -137,15 +139,16 @@ export class Backups {
   }
 
   async #restore(
-    bring: Bring,
+    originOf: () => Origin,
     signal: AbortSignal | undefined,
     started: boolean,
   ): Promise<RestoreCode> {
     try {
       if (started) throw alreadyStarted();
+      const origin = originOf();
       await this.#tasks.alone((closing) => {
         const restoring = { store: this.#store, closing, signal: anyOf(closing, signal) };
-        return restoreInto(restoring, bring);
+        return restoreInto(restoring, origin);
       });
       this.lastError = undefined;
       return RESTORE.done;
@@ -199,6 +202,12 @@ function anyOf(closing: AbortSignal, signal: AbortSignal | undefined): AbortSign
 function secondsSince(timeMs: number | undefined): number {
   if (!Number.isSafeInteger(timeMs)) return -1;
   return Math.max(Math.floor((Date.now() - timeMs!) / 1_000), 0);
+}
+
+/** Fails with INVALID_ARGUMENT, reason INVALID_FIELD, where it is no path of a file. */
+function fullPath(path: string): string {
+  if (typeof path === 'string' && !path.includes('\0')) return resolve(path);
+  throw invalid('INVALID_FIELD', 'path', 'must be the path of a file');
 }
 
 function asError(error: unknown): Error {

@@ -8,7 +8,10 @@ export const RESTORE = {
   noSuchFile: -1,
   /** It is no SQLite database, or one that is encrypted by itself. */
   notADatabase: -2,
-  /** SQLite found it damaged, or could not check it in a time that is long for its size. */
+  /**
+   * SQLite found it damaged, or could not check it in a time that is long for its size; or what stands in
+   * it is not what a device writes.
+   */
   damaged: -3,
   /** It is the database of another program, or was altered. */
   notADeviceDatabase: -4,
@@ -19,8 +22,8 @@ export const RESTORE = {
   /** The device works by itself: `stop` it first. */
   alreadyStarted: -7,
   /**
-   * Another process has the database open, or the device is doing something with it; or a part of the
-   * backup stands in a WAL or a journal beside it.
+   * Another connection or process has the database open, or the device is doing something with it; or
+   * the backup is that database, or a part of it stands in a WAL or a journal beside it.
    */
   inUse: -8,
   /** There is no room for it. */

@@ -14,6 +14,8 @@ import {
 import { SqliteProcess } from '../../backup/sqlite-process.ts';
 import { BackscrollError } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
+import { checkContent } from '../local/content.ts';
+import { damaged } from '../local/damaged.ts';
 import { LocalStore } from '../local/local-store.ts';
 import { checkDatabase, openDatabase } from '../local/open.ts';
 import { SCHEMA } from '../local/schema.ts';
@@ -33,16 +35,21 @@ export interface Restoring {
   readonly signal: AbortSignal;
 }
 
-/** Brings the file to be restored to the path `to`, in the folder of `sqlite`. */
-export type Bring = (restoring: Restoring, sqlite: SqliteProcess, to: string) => Promise<void>;
+/** Where a backup is restored from. */
+export interface Origin {
+  /** What it is called where something is wrong with it. */
+  readonly name: string;
+  /** Brings it to the path `to`, in the folder of `sqlite`. */
+  readonly bring: (restoring: Restoring, sqlite: SqliteProcess, to: string) => Promise<void>;
+}
 
 /**
- * Puts the database that `bring` brings in the place of a device's, which is replaced, and opened again,
- * in its store. Nothing happens to the old one before the new one is known to be whole, the same user's,
- * and of the current schema; then it is kept as `….before-restore`, unless nothing was ever written to
- * it. Killed at any moment, the one or the other stands under the name.
+ * Puts a backup in the place of a device's database, which is replaced, and opened again, in its store.
+ * Nothing happens to the old one before the new one is known to be whole, the same user's, and of the
+ * current schema, with what a device writes in it; then it is kept as `….before-restore`, unless nothing
+ * was ever written to it. Killed at any moment, the one or the other stands under the name.
  */
-export async function restoreInto(restoring: Restoring, bring: Bring): Promise<void> {
+export async function restoreInto(restoring: Restoring, origin: Origin): Promise<void> {
   const { store, signal } = restoring;
   const { path } = store.sqlite;
   const overdue = new AbortController();
@@ -51,9 +58,13 @@ export async function restoreInto(restoring: Restoring, bring: Bring): Promise<v
     AbortSignal.any([signal, overdue.signal]),
   );
   const fresh = join(sqlite.folder, basename(path));
-  await bring(restoring, sqlite, fresh);
-  await refuseDamaged(sqlite, fresh, overdue);
-  adopt(fresh, store.owner);
+  try {
+    await origin.bring(restoring, sqlite, fresh);
+    await refuseDamaged(sqlite, fresh, overdue);
+    await adopt(fresh, store.owner, signal);
+  } catch (error) {
+    throw calling(origin.name, fresh, error);
+  }
   await syncFile(fresh);
   const replaced = await replaceable(path);
   const isUsed = store.fact('writes') !== 0;
@@ -80,22 +91,32 @@ async function whileClosed(
   }
 }
 
-/** Brings a copy of a file, which may be anything, and stays as it is. */
-export function bringFile(path: string): Bring {
-  return async (_, sqlite, to) => {
-    const { size } = await sourceStats(path);
-    await refuseUnsettled(path);
-    const { bavail, bsize } = await statfs(dirname(to));
-    if (size > bavail * bsize) throw noRoom(path);
-    await sqlite.copyFile(path, to);
+/** A backup in a file, which may be anything, and stays as it is: a copy is restored. */
+export function fileOf(path: string): Origin {
+  return {
+    name: path,
+    bring: async ({ store }, sqlite, to) => {
+      const { size, dev, ino } = await sourceStats(path);
+      const own = statSync(store.sqlite.path, { throwIfNoEntry: false });
+      if (own?.dev === dev && own.ino === ino) throw itself(path);
+      await refuseUnsettled(path);
+      const { bavail, bsize } = await statfs(dirname(to));
+      if (size > bavail * bsize) throw noRoom(path);
+      await sqlite.copyFile(path, to);
+    },
   };
 }
 
 /**
  * Makes the file of a backup, which is whole, a database of this device's: it gets the current schema
- * and a new lineage, and all of it stands in the file. Fails as `openDatabase` does.
+ * and a new lineage, and all of it stands in the file. Fails as `openDatabase` and `checkContent` do.
  */
-export function adopt(path: string, owner: string, schema = SCHEMA): void {
+export async function adopt(
+  path: string,
+  owner: string,
+  signal: AbortSignal,
+  schema = SCHEMA,
+): Promise<void> {
   {
     using sqlite = new Sqlite(path);
     if (checkDatabase(sqlite, owner, schema) === 0) throw notADevices(path);
@@ -107,6 +128,7 @@ export function adopt(path: string, owner: string, schema = SCHEMA): void {
     if (size !== pages?.bytes) throw damaged(path, `it has ${size} bytes of ${pages?.bytes}`);
   }
   using sqlite = openDatabase(path, owner, schema);
+  await checkContent(sqlite, signal);
   const store = new LocalStore(sqlite, owner);
   store.write(() => store.setFact('lineage', uuidv7()));
   sqlite.exec('PRAGMA wal_checkpoint(TRUNCATE)');
@@ -154,10 +176,17 @@ async function refuseDamaged(
   }
 }
 
-function damaged(path: string, fault: string): BackscrollError {
-  return new BackscrollError(`${path} is damaged: ${fault}`, {
-    code: status.DATA_LOSS,
-    reason: 'DATABASE_DAMAGED',
+/** Whoever restores a backup knows nothing of its copy. */
+function calling(name: string, copy: string, error: unknown): unknown {
+  if (!(error instanceof BackscrollError && error.message.includes(copy))) return error;
+  const { message, code, reason } = error;
+  return new BackscrollError(message.replaceAll(copy, name), { code, reason, cause: error });
+}
+
+function itself(path: string): BackscrollError {
+  return new BackscrollError(`${path} is the device's own database: name a backup of it`, {
+    code: status.FAILED_PRECONDITION,
+    reason: 'DATABASE_IN_USE',
   });
 }
 

@@ -41,6 +41,7 @@ export class Transfers {
   readonly #options: FileOptions;
   readonly #policy: TransferPolicy;
   readonly #onChange: (file: FileState) => void;
+  readonly #onProblem: (error: unknown) => void;
   readonly #queue = new TransferQueue();
   readonly #active = new Map<string, Active>();
   #running = false;
@@ -48,12 +49,16 @@ export class Transfers {
   #woken = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `onChange` is told how the state of a file changed, and from time to time how much has come. */
+  /**
+   * `onChange` is told how the state of a file changed, and from time to time how much has come;
+   * `onProblem` what the local database failed with.
+   */
   constructor(
     store: FileStore,
     local: LocalStore,
     options: FileOptions,
     onChange: (file: FileState) => void,
+    onProblem: (error: unknown) => void,
   ) {
     this.#store = store;
     this.#states = new FileStates(local, store);
@@ -61,6 +66,7 @@ export class Transfers {
     this.#options = options;
     this.#policy = new TransferPolicy(options.decide);
     this.#onChange = onChange;
+    this.#onProblem = onProblem;
   }
 
   /** From now on what waits is fetched, and not only what was asked for. */
@@ -179,7 +185,7 @@ export class Transfers {
     const controller = new AbortController();
     const active = { wanted, controller, ended: Promise.resolve() };
     this.#active.set(wanted.key, active);
-    active.ended = this.#run(wanted, controller.signal);
+    active.ended = this.#run(wanted, controller.signal).catch(this.#onProblem);
   }
 
   async #run(wanted: Wanted, signal: AbortSignal): Promise<void> {

@@ -12,6 +12,9 @@ const MESSAGE_ID_BYTES = 128;
 /** Bytes of a message, encoded, at most. */
 const MESSAGE_BYTES = 256 * 1024;
 
+/** Messages or conversations that one call asks for, at most: what the service gives. */
+const MOST = 1_000_000;
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what names may not hold
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
@@ -23,11 +26,31 @@ export function checkConversationName({ peer, group }: ConversationName): void {
   if (peer !== undefined && group !== undefined) {
     throw invalid('INVALID_FIELD', 'group', 'must not stand beside a peer');
   }
-  const field = group === undefined ? 'peer' : 'group';
-  const name = peer ?? group;
-  if (!name) throw invalid('MISSING_FIELD', field, 'is required');
+  checkName(group === undefined ? 'peer' : 'group', group ?? peer);
+}
+
+/** Refuses what is no user's or group's name, as the service would; `field` is what it was given as. */
+export function checkName(field: string, name: unknown): void {
+  if (name === undefined || name === '') throw invalid('MISSING_FIELD', field, 'is required');
+  checkString(field, name);
   checkBytes(field, name, NAME_BYTES);
   if (CONTROL.test(name)) throw invalid('INVALID_FIELD', field, 'must not hold control characters');
+}
+
+/** Refuses what is no string: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkString(field: string, value: unknown): asserts value is string {
+  if (typeof value !== 'string') throw invalid('INVALID_FIELD', field, 'must be a string');
+}
+
+/** Refuses what is no number of messages to ask for: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkCount(count: number): void {
+  if (Number.isInteger(count) && count >= 0 && count <= MOST) return;
+  throw invalid('INVALID_FIELD', 'count', `must be a whole number from 0 to ${MOST}`);
+}
+
+/** Refuses what is no number of a message: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkSeq(field: string, seq: number): void {
+  if (!isSeq(seq)) throw invalid('INVALID_FIELD', field, 'must be a seq: a whole number above 0');
 }
 
 /** Refuses a message that is too large, or whose id is; `bytes` is what it weighs, encoded. */

@@ -41,16 +41,17 @@ export function localConversation(
   row: ConversationRow,
   nowMs: number,
 ): LocalConversation {
+  const lastMessage = lastMessageOf(store, row, nowMs);
   return {
     conversation: nameOf(row),
     title: row.title,
     state: stateOf(row),
-    lastMessage: lastMessageOf(store, row, nowMs),
+    lastMessage,
     unread: unreadOf(store, row, nowMs),
     marks: { readSeq: row.read_seq, deliveredSeq: row.delivered_seq },
     peerMarks: { readSeq: row.peer_read_seq, deliveredSeq: row.peer_delivered_seq },
     lastSeq: row.last_seq,
-    lastAtMs: row.last_at_ms,
+    lastAtMs: row.last_at_ms || (lastMessage?.sentAtMs ?? 0),
   };
 }
 

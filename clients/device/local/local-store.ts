@@ -1,4 +1,5 @@
 import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import { damaged } from './damaged.ts';
 import { added, type Interval, union } from './intervals.ts';
 import {
   type ConversationName,
@@ -103,10 +104,13 @@ export class LocalStore {
   sqlite: Sqlite;
   /** Whose device it is. */
   readonly owner: string;
+  readonly #refuseWrites: () => void;
 
-  constructor(sqlite: Sqlite, owner: string) {
+  /** `refuseWrites` fails while nothing is to be written, for it would be lost. */
+  constructor(sqlite: Sqlite, owner: string, refuseWrites: () => void = () => {}) {
     this.sqlite = sqlite;
     this.owner = owner;
+    this.#refuseWrites = refuseWrites;
   }
 
   /** As `write`; it is on the disk when this returns. */
@@ -119,6 +123,7 @@ export class LocalStore {
    * that is killed takes it with it, but a computer that loses its power may: then it is fetched again.
    */
   write<T>(work: () => T): T {
+    this.#refuseWrites();
     return this.sqlite.transaction(() => {
       const before = this.sqlite.changed;
       const result = work();
@@ -167,9 +172,12 @@ export class LocalStore {
     );
   }
 
-  /** A conversation by its id, which stands in the table. */
+  /** A conversation by its id; DATABASE_DAMAGED where it does not stand in the table. */
   conversationOf(id: number): ConversationRow {
-    return this.sqlite.get<ConversationRow>('SELECT * FROM conversation WHERE id = ?', id)!;
+    const sql = 'SELECT * FROM conversation WHERE id = ?';
+    const found = this.sqlite.get<ConversationRow>(sql, id);
+    if (!found) throw damaged('The local database', 'a row is of no conversation');
+    return found;
   }
 
   /** A conversation; from now on something is known of it. In a transaction. */

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import {
   CallOutcome,
   type Content,
@@ -6,6 +6,7 @@ import {
   type Message,
 } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageKind } from '../../history/history-requests.ts';
+import { decoded } from './damaged.ts';
 import type { Value } from './sqlite.ts';
 
 /** Names a conversation of the device's user: with a peer (perhaps the user), or a group. */
@@ -106,7 +107,10 @@ export class LocalMessage {
     this.#more = row.more;
   }
 
-  /** All that its sender put in it: files, a call, a place, what it answers; undefined for a tombstone. */
+  /**
+   * All that its sender put in it: files, a call, a place, what it answers; undefined for a tombstone.
+   * Fails with DATABASE_DAMAGED where it can't be read.
+   */
   get content(): Content | undefined {
     if (this.deletedAtMs !== 0) return undefined;
     this.#content ??= contentOf(this.text, this.#more);
@@ -150,7 +154,7 @@ export function rowOf(message: Message, owner: string): MessageRow {
     thread: content?.thread ?? '',
     edited_at_ms: safe(message.editedAtMs),
     deleted_at_ms: safe(message.deletedAtMs),
-    revision: Number(message.revision),
+    revision: safe(message.revision),
     expires_at_ms: safe(message.expiresAtMs),
   };
 }
@@ -206,5 +210,5 @@ function moreOf(content: Content): Uint8Array | null {
 
 function contentOf(text: string, more: Uint8Array | null): Content {
   if (!more) return create(ContentSchema, { text });
-  return { ...fromBinary(ContentSchema, more), text };
+  return { ...decoded(ContentSchema, more), text };
 }

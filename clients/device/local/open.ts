@@ -4,6 +4,9 @@ import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
 import { SQLITE_HEADER_BYTES } from '../../format/sqlite-header.ts';
 import { uuidv7 } from '../../uuid.ts';
+import { inboxStateOf } from '../sync/inbox-state.ts';
+import { isCount } from './content.ts';
+import type { Fact } from './local-store.ts';
 import { APPLICATION_ID, SCHEMA } from './schema.ts';
 import { type Row, Sqlite } from './sqlite.ts';
 
@@ -67,19 +70,42 @@ export function checkDatabase(sqlite: Sqlite, owner: string, schema = SCHEMA): n
   if (JSON.stringify(found) !== JSON.stringify(objectsAt(schema.slice(0, version)))) {
     throw refused('NOT_A_DEVICE_DATABASE', `${path} is no device's database, or was altered`);
   }
-  const real = sqlite.get("SELECT value FROM device WHERE name = 'owner'")?.value;
-  if (real !== owner) {
+  const wrong = wrongFact(sqlite);
+  if (wrong !== undefined) {
+    throw refused(
+      'NOT_A_DEVICE_DATABASE',
+      `${path} does not tell what every device's does: ${wrong}`,
+    );
+  }
+  if (factOf(sqlite, 'owner') !== owner) {
     throw failed('WRONG_OWNER', `${path} is another user's database`);
   }
-  const numbers = sqlite.get(
-    `SELECT count(*) AS count FROM device
-     WHERE name IN ('created_at_ms', 'user_revision', 'writes') AND value BETWEEN 0 AND ?`,
-    Number.MAX_SAFE_INTEGER,
-  );
-  if (numbers?.count !== 3) {
-    throw refused('NOT_A_DEVICE_DATABASE', `${path} does not tell what every device's does`);
-  }
   return version;
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether the fact of each name can be what a device wrote; undefined: it is not there. */
+const FACTS: Readonly<Record<Fact, (value: unknown) => boolean>> = {
+  owner: (value) => typeof value === 'string' && value !== '',
+  lineage: (value) => typeof value === 'string' && UUID.test(value),
+  created_at_ms: isNumber,
+  user_revision: isNumber,
+  writes: isCount,
+  inbox: (value) => value === undefined || inboxStateOf(value) !== undefined,
+};
+
+/** The first fact that no device wrote. */
+function wrongFact(sqlite: Sqlite): string | undefined {
+  return Object.entries(FACTS).find(([name, isRight]) => !isRight(factOf(sqlite, name)))?.[0];
+}
+
+function factOf(sqlite: Sqlite, name: string): unknown {
+  return sqlite.get('SELECT value FROM device WHERE name = ?', name)?.value;
+}
+
+function isNumber(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
 /** Two processes may begin this at once: the second finds nothing left to do. */

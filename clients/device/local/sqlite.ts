@@ -1,5 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { status } from '@grpc/grpc-js';
 import { failureOf } from '../../backup/sqlite-process.ts';
+import { BackscrollError } from '../../errors.ts';
 
 /** Longest to wait for another connection's lock, in milliseconds: transactions here are short. */
 const PATIENCE_MS = 5_000;
@@ -8,6 +10,7 @@ const PATIENCE_MS = 5_000;
 const SQLITE_ERROR = 1;
 const NOT_A_DATABASE = 26;
 const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
 
 /** A value as it is bound or read: integers are safe ones. */
 export type Value = SQLInputValue;
@@ -18,7 +21,7 @@ export type Row = Record<string, Value>;
 /**
  * A connection to a SQLite database, whose statements stay prepared. What SQLite fails with is a
  * `BackscrollError` with the reasons of a snapshot: NOT_A_DATABASE, DATABASE_DAMAGED, DATABASE_BUSY,
- * DISK_FULL, SQLITE_FAILED.
+ * DISK_FULL, SQLITE_FAILED; or CANCELLED once it was closed.
  */
 export class Sqlite implements Disposable {
   readonly path: string;
@@ -81,12 +84,30 @@ export class Sqlite implements Disposable {
     });
   }
 
+  /** As `arrays`, one row after another: however many there are, in little memory. */
+  *each(sql: string, ...values: Value[]): Generator<Value[], void, undefined> {
+    const rows = this.#try(() => {
+      const statement = this.#prepared(sql);
+      statement.setReturnArrays(true);
+      return statement.iterate(...values);
+    });
+    try {
+      for (;;) {
+        const { done, value } = this.#try(() => rows.next());
+        if (done) return;
+        yield value as unknown as Value[];
+      }
+    } finally {
+      rows.return?.();
+    }
+  }
+
   /**
    * Does `work` in one transaction that begins as a writer, so that nothing it reads changes before it
    * writes; what it throws undoes all. Within a transaction it is a part of that one.
    */
   transaction<T>(work: () => T): T {
-    if (this.#database.isTransaction) return work();
+    if (this.#isTransaction()) return work();
     this.get('BEGIN IMMEDIATE');
     try {
       const result = work();
@@ -94,14 +115,14 @@ export class Sqlite implements Disposable {
       return result;
     } catch (error) {
       // SQLite may have rolled back by itself, as when the disk is full.
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      if (this.#isTransaction()) this.exec('ROLLBACK');
       throw error;
     }
   }
 
   /** What transactions `work` does are on the disk when they end; others get there with one of these, or later. */
   durably<T>(work: () => T): T {
-    if (this.#database.isTransaction) return work();
+    if (this.#isTransaction()) return work();
     this.exec('PRAGMA synchronous = FULL');
     try {
       return work();
@@ -121,6 +142,10 @@ export class Sqlite implements Disposable {
     this.close();
   }
 
+  #isTransaction(): boolean {
+    return this.#try(() => this.#database.isTransaction);
+  }
+
   #prepared(sql: string): StatementSync {
     const known = this.#statements.get(sql);
     if (known) return known;
@@ -135,6 +160,10 @@ export class Sqlite implements Disposable {
       return work();
     } catch (error) {
       const { message, code, errcode } = error as NodeJS.ErrnoException & { errcode?: number };
+      if (code === 'ERR_INVALID_STATE') throw closed();
+      // A number that no device writes.
+      if (code === 'ERR_OUT_OF_RANGE')
+        throw failureOf(this.path, { message, sqliteCode: SQLITE_CORRUPT });
       if (code !== 'ERR_SQLITE_ERROR') throw error;
       const primary = errcode === undefined ? undefined : errcode & 0xff;
       const sqliteCode = primary === SQLITE_ERROR ? plainError : primary;
@@ -158,4 +187,11 @@ export function tryLock(path: string): Disposable | undefined {
     if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY) return undefined;
     throw error;
   }
+}
+
+function closed(): BackscrollError {
+  return new BackscrollError('The local database is closed', {
+    code: status.CANCELLED,
+    reason: 'CANCELLED',
+  });
 }

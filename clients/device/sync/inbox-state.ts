@@ -1,3 +1,5 @@
+import { isCount } from '../local/content.ts';
+import { damaged } from '../local/damaged.ts';
 import type { LocalStore } from '../local/local-store.ts';
 
 /**
@@ -23,8 +25,23 @@ const UNSEEN: InboxState = { whole: 1, rest: undefined, begun: 1, finished: 1 };
 
 /** How far the inbox is known. */
 export function inboxState(store: LocalStore): InboxState {
-  const text = store.fact('inbox');
-  return text === undefined ? UNSEEN : (JSON.parse(String(text)) as InboxState);
+  const fact = store.fact('inbox');
+  const state = fact === undefined ? UNSEEN : inboxStateOf(fact);
+  if (!state) throw damaged('The local database', 'it does not tell how far the inbox is known');
+  return state;
+}
+
+/** What the fact `inbox` of a database tells; undefined where that is nothing. */
+export function inboxStateOf(fact: unknown): InboxState | undefined {
+  try {
+    const { whole, rest, begun, finished } = JSON.parse(String(fact)) as InboxState;
+    const isRight =
+      [whole, begun, finished].every((round) => isCount(round)) &&
+      (rest === undefined || typeof rest === 'string');
+    return isRight ? { whole, rest, begun, finished } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Notes how far the inbox is known. */

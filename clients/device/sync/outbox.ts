@@ -1,9 +1,11 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { type BackscrollError, isReason } from '../../errors.ts';
 import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
 import { type Message, MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../../history/history-requests.ts';
 import { uuidv7 } from '../../uuid.ts';
-import { checkConversationName, checkMessage } from '../local/checks.ts';
+import { checkConversationName, checkMessage, invalid } from '../local/checks.ts';
+import { decoded } from '../local/damaged.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { ConversationRow, LocalStore } from '../local/local-store.ts';
 import {
@@ -58,6 +60,9 @@ export interface Entry {
   readonly message: Message;
 }
 
+/** Told each message that is refused for good, once. */
+export type OnFailed = (id: string, error: BackscrollError) => void;
+
 /** The next messages of one conversation, in order, as many as one call takes. */
 export interface Batch {
   /** As it stood before they were sent. */
@@ -85,15 +90,14 @@ export class Outbox {
    * what the service would never take.
    */
   add(name: ConversationName, init: MessageInit, nowMs: number): string {
-    const message = create(MessageSchema, {
+    checkConversationName(name);
+    const { message, body } = encoded({
       id: init.id || uuidv7(nowMs),
       sender: this.#store.owner,
       sentAtMs: init.sentAtMs || BigInt(nowMs),
       expiresAtMs: init.expiresAtMs ?? 0n,
       content: init.content ?? {},
     });
-    const body = toBinary(MessageSchema, message);
-    checkConversationName(name);
     checkMessage(message, body.length);
     return this.#store.writeDurably(() => {
       const { id, listed, last_at_ms } = this.#store.ensureConversation(name);
@@ -134,23 +138,43 @@ export class Outbox {
     );
   }
 
-  /** What is to be sent next of what waits, at most `most` messages; undefined where nothing does. */
-  next({ conversationId, upTo }: WaitingIn, most: number): Batch | undefined {
+  /**
+   * What is to be sent next of what waits, at most `most` messages; undefined where nothing does. One that
+   * can't be read is refused here, and keeps none of the others waiting.
+   */
+  next(waiting: WaitingIn, most: number, onFailed: OnFailed): Batch | undefined {
+    for (;;) {
+      const rows = this.#nextRows(waiting, most);
+      if (rows.length === 0) return undefined;
+      const entries = rows.flatMap((row) => this.#entry(row, onFailed));
+      if (entries.length === 0) continue;
+      return { conversation: this.#store.conversationOf(waiting.conversationId), entries };
+    }
+  }
+
+  #nextRows({ conversationId, upTo }: WaitingIn, most: number): OutboxRow[] {
     const { sqlite } = this.#store;
     const sizes = sqlite.all<{ id: number; bytes: number }>(
       `SELECT id, length(body) AS bytes FROM outbox
        WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id LIMIT ?`,
       ...[conversationId, upTo, most],
     );
-    if (sizes.length === 0) return undefined;
-    const rows = sqlite.all<OutboxRow>(
+    if (sizes.length === 0) return [];
+    return sqlite.all<OutboxRow>(
       `SELECT * FROM outbox WHERE conversation_id = ? AND id <= ? AND failure IS NULL ORDER BY id`,
       ...[conversationId, lastFitting(sizes)],
     );
-    return {
-      conversation: this.#store.conversationOf(conversationId),
-      entries: rows.map(({ id, body }) => ({ id, message: fromBinary(MessageSchema, body) })),
-    };
+  }
+
+  #entry({ id, conversation_id, message_id, body }: OutboxRow, onFailed: OnFailed): Entry[] {
+    try {
+      this.#store.conversationOf(conversation_id);
+      return [{ id, message: decoded(MessageSchema, body) }];
+    } catch (error) {
+      if (!isReason(error, 'DATABASE_DAMAGED')) throw error;
+      if (this.refuse(id, error)) onFailed(message_id, error);
+      return [];
+    }
   }
 
   /**
@@ -194,10 +218,10 @@ export class Outbox {
   }
 
   /** Notes that the service refused a message for good. Gives whether it waited until now. */
-  refuse(id: number, failure: string): boolean {
+  refuse(id: number, error: BackscrollError): boolean {
     return this.#change(
       'UPDATE outbox SET failure = ? WHERE id = ? AND failure IS NULL',
-      ...[failure, id],
+      ...[failureOf(error), id],
     );
   }
 
@@ -218,16 +242,32 @@ export class Outbox {
        ORDER BY id ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
       ...[conversationId, after ?? (falling ? Number.MAX_SAFE_INTEGER : 0), nowMs, count],
     );
-    return rows.map(({ id, body, failure }) => ({
-      ...{ id, failure },
-      row: rowOf(fromBinary(MessageSchema, body), this.#store.owner),
-    }));
+    return rows.map((row) => waitingOf(row, this.#store.owner));
   }
 
   /** Runs a statement; gives whether it changed a row. */
   #change(sql: string, ...values: Value[]): boolean {
     return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
   }
+}
+
+/** One that can't be read is handed over all the same, as one that failed: so it can be discarded. */
+function waitingOf(
+  { id, message_id, created_at_ms, body, failure }: OutboxRow,
+  owner: string,
+): Waiting {
+  try {
+    return { id, failure, row: rowOf(decoded(MessageSchema, body), owner) };
+  } catch (error) {
+    if (!isReason(error, 'DATABASE_DAMAGED')) throw error;
+    const left = create(MessageSchema, { id: message_id, sentAtMs: BigInt(created_at_ms) });
+    return { id, failure: failure ?? failureOf(error), row: rowOf(left, owner) };
+  }
+}
+
+/** As it stands in the outbox. */
+function failureOf({ reason, message }: BackscrollError): string {
+  return `${reason}: ${message}`;
 }
 
 /**
@@ -255,6 +295,16 @@ function raiseOwn(store: LocalStore, row: ConversationRow, rows: readonly Messag
     told_read_seq: Math.max(row.told_read_seq, seq),
     told_delivered_seq: Math.max(row.told_delivered_seq, seq),
   });
+}
+
+/** Fails with INVALID_ARGUMENT, reason INVALID_FIELD, where a value is not of its field's type. */
+function encoded(init: MessageInit): { message: Message; body: Uint8Array } {
+  try {
+    const message = create(MessageSchema, init);
+    return { message, body: toBinary(MessageSchema, message) };
+  } catch (error) {
+    throw invalid('INVALID_FIELD', 'message', String(error));
+  }
 }
 
 /** The last of the first rows that fit in one call together: at least the first. */

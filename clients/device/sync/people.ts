@@ -1,7 +1,8 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { isReason } from '../../errors.ts';
 import { type Profile, ProfileSchema } from '../../gen/backscroll/history/v1/directory_pb.ts';
 import type { DirectoryClient } from '../../history/directory-client.ts';
+import { decoded } from '../local/damaged.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { safe } from '../local/message.ts';
 
@@ -53,11 +54,14 @@ export class People {
     this.#directory = directory;
   }
 
-  /** The profile that is held; undefined where it was never asked for, or the person has none. */
+  /**
+   * The profile that is held; undefined where it was never asked for, or the person has none. Fails with
+   * DATABASE_DAMAGED where it can't be read.
+   */
   profile(user: string): LocalProfile | undefined {
     const row = this.#row(user);
     if (!row || row.updated_at_ms === 0) return undefined;
-    return profileOf(fromBinary(ProfileSchema, row.body));
+    return profileOf(decoded(ProfileSchema, row.body));
   }
 
   /**

@@ -145,8 +145,10 @@ export class Pull {
         const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
         store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
       }
-      // One that came twice is new once.
-      return [...new Map(fresh.map((row) => [row.seq, row])).values()];
+      // One that came twice is new once, and one whose time has come is not.
+      const nowMs = Date.now();
+      const lasting = fresh.filter((row) => row.expires_at_ms === 0 || row.expires_at_ms > nowMs);
+      return [...new Map(lasting.map((row) => [row.seq, row])).values()];
     });
   }
 

@@ -1,6 +1,7 @@
 import { willPass } from '../../attempts.ts';
 import { BackscrollError } from '../../errors.ts';
 import type { Filter, MessageKind } from '../../history/history-requests.ts';
+import { checkConversationName, checkCount, checkString, invalid } from '../local/checks.ts';
 import { NEWS } from '../local/counts.ts';
 import { type Interval, stretchAbove, stretchBelow, union } from '../local/intervals.ts';
 import {
@@ -51,6 +52,8 @@ interface Looked {
   readonly hole: Interval | undefined;
 }
 
+type Look = (atEnd: boolean) => Looked;
+
 const NOTHING_KNOWN: Looked = { found: 0, hole: { from: 1, to: Infinity } };
 
 /** Told each message that is read. */
@@ -97,6 +100,7 @@ export class ReadSession {
 
   /** For the device's own use. */
   constructor(context: ReadContext, options: ReadOptions, listener: MessageListener) {
+    checkOptions(options);
     const { order, kinds = [], thread = '' } = options;
     this.conversation =
       options.group === undefined ? { peer: options.peer } : { group: options.group };
@@ -119,10 +123,12 @@ export class ReadSession {
    * whether the service has. Messages of the outbox stand above the newest.
    */
   read(count: number): number {
-    return this.#read(count).found;
+    checkCount(count);
+    return this.#read(count, true).found;
   }
 
-  #read(count: number): Looked {
+  /** `atEnd`: what ends here ends the conversation, as far as is known. */
+  #read(count: number, atEnd: boolean): Looked {
     const { store, onFiles, receipts } = this.#context;
     const row = this.#row();
     if (!row) return NOTHING_KNOWN;
@@ -149,8 +155,8 @@ export class ReadSession {
       const others = rows.filter(({ sender }) => sender !== store.owner);
       receipts.read(row.id, Math.max(others[0]?.seq ?? 0, others.at(-1)?.seq ?? 0));
     }
-    const atEnd = !this.#falling && (hole?.from ?? 0) > row.last_seq;
-    if (atEnd) left -= this.#readOutbox(row, left);
+    const isEnd = atEnd && !this.#falling && (hole?.from ?? 0) > row.last_seq;
+    if (isEnd) left -= this.#readOutbox(row, left);
     return { found: count - left, hole };
   }
 
@@ -161,6 +167,7 @@ export class ReadSession {
    * then is there, and the next call goes on behind it.
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
+    checkCount(count);
     const readable = await this.#fetch(count, () => this.#readable(count));
     onSync?.(readable);
     return readable;
@@ -171,11 +178,12 @@ export class ReadSession {
    * Gives how many were handed over; fewer than `count` means that there are no more.
    */
   async more(count: number): Promise<number> {
+    checkCount(count);
     await this.#freshen();
-    let read = this.read(count);
+    let read = this.#read(count, false).found;
     if (read >= count) return read;
-    await this.#fetch(count, () => {
-      const { found, hole } = this.#read(count - read);
+    await this.#fetch(count, (atEnd) => {
+      const { found, hole } = this.#read(count - read, atEnd);
       read += found;
       return { found: read, hole };
     });
@@ -195,22 +203,22 @@ export class ReadSession {
   }
 
   /**
-   * Fetches the holes that `look` comes to before it has found `count` messages. Resolves to how many it
-   * found at last, 0 where all were handed over before.
+   * Fetches the holes that `look` comes to before it has found `count` messages; it is told whether the
+   * service has no more. Resolves to how many it found at last, 0 where all were handed over before.
    */
-  #fetch(count: number, look: () => Looked): Promise<number> {
+  #fetch(count: number, look: Look): Promise<number> {
     const { pull, tasks } = this.#context;
     return tasks.run((signal) =>
       pull.inTurn(this.conversation, () => this.#fetchInTurn(count, look, signal)),
     );
   }
 
-  async #fetchInTurn(count: number, look: () => Looked, signal: AbortSignal): Promise<number> {
+  async #fetchInTurn(count: number, look: Look, signal: AbortSignal): Promise<number> {
     const { pull } = this.#context;
     if (this.#isOver()) return 0;
     await this.#correct(signal);
     for (let asked: Interval | undefined; ; ) {
-      const { found, hole } = look();
+      const { found, hole } = look(asked !== undefined);
       const missing = count - found;
       if (missing <= 0 || !hole) return found;
       // The service has no more, though the hole ends as before: what is above the newest always is one.
@@ -339,6 +347,20 @@ export class ReadSession {
   #row(): ConversationRow | undefined {
     return this.#context.store.conversation(this.conversation);
   }
+}
+
+/** INVALID_ARGUMENT, reasons MISSING_FIELD, TOO_LARGE, INVALID_FIELD. */
+function checkOptions(options: ReadOptions): void {
+  checkConversationName(options);
+  const { order = 'newest-first', kinds = [], thread = '' } = options;
+  if (order !== 'newest-first' && order !== 'oldest-first') {
+    throw invalid('INVALID_FIELD', 'order', 'must be newest-first or oldest-first');
+  }
+  for (const [index, kind] of kinds.entries()) {
+    if (Object.hasOwn(KIND, kind)) continue;
+    throw invalid('INVALID_FIELD', `kinds[${index}]`, `must be one of ${Object.keys(KIND)}`);
+  }
+  checkString('thread', thread);
 }
 
 function narrowed(pick: Picked, condition: string, value: Value): Picked {

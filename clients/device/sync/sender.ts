@@ -3,7 +3,13 @@ import { BackscrollError } from '../../errors.ts';
 import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import { ALL, type LocalStore, nameOf } from '../local/local-store.ts';
-import { BATCH_MESSAGES, type Batch, type Outbox, type WaitingIn } from './outbox.ts';
+import {
+  BATCH_MESSAGES,
+  type Batch,
+  type OnFailed,
+  type Outbox,
+  type WaitingIn,
+} from './outbox.ts';
 import type { Pull } from './pull.ts';
 import type { Receipts, Untold } from './receipts.ts';
 
@@ -16,8 +22,8 @@ export interface SenderParts {
   readonly receipts: Receipts;
   /** Told each message that the service has now. */
   readonly onSent: (id: string, seq: number) => void;
-  /** Told each message that the service refused for good. */
-  readonly onFailed: (id: string, error: BackscrollError) => void;
+  /** Told each message that was refused for good. */
+  readonly onFailed: OnFailed;
 }
 
 /** What another process put in, and what was fetched, is found as late as this, in milliseconds. */
@@ -52,9 +58,9 @@ export class Sender {
   }
 
   async #sendAll(waiting: WaitingIn, signal: AbortSignal): Promise<void> {
-    const { store, history, outbox } = this.#parts;
+    const { store, history, outbox, onFailed } = this.#parts;
     for (;;) {
-      const batch = outbox.next(waiting, this.#most);
+      const batch = outbox.next(waiting, this.#most, onFailed);
       if (!batch) return;
       const { conversation, entries } = batch;
       const messages = entries.map(({ message }) => message);
@@ -91,8 +97,7 @@ export class Sender {
     if (indices.length === 0) this.#most = Math.floor(entries.length / 2);
     for (const index of indices) {
       const { id, message } = entries[index]!;
-      const failure = `${error.reason}: ${error.message}`;
-      if (outbox.refuse(id, failure)) onFailed(message.id, error);
+      if (outbox.refuse(id, error)) onFailed(message.id, error);
     }
   }
 

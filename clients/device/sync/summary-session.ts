@@ -1,4 +1,5 @@
 import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import { checkCount } from '../local/checks.ts';
 import { unreadOf } from '../local/counts.ts';
 import { type LocalConversation, localConversation } from '../local/local-conversation.ts';
 import type { ConversationRow } from '../local/local-store.ts';
@@ -54,6 +55,7 @@ export class SummarySession {
    * whether the service has.
    */
   read(count: number): number {
+    checkCount(count);
     const rows = this.#next(count);
     for (const row of rows) {
       this.#handed.add(row.id);
@@ -69,6 +71,7 @@ export class SummarySession {
    * had arrived by then is there, and the next call goes on behind it.
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
+    checkCount(count);
     const readable = await this.#tasks.run((signal) => this.#sync(count, signal));
     onSync?.(readable);
     return readable;
@@ -82,7 +85,7 @@ export class SummarySession {
     const read = this.read(count);
     if (read >= count) return read;
     const readable = await this.sync(count - read);
-    return read + this.read(readable);
+    return readable > 0 ? read + this.read(readable) : read;
   }
 
   async #sync(count: number, signal: AbortSignal): Promise<number> {
