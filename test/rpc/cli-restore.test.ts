@@ -189,7 +189,7 @@ describe('backup restore', () => {
     user.exec(statement);
     for (const refused of await Promise.all([restore(), restore('--dry-run')])) {
       expect(refused).toMatchObject({ code: 2, stdout: '' });
-      expect(refused.stderr).toContain('open in another program');
+      expect(refused.stderr).toContain('open in another connection or process');
     }
     user.close();
     expect(rowsOf(path)).toEqual(['old']);

@@ -272,11 +272,11 @@ describe('restoreDatabase', () => {
     device.start();
   });
 
-  it('brings an older database up to the current schema', () => {
+  it('brings an older database up to the current schema', async () => {
     const newer = [...SCHEMA, 'CREATE TABLE addition (x TEXT) STRICT'];
     const lineage = () => factOf(backup, 'lineage');
     const before = lineage();
-    adopt(backup, 'ana', newer);
+    await adopt(backup, 'ana', new AbortController().signal, newer);
     expect(lineage()).not.toBe(before);
     expect(readdirSync(join(home, 'given'))).toEqual(['backup.db']);
     using sqlite = openDatabase(backup, 'ana', newer);
