@@ -30,6 +30,8 @@ const SERVICE_CONFIG = {
 export interface ChannelOptions {
   /** Those of grpc-js. Without any: TLS for `https://`, in the clear for all else. */
   readonly credentials?: ChannelCredentials;
+  /** `false`: UNAVAILABLE is told at once, and not tried again, as where there may well be no connection. */
+  readonly retries?: boolean;
 }
 
 /**
@@ -44,6 +46,7 @@ export function openChannel(address: string, options: ChannelOptions = {}): Clie
   const fallback = secure ? credentials.createSsl() : credentials.createInsecure();
   return new Client(target, options.credentials ?? fallback, {
     'grpc.service_config': JSON.stringify(SERVICE_CONFIG),
+    'grpc.enable_retries': Number(options.retries ?? true),
     'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
     'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
     'grpc.keepalive_time_ms': 30_000,

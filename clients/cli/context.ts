@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BackupClient } from '../backup/backup-client.ts';
 import type { CallOptions } from '../calls.ts';
+import type { ChannelOptions } from '../channel.ts';
 import type { Conversation } from '../history/conversation.ts';
 import { DirectoryClient } from '../history/directory-client.ts';
 import { HistoryClient } from '../history/history-client.ts';
@@ -23,6 +24,8 @@ export class Context {
   readonly signal: AbortSignal;
   /** The service that was called last. */
   callee: Callee | undefined;
+  /** How to connect. */
+  channel: ChannelOptions | undefined;
   readonly #clients: { close(): void }[] = [];
 
   constructor(output: Output, signal: AbortSignal) {
@@ -56,10 +59,13 @@ export class Context {
     for (const client of this.#clients) client.close();
   }
 
-  #open<T extends { close(): void }>(Client: new (address: string) => T, callee: Callee): T {
+  #open<T extends { close(): void }>(
+    Client: new (address: string, channel?: ChannelOptions) => T,
+    callee: Callee,
+  ): T {
     this.callee = callee;
     try {
-      const client = new Client(callee.address);
+      const client = new Client(callee.address, this.channel);
       this.#clients.push(client);
       return client;
     } catch (error) {

@@ -109,7 +109,7 @@ function whatToDo(error: BackscrollError, callee: Callee | undefined): string {
     case 'UNAVAILABLE':
       return (
         `Can't reach ${service}: ${connectionFault(message)}\n` +
-        `Is it running? Start it with \`npm start\`, or name another address with --${callee?.name}.`
+        `Is it running? Start it with \`npm start\`, or name another address with ${addressOption(callee)}.`
       );
     case 'DEADLINE_EXCEEDED':
       return `No answer in time from ${service}: try again, or allow more with --timeout.`;
@@ -120,9 +120,20 @@ function whatToDo(error: BackscrollError, callee: Callee | undefined): string {
   }
 }
 
+/** Where a service's address is given. */
+function addressOption(callee: Callee | undefined): string {
+  const name = callee?.name ?? 'history';
+  return `--${name} or BACKSCROLL_${name.toUpperCase()}`;
+}
+
 /** What grpc-js says of a connection, without what only it understands. */
 function connectionFault(message: string): string {
-  return /connect E\w+ \S+\d/.exec(message)?.[0] ?? message;
+  const [refused] = /connect E\w+ \S+\d/.exec(message) ?? [];
+  if (refused !== undefined) return refused;
+  const [, tls] = /SSL routines:[^:]*:([^:]+)/.exec(message) ?? [];
+  if (tls !== undefined) return `TLS failed: ${tls}`;
+  const [, fault] = /Last error: (.*?)(?: \([^)]*\))?\.\s*Resolution note:/s.exec(message) ?? [];
+  return fault ?? message;
 }
 
 function faultsOf({ fields, message }: BackscrollError): string {

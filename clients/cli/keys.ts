@@ -1,12 +1,10 @@
 import { on } from 'node:events';
+import { emitKeypressEvents, type Key } from 'node:readline';
 
-/** Space, Enter, the arrow up, Page up, and `k` as pagers have it. */
-const MORE = [' ', '\r', '\n', '\u001b[A', '\u001b[5~', 'k'];
+/** What goes on, whichever way the pages go. */
+const MORE = ['space', 'return', 'enter', 'up', 'down', 'pageup', 'pagedown', 'k', 'j'];
 
-/** `q`, Escape, and Ctrl-D. */
-const ENOUGH = ['q', 'Q', '\u001b', '\u0004'];
-
-const INTERRUPT = '\u0003';
+const ENOUGH = ['q', 'escape'];
 
 /** Whether a person reads the output, and can press keys. */
 export function isAtTerminal(): boolean {
@@ -17,19 +15,18 @@ export function isAtTerminal(): boolean {
 /** Asks on the terminal whether there is to be more, and waits for the key; takes the question away then. */
 export async function wantsMore(signal: AbortSignal): Promise<boolean> {
   const { stdin, stderr } = process;
-  stderr.write('-- space: more, q: quit --');
+  // Before it is asked, or the terminal would show a key that is pressed at once.
   stdin.setRawMode(true);
-  const keys = on(stdin, 'data', { signal, close: ['end'] });
+  stderr.write('-- space: more, q: quit --');
+  emitKeypressEvents(stdin);
+  const keys = on(stdin, 'keypress', { signal, close: ['end'] }) as AsyncIterable<[string, Key]>;
   stdin.resume();
   try {
-    for await (const [pressed] of keys) {
-      const typed = String(pressed);
-      // Of several that came at once, the last.
-      const key = typed.startsWith('\u001b') ? typed : typed.slice(-1);
-      if (MORE.includes(key)) return true;
-      if (ENOUGH.includes(key)) return false;
+    for await (const [, { name = '', ctrl }] of keys) {
       // A terminal that is read in this way makes no signal of Ctrl-C.
-      if (key === INTERRUPT) process.kill(process.pid, 'SIGINT');
+      if (ctrl && name === 'c') process.kill(process.pid, 'SIGINT');
+      if (ENOUGH.includes(name) || (ctrl && name === 'd')) return false;
+      if (MORE.includes(name)) return true;
     }
     return false;
   } finally {

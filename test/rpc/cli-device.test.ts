@@ -1,67 +1,28 @@
-import { mkdtempDisposableSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { HistoryClient } from '../../clients/history/history-client.ts';
+import { once } from 'node:events';
+import { createServer, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { status } from '@grpc/grpc-js';
+import { beforeAll, describe, expect, it } from 'vitest';
 import {
   backscrollPressing,
   ended,
   hasScript,
-  jsonOf,
   linesOf,
   startBackscroll,
 } from '../support/backscroll.ts';
-import { FileServer, sha256Of, whole } from '../support/file-server.ts';
-import { startService } from '../support/processes.ts';
+import {
+  AWAY,
+  at,
+  chat,
+  client,
+  device,
+  done,
+  environment,
+  json,
+  of,
+  texts,
+} from './cli-device-harness.ts';
 
-const used = new AsyncDisposableStack();
-const home = used.use(mkdtempDisposableSync(join(tmpdir(), 'backscroll-cli-device-'))).path;
-let client: HistoryClient;
-let files: FileServer;
-let environment: Record<string, string>;
-
-beforeAll(async () => {
-  const [history, backup] = await Promise.all([
-    startService('history', { HISTORY_DATABASE_URL: `sqlite:${join(home, 'history.db')}` }),
-    startService('backup', { BACKUP_STORE_URL: `file:${join(home, 'backups')}` }),
-  ]);
-  used.use(history);
-  used.use(backup);
-  client = used.use(new HistoryClient(history.address));
-  files = used.use(await FileServer.start());
-  environment = { BACKSCROLL_HISTORY: history.address, BACKSCROLL_BACKUP: backup.address };
-});
-
-afterAll(() => used.disposeAsync());
-
-const at = (name: string) => join(home, name);
-const device = (...args: string[]) => ended(startBackscroll(environment, ['device', ...args]));
-
-/** Runs a device's command to its good end. */
-async function done(...args: string[]) {
-  const result = await device(...args);
-  expect(result.code, result.stderr).toBe(0);
-  return result;
-}
-
-const json = async (...args: string[]) => jsonOf((await done(...args, '--json')).stdout);
-
-/** A user's device. */
-const of = (user: string, file = `${user}.db`) => ['--user', user, '--database', at(file)];
-
-/** Where no service is. */
-const AWAY = ['--history', 'localhost:1'];
-
-/** `count` messages of two users by turns, `1` to `count` by their texts. */
-async function chat(user: string, peer: string, count: number): Promise<void> {
-  const messages = Array.from({ length: count }, (_, n) => ({
-    sender: n % 2 === 0 ? user : peer,
-    content: { text: `${n + 1}` },
-  }));
-  await client.append({ user, peer, messages });
-}
-
-const texts = (lines: { text: string }[]) => lines.map(({ text }) => text);
 const fall = (from: number, to: number) =>
   Array.from({ length: from - to + 1 }, (_, n) => `${from - n}`);
 
@@ -107,9 +68,34 @@ describe('reading', () => {
     const { code, stdout, stderr } = await device('read', ...ann, '--count', '3', ...AWAY);
     expect(code).toBe(3);
     expect(linesOf(stdout)).toHaveLength(3);
-    expect(stderr).toContain("Can't reach the history service at localhost:1");
+    expect(linesOf(stderr)).toEqual([
+      expect.stringMatching(
+        /^error: Can't reach the history service at localhost:1: connect E\w+ \S+$/,
+      ),
+      'Is it running? Start it with `npm start`, or name another address with --history or BACKSCROLL_HISTORY.',
+    ]);
+    const secure = `https://localhost:${environment.BACKSCROLL_HISTORY?.split(':')[1]}`;
+    const untrue = await device('read', ...ann, '--history', secure);
+    expect(untrue.code).toBe(3);
+    expect(untrue.stderr).toContain(`at ${secure}: TLS failed: wrong version number\n`);
     const none = await device('read', ...of('ann'), '--peer', 'zoe', ...AWAY);
     expect(none).toMatchObject({ code: 3, stdout: '' });
+  });
+
+  it('asks a service that is not available once', async () => {
+    let asked = 0;
+    const unavailable = { 'content-type': 'application/grpc', 'grpc-status': status.UNAVAILABLE };
+    const service = createServer().listen(0, '127.0.0.1');
+    service.on('stream', (stream: ServerHttp2Stream) => {
+      asked += 1;
+      stream.respond(unavailable, { endStream: true });
+    });
+    await once(service, 'listening');
+    const history = `127.0.0.1:${(service.address() as AddressInfo).port}`;
+    const read = await device('inbox', ...of('ann'), '--history', history);
+    service.close();
+    expect(read).toMatchObject({ code: 3, stdout: '' });
+    expect(asked).toBe(1);
   });
 
   it('reads what is picked, and tells others what was read', async () => {
@@ -150,6 +136,18 @@ describe('reading', () => {
     expect(left.code).toBe(0);
     expect(left.shown).not.toMatch(/\b70 \S+Z/);
     expect(await backscrollPressing(environment, read, ['\u0003'])).toMatchObject({ code: 130 });
+    const few = [...read.slice(0, -1), '10'];
+    const [up, down, pageUp] = ['\u001b[A', '\u001bOB', '\u001b[5~'];
+    const scrolled = await backscrollPressing(environment, few, [
+      `x${up}${up}`,
+      down,
+      pageUp,
+      '\u0004',
+    ]);
+    expect(scrolled.code).toBe(0);
+    expect([...scrolled.shown.matchAll(/(\d+) \S+Z/g)].map(([, seq]) => seq)).toEqual(
+      fall(120, 81),
+    );
   });
 });
 
@@ -170,7 +168,8 @@ describe('sending', () => {
       expect.stringMatching(/^1 \S+Z dan: One$/),
     ]);
     expect(read.stderr).toContain('2 in the outbox: `device send` sends what waits');
-    expect(await device('send', ...of('dan'), ...AWAY)).toMatchObject({ code: 3, stdout: '' });
+    const unsent = await device('send', ...of('dan'), ...AWAY);
+    expect(unsent).toMatchObject({ code: 3, stdout: '' });
     expect(await json('send', ...of('dan'))).toEqual([
       { id: 'two', status: 'sent', seq: 2 },
       { id: 'three', status: 'sent', seq: 3 },
@@ -193,121 +192,6 @@ describe('sending', () => {
   });
 });
 
-describe('backups', () => {
-  const fay = of('fay');
-  const say = (text: string) => done('send', ...fay, '--peer', 'gus', text);
-
-  it('backs up to files, and restores them for the same user alone', async () => {
-    await say('one');
-    expect((await done('backup', ...fay)).stdout).toContain(`Backed up to ${at('backup.db')}: `);
-    const [backup] = await json('backup', at('copy.db'), ...fay);
-    expect(backup).toEqual({ path: at('copy.db'), sizeBytes: readFileSync(at('copy.db')).length });
-
-    const other = await device('restore', at('copy.db'), ...of('gus', 'of-gus.db'), '--json');
-    expect(other).toMatchObject({ code: 2, stdout: '{"code":-5}\n' });
-    expect(other.stderr).toContain("it is another user's");
-    const missing = await device('restore', at('none.db'), ...fay);
-    expect(missing).toMatchObject({ code: 4, stdout: '' });
-    expect(missing.stderr).toContain('there is no such file (-1)');
-    expect(await device('restore', 'package.json', ...fay)).toMatchObject({ code: 2 });
-
-    const fresh = of('fay', 'fresh.db');
-    expect(await json('restore', at('copy.db'), ...fresh)).toEqual([{ code: 0 }]);
-    const read = await json('read', ...fresh, '--peer', 'gus', '--offline');
-    expect(texts(read.slice(0, -1))).toEqual(['one']);
-  });
-
-  it('uploads what changed, tells the ages, and restores the newest', async () => {
-    expect((await done('age', ...fay)).stdout).toMatch(
-      /first made: \d+ s ago\nbackup, made here: \d+ s ago\nbackup, at the service: never\n$/,
-    );
-    expect((await done('backup', ...fay, '--upload')).stdout).toMatch(/^Backup 1: .* sent, /);
-    const [again] = await json('backup', ...fay, '--upload');
-    expect(again).toMatchObject({ unchanged: true, backup: { number: '2' } });
-    const [ages] = await json('age', ...fay, '--offline');
-    expect(ages).toEqual({
-      ...{ databaseAge: expect.any(Number), backupAge: expect.any(Number) },
-      serverBackupAge: null,
-    });
-    const latest = of('fay', 'latest.db');
-    expect((await done('restore', '--latest', ...latest)).stdout).toBe(
-      'The backup is the database now\n',
-    );
-    expect(await json('open', ...latest)).toMatchObject([{ stored: 1 }]);
-    const none = await device('restore', '--latest', ...of('nobody'));
-    expect(none.code).toBe(4);
-    expect(none.stderr).toContain('BACKUP_NOT_FOUND');
-  });
-
-  it('seals nothing less than before unless told so', async () => {
-    const sealed = [...fay, '--name', 'sealed'];
-    const env = { ...environment, BACKSCROLL_BACKUP_KEY: 'ab'.repeat(32) };
-    const upload = ['device', 'backup', ...sealed, '--upload'];
-    expect(await ended(startBackscroll(env, upload))).toMatchObject({ code: 0 });
-    const forgotten = await device('backup', ...sealed, '--upload');
-    expect(forgotten.code).toBe(2);
-    expect(forgotten.stderr).toContain('backup 1 is sealed');
-    expect(await device('restore', '--latest', ...sealed)).toMatchObject({ code: 2 });
-    await done('backup', ...sealed, '--upload', '--plain');
-  });
-
-  it('uploads on a schedule, once or until it is interrupted', async () => {
-    await say('two');
-    const schedule = ['schedule', ...fay, '--name', 'scheduled', '--every', '1s'];
-    expect((await done(...schedule, '--once')).stdout).toMatch(/^Backup 1: /);
-    expect(await json(...schedule, '--once')).toEqual([{ unchanged: true }]);
-    const broken = await device(...schedule, '--once', '--plain', '--backup', 'localhost:1');
-    expect(broken).toMatchObject({
-      code: 0,
-      stdout: expect.stringContaining('nothing was written'),
-    });
-
-    await using running = startBackscroll(environment, ['device', ...schedule]);
-    await say('three');
-    await vi.waitFor(() => expect(running.stdout).toMatch(/^Backup 2: .* sent, /m), 30_000);
-    expect(await running.kill('SIGINT')).toMatchObject({ code: 130 });
-    await say('four');
-    const failed = await device(...schedule, '--once', '--plain', '--backup', 'localhost:1');
-    expect(failed).toMatchObject({ code: 3, stdout: '' });
-  });
-});
-
-it('lists files, and fetches them a few at a time', async () => {
-  const bytes = ['first', 'second'].map((text) => Buffer.from(text.repeat(1_000)));
-  const sent = bytes.map((content, n) => ({
-    url: files.put(`/${n}`, whole(content)),
-    ...{ name: `${n}.txt`, sizeBytes: BigInt(content.length), sha256: sha256Of(content) },
-  }));
-  const gone = { url: files.url('/gone'), name: 'gone' };
-  const messages = [...sent.map((file) => [file]), [gone]].map((file) => ({
-    content: { files: file },
-  }));
-  await client.append({ user: 'hal', peer: 'ida', messages });
-  const chat = [...of('ida'), '--peer', 'hal'];
-
-  const listed = await done('files', ...chat);
-  expect(linesOf(listed.stdout)).toEqual([
-    expect.stringMatching(/^3 0 absent +\? {2}gone$/),
-    expect.stringMatching(/^2 0 absent +5\.9 KiB {2}1\.txt$/),
-    expect.stringMatching(/^1 0 absent +4\.9 KiB {2}0\.txt$/),
-  ]);
-  expect(files.asked).toEqual([]);
-  const [one] = await json('files', '2', ...chat, '--fetch');
-  expect(one).toMatchObject({ peer: 'hal', seq: 2, position: 0, state: 'present', name: '1.txt' });
-  expect(readFileSync(one.path)).toEqual(bytes[1]);
-  const rest = await device('files', ...chat, '--fetch', '--all', '--json');
-  expect(rest.code).toBe(1);
-  expect(rest.stderr).toContain('one file was not fetched');
-  expect(jsonOf(rest.stdout)).toMatchObject([
-    { seq: 3, state: 'refused', reason: 'FILE_GONE' },
-    { seq: 2, state: 'present' },
-    { seq: 1, state: 'present', receivedBytes: bytes[0]?.length },
-    { result: { count: 3, reachedEnd: true } },
-  ]);
-  expect(files.askedOf('/1')).toHaveLength(1);
-  expect(await device('files', '9', ...chat)).toMatchObject({ code: 4, stdout: '' });
-});
-
 describe('usage', () => {
   const commands = [
     ...['open', 'inbox', 'read', 'send', 'files'],
@@ -323,6 +207,8 @@ describe('usage', () => {
       const help = await device(command, '--help');
       expect(help.stdout).toContain(`Examples:\n  backscroll device ${command}`);
     }
+    const { stdout } = await device('schedule', '--help');
+    expect(stdout).toMatch(/--every <time> [^()]*\(default:\s+1d\)\n/);
   });
 
   it('says what is wrong, and what to do', async () => {

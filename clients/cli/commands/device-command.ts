@@ -70,7 +70,8 @@ export async function withDevice<T>(
   }
   if (!existsSync(dirname(database))) throw usage(`There is no folder ${dirname(database)}`);
   context.callee = { name: calls, address: options[calls] };
-  await using device = await open({ database, user, history, backup, files });
+  const { channel } = context;
+  await using device = await open({ database, user, history, backup, channel, files });
   const late = timeout === undefined ? [] : [AbortSignal.timeout(timeout * 1000)];
   const ended = AbortSignal.any([context.signal, ...late]);
   const close = () => void device.close();

@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { RESTORE, type RestoreCode } from '../../device/backup/restore-codes.ts';
 import type { Context } from '../context.ts';
@@ -62,8 +63,13 @@ async function restore(
 ): Promise<void> {
   const { latest, name: database } = options;
   if ((path === undefined) === !latest) throw usage('name a file, or say --latest');
+  const { keyFile, passphraseFile, passphrase } = options;
+  if (!latest && [database, keyFile, passphraseFile, passphrase].some((one) => one !== undefined)) {
+    throw usage('--name and keys are for backups of the service: say --latest');
+  }
   const key = latest ? await keyOf(options, context.signal) : undefined;
-  await withDevice(context, options, { calls: 'backup' }, async (device, signal) => {
+  const isNew = !existsSync(options.database);
+  const restoring = withDevice(context, options, { calls: 'backup' }, async (device, signal) => {
     const progress = progressBar('Downloading', inBytes);
     const code = await (path === undefined
       ? device.restoreLatest({
@@ -78,6 +84,29 @@ async function restore(
     }
     if (code !== RESTORE.done) throw failure(path ?? 'the newest backup', code, device.lastError);
   });
+  try {
+    await restoring;
+  } catch (error) {
+    if (isNew) await removeUnused(options.database);
+    throw error;
+  }
+}
+
+/** Removes the database that was made for a restore that failed, unless it has been used meanwhile. */
+async function removeUnused(database: string): Promise<void> {
+  if (!existsSync(database)) return;
+  const { Sqlite } = await import('../../device/local/sqlite.ts');
+  try {
+    using sqlite = new Sqlite(database);
+    // Fails where another process has it open.
+    sqlite.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    const writes = sqlite.get("SELECT value FROM device WHERE name = 'writes'")?.value;
+    // With its last connection its WAL goes.
+    sqlite.close();
+    if (writes === 0) rmSync(database);
+  } catch {
+    // It stays: what the restore failed with matters more.
+  }
 }
 
 function failure(backup: string, code: FailureCode, error: Error | undefined): CliError {

@@ -1,8 +1,8 @@
 import { EventEmitter, on } from 'node:events';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { ScheduledResult } from '../../device/index.ts';
 import { type Context, duration } from '../context.ts';
-import { failureOf } from '../exit.ts';
+import { type Callee, failureOf } from '../exit.ts';
 import { print } from '../print.ts';
 import {
   keyToUpload,
@@ -34,7 +34,11 @@ export function addDeviceSchedule(group: Command, context: Context): void {
         'processes one makes it. A database to which nothing was written is not uploaded.\nWith --json, ' +
         'one result a line: what `backup upload` prints, {"unchanged": true}, or {"failure"}.',
     )
-    .option('--every <time>', 'from one to the next, such as 30m or 6h (1d)', duration, DAY_MS)
+    .addOption(
+      new Option('--every <time>', 'from one to the next, such as 30m or 6h')
+        .argParser(duration)
+        .default(DAY_MS, '1d'),
+    )
     .option('--min-database-age <time>', 'a new database waits until it is this old', duration)
     .option('--jitter <time>', 'each comes later by a random part of this', duration)
     .option('--once', 'end after the first that is due')
@@ -74,7 +78,7 @@ async function schedule(context: Context, options: ScheduleOptions): Promise<voi
         told.emit('result', result);
       },
     });
-    device.on('problem', (error) => context.output.note(messageOf(context, error)));
+    device.on('problem', noteOnce(context, options));
     device.start();
     for await (const [result] of results) {
       await tell(context, options, result);
@@ -96,11 +100,21 @@ async function tell(
     return print(context, options, text, { unchanged: true });
   }
   if (result.outcome === 'refused' || (options.once && !options.json)) return;
-  const failure = messageOf(context, result.error);
+  const failure = messageOf(result.error, context.callee);
   if (options.json) await print(context, options, '', { failure });
   else context.output.note(`${failure}\nIt is tried again, after longer and longer pauses.`);
 }
 
-function messageOf({ callee }: Context, error: unknown): string {
+/** Notes what the outbox can't be sent for, as long as it is the same once. */
+function noteOnce({ output }: Context, { history: address }: ScheduleOptions) {
+  let noted: string | undefined;
+  return (error: unknown): void => {
+    const message = messageOf(error, { name: 'history', address });
+    if (message !== noted) output.note(message);
+    noted = message;
+  };
+}
+
+function messageOf(error: unknown, callee: Callee | undefined): string {
   return failureOf(error, callee).message ?? 'interrupted';
 }

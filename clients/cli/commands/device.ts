@@ -13,6 +13,9 @@ import { addDeviceRestore } from './device-restore.ts';
 import { addDeviceSchedule } from './device-schedule.ts';
 import { addDeviceSend } from './device-send.ts';
 
+/** As many as one call reads. */
+const MOST_CONVERSATIONS = 1_000_000;
+
 /** Adds `backscroll device` with its commands. */
 export function addDevice(program: Command, context: Context): void {
   const group = program.command('device').summary('try a device with a local database');
@@ -29,6 +32,10 @@ Examples:
   backscroll device read --user alice --peer bob
   backscroll device backup --user alice --upload`,
     );
+  group.hook('preAction', () => {
+    // A device is often without a connection: that is said at once.
+    context.channel = { retries: false };
+  });
   addOpen(group, context);
   addDeviceInbox(group, context);
   addDeviceRead(group, context);
@@ -63,7 +70,7 @@ async function open(context: Context, options: DeviceOptions): Promise<void> {
   await withDevice(context, options, { calls: 'history' }, async (device) => {
     const database = resolve(options.database);
     const { size: sizeBytes } = await stat(database);
-    const inbox = device.readSummary(() => {}).read(Number.MAX_SAFE_INTEGER);
+    const inbox = device.readSummary(() => {}).read(MOST_CONVERSATIONS);
     const counts = device.counts();
     const { stored, unread, waiting } = counts;
     const text =
