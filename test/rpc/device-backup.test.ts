@@ -272,6 +272,32 @@ describe('restoreDatabase', () => {
     device.start();
   });
 
+  it('refuses the database itself, by whatever name, and what is no path', async () => {
+    const names = [path, join(home, 'given', '..', 'device.db'), join(home, 'link.db')];
+    symlinkSync(path, join(home, 'link.db'));
+    for (const name of names) {
+      expect(await refused(name)).toBe(RESTORE.inUse);
+      expect(device.lastError?.message).toContain("is the device's own database");
+    }
+    for (const none of [undefined, null, 5, {}, 'a\0b']) {
+      expect(await device.restoreDatabase(none as never)).toBe(RESTORE.failed);
+      expect(device.lastError).toMatchObject({ code: 3, reason: 'INVALID_FIELD' });
+      if (none === undefined || none === null) continue;
+      expect(await device.backupDatabase(none as never)).toBeNull();
+      expect(device.lastError).toMatchObject({ code: 3, reason: 'INVALID_FIELD' });
+    }
+  });
+
+  it('tells of the file by its own name, and of whoever has the database open', async () => {
+    truncateSync(backup, statSync(backup).size - 4_096);
+    expect(await refused()).toBe(RESTORE.damaged);
+    expect(device.lastError?.message.startsWith(`${backup}: `)).toBe(true);
+    await using _ = await open();
+    const whole = (await device.backupDatabase(join(home, 'whole.db'))) ?? '';
+    expect(await device.restoreDatabase(whole)).toBe(RESTORE.inUse);
+    expect(device.lastError?.message).toContain(`${path} is open in another connection or process`);
+  });
+
   it('brings an older database up to the current schema', async () => {
     const newer = [...SCHEMA, 'CREATE TABLE addition (x TEXT) STRICT'];
     const lineage = () => factOf(backup, 'lineage');
@@ -393,8 +419,14 @@ describe('uploadBackup and restoreLatest', () => {
     await using device = await open(user);
     device.receive({ peer: 'bob' }, messagesOf(1, 5));
     await expect(device.restoreLatest()).rejects.toMatchObject({ reason: 'BACKUP_NOT_FOUND' });
+    const good = await device.uploadBackup();
     await client.upload('examples/app.db', { user });
     expect(await device.restoreLatest()).toBe(RESTORE.notADeviceDatabase);
+    expect(device.lastError?.message).toMatch(/^The backup is /);
+    expect(await device.restoreLatest({ number: good.backup.number })).toBe(RESTORE.done);
+    await expect(device.restoreLatest({ number: 999 })).rejects.toMatchObject({
+      reason: 'BACKUP_NOT_FOUND',
+    });
     {
       await using eve = await open('eve', join(home, 'eve.db'));
       await eve.uploadBackup();

@@ -11,7 +11,7 @@ import type { Sqlite } from './sqlite.ts';
 /** Numbers from here on are not read exactly. */
 const HIGHEST = Number.MAX_SAFE_INTEGER;
 
-/** What is counted up has room left to count on. */
+/** What is counted up is to have room left to count on. */
 const HIGHEST_COUNT = 2 ** 52;
 
 /** Bytes of a message or profile, at most: several times what the service takes. */
@@ -51,6 +51,10 @@ const OF_CONVERSATION: Rules = {
  * anybody's, and may be below 0.
  */
 const RULES: Readonly<Record<string, Rules>> = {
+  device: {
+    'whose value has no room to count on': `value > ${HIGHEST_COUNT} AND name = 'writes'
+      OR name = 'inbox' AND value ->> 'begun' > ${HIGHEST_COUNT}`,
+  },
   conversation: {
     ...bounds(1, 2, 'kind'),
     ...bounds(0, 2, 'listed'),
@@ -67,8 +71,8 @@ const RULES: Readonly<Record<string, Rules>> = {
   known: {
     ...OF_CONVERSATION,
     ...bounds(1, HIGHEST, 'from_seq', 'to_seq'),
-    'that end before they begin': 'to_seq < from_seq',
-    'that run into the next': `EXISTS (
+    'that ends before it begins': 'to_seq < from_seq',
+    'without a gap to the next': `EXISTS (
       SELECT 1 FROM known AS next
       WHERE next.conversation_id = known.conversation_id AND next.filter = known.filter
         AND next.from_seq > known.from_seq AND next.from_seq <= known.to_seq + 1
@@ -104,7 +108,7 @@ const RULES: Readonly<Record<string, Rules>> = {
     ...bounds(0, HIGHEST, 'position'),
     // It becomes a part of a path.
     'whose sha256 is none': "octet_length(sha256) <> 64 OR sha256 GLOB '*[^0-9a-f]*'",
-    'that neither came nor were refused': '(sha256 IS NULL) = (failure IS NULL)',
+    'with both a sha256 and a failure, or neither': '(sha256 IS NULL) = (failure IS NULL)',
   },
 };
 
@@ -179,11 +183,6 @@ function isReadable(schema: DescMessage, bytes: Uint8Array): boolean {
 
 function told(table: string, count: number, fault: string): string {
   return `${table}: ${count} ${count === 1 ? 'row' : 'rows'} ${fault}`;
-}
-
-/** Whether a value is a number that a device counts up. */
-export function isCount(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= HIGHEST_COUNT;
 }
 
 /** Lets others have their turn. */

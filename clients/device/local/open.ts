@@ -5,7 +5,6 @@ import { BackscrollError } from '../../errors.ts';
 import { SQLITE_HEADER_BYTES } from '../../format/sqlite-header.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { inboxStateOf } from '../sync/inbox-state.ts';
-import { isCount } from './content.ts';
 import type { Fact } from './local-store.ts';
 import { APPLICATION_ID, SCHEMA } from './schema.ts';
 import { type Row, Sqlite } from './sqlite.ts';
@@ -91,7 +90,7 @@ const FACTS: Readonly<Record<Fact, (value: unknown) => boolean>> = {
   lineage: (value) => typeof value === 'string' && UUID.test(value),
   created_at_ms: isNumber,
   user_revision: isNumber,
-  writes: isCount,
+  writes: isNumber,
   inbox: (value) => value === undefined || inboxStateOf(value) !== undefined,
 };
 

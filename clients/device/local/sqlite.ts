@@ -84,7 +84,7 @@ export class Sqlite implements Disposable {
     });
   }
 
-  /** As `arrays`, one row after another: however many there are, in little memory. */
+  /** As `arrays`, one row after another: however many there are, in little memory. One at a time of a statement. */
   *each(sql: string, ...values: Value[]): Generator<Value[], void, undefined> {
     const rows = this.#try(() => {
       const statement = this.#prepared(sql);

@@ -1,4 +1,3 @@
-import { isCount } from '../local/content.ts';
 import { damaged } from '../local/damaged.ts';
 import type { LocalStore } from '../local/local-store.ts';
 
@@ -36,7 +35,7 @@ export function inboxStateOf(fact: unknown): InboxState | undefined {
   try {
     const { whole, rest, begun, finished } = JSON.parse(String(fact)) as InboxState;
     const isRight =
-      [whole, begun, finished].every((round) => isCount(round)) &&
+      [whole, begun, finished].every((round) => Number.isSafeInteger(round) && round >= 0) &&
       (rest === undefined || typeof rest === 'string');
     return isRight ? { whole, rest, begun, finished } : undefined;
   } catch {
