@@ -60,6 +60,15 @@ describe('backups', () => {
       'The backup is the database now\n',
     );
     expect(await json('open', ...latest)).toMatchObject([{ stored: 1 }]);
+    await say('to be undone');
+    await done('backup', ...fay, '--upload');
+    expect(await json('restore', '--number', '2', ...latest)).toEqual([{ code: 0 }]);
+    expect(await json('open', ...latest)).toMatchObject([{ stored: 1 }]);
+    expect(await json('restore', '--number', '3', ...latest)).toEqual([{ code: 0 }]);
+    expect(await json('open', ...latest)).toMatchObject([{ stored: 2 }]);
+    expect(await device('restore', '--number', '9', ...latest)).toMatchObject({ code: 4 });
+    const both = await device('restore', '--number', '2', '--latest', ...latest);
+    expect(both).toMatchObject({ code: 2, stdout: '' });
     const none = await device('restore', '--latest', ...of('nobody'));
     expect(none.code).toBe(4);
     expect(none.stderr).toContain('BACKUP_NOT_FOUND');
@@ -166,4 +175,13 @@ it('lists files, and fetches them a few at a time', async () => {
   ]);
   expect(files.askedOf('/1')).toHaveLength(1);
   expect(await device('files', '9', ...chat)).toMatchObject({ code: 4, stdout: '' });
+});
+
+it('leaves beside a database what the README names', () => {
+  const there = readdirSync(at('.')).filter((name) => /^(?:fay|latest|ida)\.db/.test(name));
+  const parts = new Set(there.map((name) => name.replace(/^\w+\.db/, '').replace(/-\d+$/, '')));
+  const expected = ['', '-state', '-state-lock', '.before-restore', '.files'];
+  expect([...parts].sort()).toEqual(expected.sort());
+  const readme = readFileSync('clients/README.md', 'utf8');
+  for (const part of parts) expect(readme).toContain(`\`bob.db${part}`);
 });

@@ -220,7 +220,7 @@ describe('usage', () => {
       [['age', ...of('jan', 'none.db')], 4, 'make it by `device open`'],
       [['schedule', ...of('jan'), '--every', '5'], 2, 'such as 30s, 10m, 6h or 1d'],
       [['backup', ...of('jan'), '--label', 'x'], 2, 'add --upload'],
-      [['restore', ...of('jan')], 2, 'name a file, or say --latest'],
+      [['restore', ...of('jan')], 2, 'name a file, or say --latest or --number'],
       [['open', ...of('jan'), '--history', 'x'], 2, 'no address of the form host:port'],
     ];
     for (const [args, code, said] of cases) {

@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { RESTORE, type RestoreCode } from '../../device/backup/restore-codes.ts';
-import type { Context } from '../context.ts';
+import { type Context, positive } from '../context.ts';
 import { CliError, Exit, usage } from '../exit.ts';
 import { type KeyOptions, keyOf, withKey } from '../key-options.ts';
 import { print } from '../print.ts';
@@ -11,6 +11,7 @@ import { deviceCommand, withDevice } from './device-command.ts';
 
 interface RestoreOptions extends NamedOptions, KeyOptions {
   readonly latest?: boolean;
+  readonly number?: number;
 }
 
 type FailureCode = Exclude<RestoreCode, 0>;
@@ -37,19 +38,21 @@ export function addDeviceRestore(group: Command, context: Context): void {
   withKey(withName(deviceCommand(group, 'restore')))
     .summary('put a backup in the place of the database')
     .description(
-      'Puts a backup, in a file or the newest of the service, in the place of the database, once it was ' +
-        'checked. What was there is kept beside it as ….before-restore; where it fails, all is as it was.\n' +
+      'Puts a backup, in a file or of the service, in the place of the database, once it was checked. ' +
+        'What was there is kept beside it as ….before-restore; where it fails, all is as it was.\n' +
         'With --json, {"code": 0}, or one of the codes below, before the error.',
     )
     .argument('[path]', 'the file')
     .option('--latest', 'restore the newest backup of the service instead')
+    .option('-n, --number <number>', 'restore the backup of the service with this number', positive)
     .addHelpText('after', `\n${codesHelp()}`)
     .addHelpText(
       'after',
       `
 Examples:
   backscroll device restore backup.db --user alice
-  backscroll device restore --user alice --latest`,
+  backscroll device restore --user alice --latest
+  backscroll device restore --user alice --number 3`,
     )
     .action(async (path: string | undefined, _options, command: Command) => {
       await restore(context, path, command.optsWithGlobals<RestoreOptions>());
@@ -61,19 +64,15 @@ async function restore(
   path: string | undefined,
   options: RestoreOptions,
 ): Promise<void> {
-  const { latest, name: database } = options;
-  if ((path === undefined) === !latest) throw usage('name a file, or say --latest');
-  const { keyFile, passphraseFile, passphrase } = options;
-  if (!latest && [database, keyFile, passphraseFile, passphrase].some((one) => one !== undefined)) {
-    throw usage('--name and keys are for backups of the service: say --latest');
-  }
-  const key = latest ? await keyOf(options, context.signal) : undefined;
+  const { number, name: database } = options;
+  refuseAmbiguous(path, options);
+  const key = path === undefined ? await keyOf(options, context.signal) : undefined;
   const isNew = !existsSync(options.database);
   const restoring = withDevice(context, options, { calls: 'backup' }, async (device, signal) => {
     const progress = progressBar('Downloading', inBytes);
     const code = await (path === undefined
       ? device.restoreLatest({
-          ...{ database, key },
+          ...{ database, number, key },
           onProgress: ({ receivedBytes, sizeBytes }) => progress.update(receivedBytes, sizeBytes),
         })
       : device.restoreDatabase(path)
@@ -82,13 +81,25 @@ async function restore(
     if (code === RESTORE.done || options.json) {
       await print(context, options, 'The backup is the database now', { code });
     }
-    if (code !== RESTORE.done) throw failure(path ?? 'the newest backup', code, device.lastError);
+    const backup = path ?? (number === undefined ? 'the newest backup' : `backup ${number}`);
+    if (code !== RESTORE.done) throw failure(backup, code, device.lastError);
   });
   try {
     await restoring;
   } catch (error) {
     if (isNew) await removeUnused(options.database);
     throw error;
+  }
+}
+
+function refuseAmbiguous(path: string | undefined, options: RestoreOptions): void {
+  const { latest, number, name, keyFile, passphraseFile, passphrase } = options;
+  const given = (option: unknown) => option !== undefined;
+  if ([path, latest, number].filter(given).length !== 1) {
+    throw usage('name a file, or say --latest or --number: one of them');
+  }
+  if (given(path) && [name, keyFile, passphraseFile, passphrase].some(given)) {
+    throw usage('--name and keys are for backups of the service: say --latest or --number');
   }
 }
 
