@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { create, toBinary } from '@bufbuild/protobuf';
+import { checkContent } from '../../../clients/device/local/content.ts';
 import type { Interval } from '../../../clients/device/local/intervals.ts';
 import { type ConversationRow, LocalStore } from '../../../clients/device/local/local-store.ts';
 import {
@@ -35,6 +36,8 @@ export async function checkDevice(
     await untilSent(owned, store, signal);
     await device.stop();
     await device.refresh();
+    // What a restore of its backup would check.
+    await checkContent(store.sqlite, signal);
     let compared = 0;
     for (const place of town.places) {
       if (!store.conversation(place.name)) continue;
