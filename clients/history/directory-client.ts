@@ -76,10 +76,13 @@ export class DirectoryClient extends ServiceClient {
     return groupOf(await callUnary(this.channel, methods.updateGroup, message, options));
   }
 
-  /** Deletes a group with its messages, for everyone. */
+  /**
+   * Deletes a group with its messages, for everyone; resolves when all of them, former members too, find
+   * it gone in their inbox. Has no time limit of its own.
+   */
   async deleteGroup(request: GroupOf, options?: CallOptions): Promise<void> {
     const message = create(DeleteGroupRequestSchema, addressed(request));
-    await callUnary(this.channel, methods.deleteGroup, message, options);
+    await callUnary(this.channel, methods.deleteGroup, message, unhurried(options));
   }
 
   /** Adds up to 1,000 members, all or none. */

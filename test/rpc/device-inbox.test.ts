@@ -375,29 +375,67 @@ describe("what the user's other devices do", () => {
     expect(back.texts).toEqual(['again', 'hello']);
   });
 
-  test('a group that was deleted is gone with all that was held of it', async () => {
-    await harness.directory.createGroup({ user: 'dave', ...room, members: [{ user: 'alice' }] });
-    await harness.history.append({ user: 'dave', ...room, messages: [{ content: { text: 'x' } }] });
-    await say('bob', 'Hi');
-    const path = harness.path();
-    await using device = await harness.open('alice', path);
-    await device.refresh();
-    await new Reader(device, room).session.more(10);
-    const told: LocalConversation[] = [];
-    device.on('conversation', (one) => told.push(one));
-    await harness.directory.deleteGroup(room);
-    for await (const _ of settleLeftOver(harness.service.replica.database));
-    await device.refresh();
-    expect(told).toMatchObject([{ conversation: room, state: 'gone', lastMessage: undefined }]);
-    expect(inboxOf(device).map(nameOf)).toEqual(['bob']);
-    expect(new Reader(device, room).session.read(10)).toBe(0);
-    const store = harness.look('alice', path);
-    expect(
-      store.sqlite.all(
-        'SELECT DISTINCT kind FROM message JOIN conversation ON conversation.id = conversation_id',
-      ),
-    ).toEqual([{ kind: 1 }]);
-    store.sqlite.close();
+  describe.each(['member', 'former'] as const)('a group that was deleted, of a %s', (state) => {
+    let path: string;
+
+    /** A device that holds messages of the group and of a pair. */
+    async function opened(): Promise<Device> {
+      const members = [{ user: 'alice' }];
+      await harness.directory.createGroup({ user: 'dave', ...room, members });
+      await harness.history.append({
+        ...{ user: 'dave', ...room },
+        messages: [{ content: { text: 'x' } }, { content: { text: 'y' } }],
+      });
+      await say('bob', 'Hi');
+      path = harness.path();
+      const device = await harness.open('alice', path);
+      await device.refresh();
+      await new Reader(device, room).session.more(10);
+      if (state === 'former')
+        await harness.directory.removeMembers({ ...room, members: ['alice'] });
+      await device.refresh();
+      await new Reader(device, room).session.more(10);
+      expect(device.conversation(room)).toMatchObject({ state, lastMessage: { text: 'y' } });
+      return device;
+    }
+
+    function expectLost(device: Device): void {
+      expect(device.conversation(room)).toMatchObject({ state: 'gone', lastMessage: undefined });
+      expect(inboxOf(device).map(nameOf)).toEqual(['bob']);
+      expect(new Reader(device, room).session.read(10)).toBe(0);
+      const store = harness.look('alice', path);
+      const kinds =
+        'SELECT DISTINCT kind FROM message JOIN conversation ON conversation.id = conversation_id';
+      expect(store.sqlite.all(kinds)).toEqual([{ kind: 1 }]);
+      store.sqlite.close();
+    }
+
+    test('is gone at the next refresh with all that was held of it, and stays so', async () => {
+      await using device = await opened();
+      const told: LocalConversation[] = [];
+      device.on('conversation', (one) => told.push(one));
+      await harness.directory.deleteGroup({ user: 'dave', ...room });
+      await device.refresh();
+      expect(told).toMatchObject([{ conversation: room, state: 'gone' }]);
+      expectLost(device);
+      for await (const _ of settleLeftOver(harness.service.replica.database));
+      await device.refresh();
+      expect(told).toHaveLength(1);
+      expectLost(device);
+      await expectInbox(device);
+    });
+
+    test('is lost by a device that lost its place', async () => {
+      await using device = await opened();
+      await harness.directory.deleteGroup(room);
+      const store = harness.look('alice', path);
+      // As of a service that was set back.
+      store.write(() => store.setFact('user_revision', 1_000_000));
+      store.sqlite.close();
+      await device.refresh();
+      expectLost(device);
+      await expectInbox(device);
+    });
   });
 
   test('a group that was read and deleted before the inbox was listed is forgotten', async () => {

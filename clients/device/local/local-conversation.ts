@@ -18,7 +18,7 @@ export interface LocalConversation {
   readonly title: string;
   /**
    * In a group the user is a `member`, or a `former` one, who sees what they saw. `gone`: it was deleted,
-   * and nothing of it is left here.
+   * or the service knows nothing of it for the user any more, and nothing of it is left here.
    */
   readonly state: 'pair' | 'member' | 'former' | 'gone';
   /** The newest message: of the outbox, or that is held; perhaps one that was deleted for everyone. */

@@ -51,7 +51,9 @@ export function loseUnlisted(store: LocalStore): ConversationRow[] {
     `SELECT * FROM conversation WHERE listed = 2 OR listed = 0
      AND EXISTS (SELECT 1 FROM known WHERE conversation_id = conversation.id)`,
   );
-  for (const row of lost) lose(store, row, MemberState.UNSPECIFIED);
+  for (const row of lost) {
+    lose(store, row, row.kind === 1 ? MemberState.UNSPECIFIED : MemberState.GONE);
+  }
   return lost.map(({ id }) => store.conversationOf(id));
 }
 

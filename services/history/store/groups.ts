@@ -1,5 +1,5 @@
 import type { Database, Session, Table, Value } from './database.ts';
-import { changeAndSettle } from './pending.ts';
+import { raiseRevisions } from './pending.ts';
 import type { ConversationRow } from './standing.ts';
 import {
   CHANGE_LOG,
@@ -41,7 +41,7 @@ export async function purgeGroup(
   conversationId: Buffer,
   limit: number,
 ): Promise<number> {
-  const members = await purgeMembers(database, conversationId, limit);
+  const members = await purgeMembers(database, conversationId, limit, '');
   if (members > 0) return members;
   return database.run(async (session) => {
     let rows = 0;
@@ -53,19 +53,35 @@ export async function purgeGroup(
 /** All that belongs to messages, and them last: what is left alone belongs to messages that are there. */
 const CONTENTS = [THREAD, EXPIRY, HIDDEN, QUIET, IMPORTED, TIME_BLOCK, CHANGE_LOG, MESSAGE];
 
-/** @returns how many there were */
-function purgeMembers(database: Database, conversationId: Buffer, limit: number): Promise<number> {
-  return changeAndSettle(database, conversationId, async (transaction) => {
-    const names = await transaction.rows<[Buffer]>(
-      `SELECT user_name FROM member WHERE conversation_id = ? ORDER BY user_name LIMIT ${limit}`,
-      [conversationId],
-    );
-    if (names.length === 0) return { value: 0 };
-    await transaction.write('DELETE FROM member WHERE conversation_id = ? AND user_name IN (?)', [
-      ...[conversationId, names.flat()],
-    ]);
-    return { value: names.length, concerned: names.map(([name]) => name.toString()) };
-  });
+/**
+ * Raises the own revisions of up to `limit` members of a deleted group, some hundred, and of former ones,
+ * and then removes their rows; but those of `kept`. May break off anywhere, and be done again.
+ *
+ * @returns how many there were; 0 once none is left
+ */
+export async function purgeMembers(
+  database: Database,
+  conversationId: Buffer,
+  limit: number,
+  kept: string,
+): Promise<number> {
+  const found = await database.run((session) =>
+    session.rows<[Buffer]>(
+      `SELECT user_name FROM member WHERE conversation_id = ? AND user_name <> ?
+       ORDER BY user_name LIMIT ${limit}`,
+      [conversationId, Buffer.from(kept)],
+    ),
+  );
+  const names = found.flat();
+  if (names.length === 0) return 0;
+  // Whose row is gone is looked for by nobody.
+  await raiseRevisions(database, conversationId, names);
+  await database.run((session) =>
+    session.write('DELETE FROM member WHERE conversation_id = ? AND user_name IN (?)', [
+      ...[conversationId, names],
+    ]),
+  );
+  return names.length;
 }
 
 /**

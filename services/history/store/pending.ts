@@ -73,7 +73,7 @@ export async function settlePending(
   database: Database,
   { conversationId, notes }: Pending,
 ): Promise<void> {
-  const users = [...new Set(notes.map(({ user }) => user))];
+  const users = [...new Set(notes.map(({ user }) => user))].map((user) => Buffer.from(user));
   for (let first = 0; first < users.length; first += SWEPT_AT_ONCE) {
     await raiseRevisions(database, conversationId, users.slice(first, first + SWEPT_AT_ONCE));
   }
@@ -114,19 +114,21 @@ export async function readPending(database: Database, from: Buffer): Promise<Pen
 }
 
 /**
- * A reader who knows a user's revision knows all that it stands for: its row is locked until both are
- * written. Who has no membership any more was erased, and gets no row again. Both rows of a user stand in
- * one shard: should others fail to commit theirs, these are whole, and rise once more when it is repeated.
+ * Raises the revisions of some hundred users because of a change in a conversation. Who has no membership
+ * any more was erased, and gets no row again.
  */
-async function raiseRevisions(
+export async function raiseRevisions(
   database: Database,
   conversationId: Buffer,
-  users: readonly string[],
+  users: readonly Buffer[],
 ): Promise<void> {
+  // A reader who knows a user's revision knows all that it stands for: its row is locked until both are
+  // written. Both rows of a user stand in one shard: should others fail to commit theirs, these are
+  // whole, and rise once more when it is repeated.
   await database.transaction(async (session) => {
     const rows = await session.rows<[Buffer]>(
       'SELECT user_name FROM membership WHERE user_name IN (?) AND conversation_id = ? FOR UPDATE',
-      [users.map((user) => Buffer.from(user)), conversationId],
+      [users, conversationId],
     );
     if (rows.length === 0) return { value: undefined, commit: false };
     // One order for all writers: none waits for another that waits for it.

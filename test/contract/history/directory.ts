@@ -27,13 +27,14 @@ import { removeMembers } from '../../../services/history/handlers/remove-members
 import { setRole } from '../../../services/history/handlers/set-role.ts';
 import { updateGroup } from '../../../services/history/handlers/update-group.ts';
 import { callAs, methodsOf } from './calls.ts';
+import { never } from './engines.ts';
 
 type Parts = Pick<HistoryContext, 'database' | 'appends' | 'nowMs'>;
 
-/** The methods about one group, by a service (user: empty) or by a user who calls themself. */
-export function actorsIn(context: Parts, group: string) {
+/** The methods about one group, by a service (user: empty) or by a user who calls themself, until `signal` fires. */
+export function actorsIn(context: Parts, group: string, signal = never) {
   return (user = '') => {
-    const call = callAs(user);
+    const call = callAs(user, signal);
     const history = methodsOf(context, call);
     const conversation = { case: 'group', value: group } as const;
     return {

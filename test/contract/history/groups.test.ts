@@ -5,7 +5,6 @@ import {
   HistoryVisibility,
   Role,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
-import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import { Code } from '../../../services/common/errors.ts';
 import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
@@ -13,7 +12,6 @@ import { purgeGroup } from '../../../services/history/store/groups.ts';
 import { TABLES } from '../../../services/history/store/tables.ts';
 import { actorsIn, invalid, notAMember, roleTooLow } from './directory.ts';
 import { engines, opened } from './engines.ts';
-import { inboxMethods, nameOf } from './inbox.ts';
 
 const { OWNER, MODERATOR, MEMBER } = Role;
 const exists = { code: Code.ALREADY_EXISTS, reason: 'GROUP_EXISTS' };
@@ -229,18 +227,6 @@ describe.each(engines)('groups: %s', (_name, open) => {
       await as().delete();
       await expect(as('bob').delete()).rejects.toMatchObject(notAMember);
       await expect(actorsIn(context, 'never')().delete()).rejects.toMatchObject(notFound);
-    });
-
-    it('is told to who was a member, once they are purged', async () => {
-      const inbox = inboxMethods(context);
-      const { userRevision } = await inbox.list({ user: 'bob' });
-      await as('alice').delete();
-      expect((await inbox.list({ user: 'bob' })).conversations).toEqual([]);
-      while ((await purgeGroup(context.database, group('room').id, 100)) > 0);
-      const since = await inbox.list({ user: 'bob', sinceUserRevision: userRevision });
-      expect(since.conversations).toMatchObject([{ state: MemberState.GONE, title: '' }]);
-      expect(since.conversations.map(nameOf)).toEqual(['room']);
-      expect((await inbox.list({ user: 'bob' })).conversations).toEqual([]);
     });
 
     it('reserves also the name of a group that nobody created', async () => {

@@ -1,26 +1,37 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Conversation as ConversationTold } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
+import {
+  type Conversation as ConversationTold,
+  MemberState,
+} from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
+import { ServiceError } from '../../../services/common/errors.ts';
+import type { HistoryContext } from '../../../services/history/context.ts';
 import { group } from '../../../services/history/domain/conversation.ts';
 import { settleLeftOver } from '../../../services/history/domain/settle-pending.ts';
 import type { Database } from '../../../services/history/store/database.ts';
+import { writeIntervals } from '../../../services/history/store/intervals.ts';
+import { ROLE } from '../../../services/history/store/standing.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { interrupted } from './counting.ts';
+import { actorsIn } from './directory.ts';
 import { engines, opened } from './engines.ts';
 import { inboxMethods, nameOf } from './inbox.ts';
 import { addConversations, addMember } from './raw-rows.ts';
 
 const ROOMS = 4;
 
-/** A device marks a room as read, and the service dies over it after some steps; or the sweep runs. */
-type Act = { room: number; seq: number; dies: number | undefined } | 'sweep';
+/**
+ * A device marks a room as read, or where no seq is given the room is deleted, and the service dies over it
+ * after some steps; or the sweep runs.
+ */
+type Act = { room: number; seq: number | undefined; dies: number | undefined } | 'sweep';
 
 const acts: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
       room: fc.nat(ROOMS - 1),
-      seq: fc.integer({ min: 1, max: 100 }),
+      seq: fc.option(fc.integer({ min: 1, max: 100 }), { freq: 4, nil: undefined }),
       dies: fc.oneof(fc.constant(undefined), fc.nat(10)),
     }),
   },
@@ -28,10 +39,12 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
 );
 
 describe.each(engines)("following a user's revision: %s", (_name, open) => {
+  let context: HistoryContext;
   let database: Database;
 
   beforeEach(async () => {
-    ({ database } = await opened(open));
+    context = await opened(open);
+    ({ database } = context);
   });
 
   const methods = (over: Database) => inboxMethods({ database: over, nowMs: Date.now });
@@ -49,28 +62,52 @@ describe.each(engines)("following a user's revision: %s", (_name, open) => {
         const user = `user ${made++}`;
         const rooms = Array.from({ length: ROOMS }, (_, n) => group(`${user}'s ${n}`));
         await addConversations(database, rooms, 100);
-        await addMember(database, rooms, user);
+        await addMember(database, rooms.slice(1), user);
+        // One that they left.
+        const former = { role: ROLE.former, intervals: writeIntervals([{ from: 1, to: 100 }]) };
+        await addMember(database, rooms.slice(0, 1), user, former);
         const known = new Map<string, ConversationTold>();
-        const promised = new Map<string, bigint>();
+        const promised = new Map<string, bigint | 'gone'>();
+        const deleted = new Set<string>();
+        // Marks over which the service died: repeated, they may be answered before the sweep tells of them.
+        const doubted = new Set<{ readonly name: string }>();
         let since: bigint | undefined;
 
+        const mark = async (over: Database, value: string, seq: bigint) => {
+          await methods(over).markRead({ user, conversation: { case: 'group', value }, seq });
+          const before = promised.get(value) ?? 0n;
+          if (before !== 'gone' && seq > before) promised.set(value, seq);
+        };
+        const remove = async (over: Database, value: string) => {
+          deleted.add(value);
+          const { appends, nowMs } = context;
+          await actorsIn({ database: over, appends, nowMs }, value)().delete();
+          promised.set(value, 'gone');
+        };
+        const settle = async () => {
+          const before = [...doubted];
+          await sweep();
+          for (const one of before) doubted.delete(one);
+        };
         const act = async (what: Act) => {
-          if (what === 'sweep') return sweep();
+          if (what === 'sweep') return settle();
           const value = rooms[what.room]!.names[0]!;
-          const seq = BigInt(what.seq);
           const over =
             what.dies === undefined ? database : new BreakingDatabase(database, what.dies);
           try {
-            await methods(over).markRead({ user, conversation: { case: 'group', value }, seq });
-            if (seq > (promised.get(value) ?? 0n)) promised.set(value, seq);
+            if (what.seq === undefined) await remove(over, value);
+            else await mark(over, value, BigInt(what.seq));
           } catch (error) {
-            if (!(error instanceof Died)) throw error;
+            const isRefused = error instanceof ServiceError && error.reason === 'NOT_A_MEMBER';
+            if (!(error instanceof Died) && !(isRefused && deleted.has(value))) throw error;
+            doubted.add({ name: value });
           }
         };
         const busy = interrupted(database, async () => {
           await Promise.all((turns.shift() ?? []).map(act));
         });
         const follow = async () => {
+          const inDoubt = new Set([...doubted].map(({ name }) => name));
           const before = [...promised];
           const request = {
             user,
@@ -84,17 +121,26 @@ describe.each(engines)("following a user's revision: %s", (_name, open) => {
           const revision = pages[0]!.userRevision;
           expect(revision).toBeGreaterThanOrEqual(since ?? 0n);
           since = revision;
-          for (const [name, seq] of before) {
-            expect(known.get(name)?.marks?.readSeq).toBeGreaterThanOrEqual(seq);
+          for (const [name, due] of before) {
+            const one = known.get(name);
+            if (due === 'gone') {
+              // What was gone before the first list is not told of.
+              if (one) expect(one.state).toBe(MemberState.GONE);
+            } else if (!deleted.has(name) && !inDoubt.has(name)) {
+              expect(one?.marks?.readSeq).toBeGreaterThanOrEqual(due);
+            }
           }
         };
 
         await follow();
         while (turns.length > 0) await follow();
-        await sweep();
+        // What was answered is told without the sweep, too.
+        await follow();
+        await settle();
         await follow();
         const { conversations } = await methods(database).list({ user });
-        expect(known).toEqual(new Map(conversations.map((one) => [nameOf(one), one])));
+        const standing = [...known].filter(([, { state }]) => state !== MemberState.GONE);
+        expect(new Map(standing)).toEqual(new Map(conversations.map((one) => [nameOf(one), one])));
         expect(
           (await methods(database).list({ user, sinceUserRevision: since! })).conversations,
         ).toEqual([]);

@@ -2,10 +2,13 @@ import {
   HistoryVisibility,
   Role,
 } from '../../../clients/gen/backscroll/history/v1/directory_pb.ts';
+import { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import type { CreateGroupInit } from '../../../clients/history/directory-client.ts';
 import type { Random } from '../random.ts';
+import { listedAs } from './copy-checks.ts';
 import { addressOf, agree, type Life, membersOf } from './copy-life.ts';
 import { keyOf, type ModelConversation } from './copy-model.ts';
+import { News } from './copy-people.ts';
 import { anybody, keep, newMessage, type Operation, say } from './copy-writes.ts';
 
 /** Most groups of the storm's own that stand at a time. */
@@ -164,7 +167,7 @@ export const update: Operation = async (life, random, signal) => {
   if (shrinks) conversation.retain(retentionS);
 };
 
-/** Deletes a group of the storm's own for everyone. */
+/** Deletes a group of the storm's own for everyone, of which somebody in it learns at once. */
 export const deleteGroup: Operation = async (life, random, signal) => {
   const conversation = ownGroup(life, random);
   if (!conversation) return;
@@ -172,6 +175,9 @@ export const deleteGroup: Operation = async (life, random, signal) => {
   const { group = '' } = conversation.name;
   if (!conversation.created) return;
   const user = actor(life, random, conversation);
+  const somebody = random.pick([...conversation.members.keys(), '']);
+  const news = conversation.deleted || somebody === '' ? undefined : new News(life, somebody);
+  await news?.look(random, signal);
   const outcome = await life.call(random, signal, ({ directory }) =>
     directory.deleteGroup({ group, user }, { signal }),
   );
@@ -189,6 +195,11 @@ export const deleteGroup: Operation = async (life, random, signal) => {
   if (refused !== undefined) return;
   conversation.deleted = true;
   for (const name of conversation.members.keys()) life.touchedUsers.add(name);
+  if (outcome.reason !== undefined || !news) return;
+  const told = await news.look(random, signal);
+  if (told.get(listedAs(conversation, somebody)) !== MemberState.GONE) {
+    throw new Error(`${somebody} was not told at once that ${group} is gone`);
+  }
 };
 
 /** Somebody leaves while others append: what they still see, the service decides. */

@@ -1,5 +1,6 @@
+import type { MemberState } from '../../../clients/gen/backscroll/history/v1/inbox_pb.ts';
 import type { Random } from '../random.ts';
-import { SecondReader } from '../second-reader.ts';
+import { entryKey, SecondReader } from '../second-reader.ts';
 import type { Life } from './copy-life.ts';
 import type { Operation } from './copy-writes.ts';
 
@@ -71,3 +72,25 @@ export const profile: Operation = async (life, random, signal) => {
     life.profiling.delete(user);
   }
 };
+
+/** What is told to a user since it was last looked. */
+export class News {
+  readonly #life: Life;
+  readonly #user: string;
+  #since: bigint | undefined;
+
+  constructor(life: Life, user: string) {
+    this.#life = life;
+    this.#user = user;
+  }
+
+  /** Conversations by how an inbox names them, with what the user is in them. */
+  async look(random: Random, signal: AbortSignal): Promise<Map<string, MemberState>> {
+    const since = this.#since !== undefined && { sinceUserRevision: this.#since };
+    const { value } = await this.#life.call(random, signal, ({ history }) =>
+      history.inbox({ user: this.#user, ...since }, { signal }).collect(),
+    );
+    this.#since = value?.userRevision;
+    return new Map(value?.conversations.map((entry) => [entryKey(entry), entry.state]));
+  }
+}

@@ -978,7 +978,10 @@ export const DirectoryService: GenService<{
   },
   /**
    * Deletes a group with its messages and members, for everyone, at once; what is stored is removed soon
-   * after. Owners may. Repeating the call changes nothing more.
+   * after. It ends when all who had the group in their inbox, former members too, find there that it is
+   * gone, which takes the longer the more they are; a call that broke off, or a service that crashed, is no
+   * harm: that goes on by itself, and the call may be repeated. Owners may. Repeating the call changes
+   * nothing more.
    *
    * INVALID_ARGUMENT: a field is missing or wrong. PERMISSION_DENIED: `user` is no owner, or no member, or
    * there is no such group. NOT_FOUND: there never was such a group, and no `user` was given.
@@ -1008,8 +1011,8 @@ export const DirectoryService: GenService<{
   },
   /**
    * Removes members, all or none; moderators and owners may remove those of a lower role than theirs,
-   * owners also owners, and everybody themself, who may repeat that. They keep what they saw, and see
-   * nothing that comes later. Who is no member is left out.
+   * owners also owners, and everybody themself, who may repeat that. They keep what they saw, until the
+   * group is deleted, and see nothing that comes later. Who is no member is left out.
    *
    * INVALID_ARGUMENT: a field is missing or wrong, or a limit is passed. PERMISSION_DENIED: `user` may
    * not, or is no member, or there is no such group. NOT_FOUND: there is no such group, and no `user` was

@@ -404,14 +404,15 @@ export const MemberState = {
   MEMBER: 1,
 
   /**
-   * Was a member: sees what they saw.
+   * Was a member: sees what they saw, until the group is deleted.
    *
    * @generated from enum value: MEMBER_STATE_FORMER = 2;
    */
   FORMER: 2,
 
   /**
-   * The group was deleted: devices remove what they hold of it. Listed since a user revision; else only
+   * The group was deleted: devices remove what they hold of it, also those of former members. Listed since
+   * a user revision, at the latest once `DeleteGroup` was answered, and maybe more than once; else only
    * where it was deleted while the list was read.
    *
    * @generated from enum value: MEMBER_STATE_GONE = 3;
