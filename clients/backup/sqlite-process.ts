@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../errors.ts';
 import { cancelled } from '../stream-faults.ts';
-import type { Failure, Faults, Job, Told } from './sqlite-jobs.ts';
+import type { CheckKind, Failure, Faults, Job, Told } from './sqlite-jobs.ts';
 
 /** From this version on Node has all of SQLite that is needed here. */
 const OLDEST_NODE = 24;
@@ -85,8 +85,8 @@ export class SqliteProcess implements AsyncDisposable {
    * What is wrong with the database in a file that nobody uses: nothing where it is whole. Undefined
    * where SQLite can't tell, for it uses functions or collations of a program's own.
    */
-  check(path: string): Promise<Faults> {
-    return this.#run({ kind: 'check', path }, path);
+  check(path: string, how: CheckKind = 'quick_check'): Promise<Faults> {
+    return this.#run({ kind: 'check', path, how }, path);
   }
 
   /**

@@ -166,7 +166,7 @@ async function refuseDamaged(
   const longestMs = Math.ceil(CHECK_MS + size * CHECK_MS_PER_BYTE);
   const timer = setTimeout(() => overdue.abort(), longestMs);
   try {
-    const faults = (await sqlite.check(path)) ?? [];
+    const faults = (await sqlite.check(path, 'integrity_check')) ?? [];
     if (faults.length > 0) throw damaged(path, faults.join('; '));
   } catch (error) {
     if (overdue.signal.aborted) throw damaged(path, `SQLite took longer than ${longestMs} ms`);

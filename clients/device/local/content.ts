@@ -17,9 +17,6 @@ const HIGHEST_COUNT = 2 ** 52;
 /** Bytes of a message or profile, at most: several times what the service takes. */
 const BLOB_BYTES = 1024 ** 2;
 
-/** Faults that SQLite's check tells: one may bring forth thousands. */
-const MOST_FAULTS = 3;
-
 /** Rows that are decoded before others have their turn. */
 const AT_ONCE = 1_000;
 
@@ -125,7 +122,7 @@ const BLOBS: readonly (readonly [table: string, column: string, schema: DescMess
  * it, in little memory; a signal that fires ends it with CANCELLED.
  */
 export async function checkContent(sqlite: Sqlite, signal: AbortSignal): Promise<void> {
-  const faults = integrityFaults(sqlite);
+  const faults: string[] = [];
   for (const [table, rules] of Object.entries(RULES)) {
     await turn(signal);
     faults.push(...faultsOf(sqlite, table, rules));
@@ -138,14 +135,6 @@ export async function checkContent(sqlite: Sqlite, signal: AbortSignal): Promise
     if (count > 0) faults.push(told(table, count, `whose ${column} is no ${schema.name}`));
   }
   if (faults.length > 0) throw damaged(sqlite.path, faults.join('; '));
-}
-
-/** Beyond what a quick check sees: rows that stand out of order, twice, or not in an index. */
-function integrityFaults(sqlite: Sqlite): string[] {
-  const lines = sqlite
-    .arrays(`PRAGMA integrity_check(${MOST_FAULTS})`)
-    .map(([line]) => String(line));
-  return lines.filter((line) => line !== 'ok');
 }
 
 function faultsOf(sqlite: Sqlite, table: string, rules: Rules): string[] {
