@@ -29,5 +29,5 @@ export type {
 } from './local/message.ts';
 export type { Deletion, Edit } from './sync/edits.ts';
 export type { LocalProfile } from './sync/people.ts';
-export type { MessageListener, ReadOptions, ReadSession } from './sync/read-session.ts';
+export type { Ahead, MessageListener, ReadOptions, ReadSession } from './sync/read-session.ts';
 export type { SummaryListener, SummaryOptions, SummarySession } from './sync/summary-session.ts';

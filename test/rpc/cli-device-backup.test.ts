@@ -171,7 +171,7 @@ it('lists files, and fetches them a few at a time', async () => {
     { seq: 3, state: 'refused', reason: 'FILE_GONE' },
     { seq: 2, state: 'present' },
     { seq: 1, state: 'present', receivedBytes: bytes[0]?.length },
-    { result: { count: 3, reachedEnd: true } },
+    { result: { count: 3, reachedEnd: true, lacking: false } },
   ]);
   expect(files.askedOf('/1')).toHaveLength(1);
   expect(await device('files', '9', ...chat)).toMatchObject({ code: 4, stdout: '' });

@@ -36,32 +36,73 @@ describe('reading', () => {
       /ann\.db: \S+ KiB, of ann\ninbox: 0 conversations; messages: 0 held, 0 unread, 0 to be sent\n$/,
     );
     expect(await done('read', ...ann, '--offline')).toMatchObject({
-      ...{ stdout: '', stderr: 'no messages\n' },
+      stdout: '',
+      stderr: 'the device holds none; without --offline it fetches what it lacks\n',
     });
     const { stdout, stderr } = await done('read', ...ann, '--count', '2');
     expect(linesOf(stdout)).toEqual([
       expect.stringMatching(/^120 \S+Z ben: 120$/),
       expect.stringMatching(/^119 \S+Z ann: 119( \(\w+\))?$/),
     ]);
-    expect(stderr).toBe('there is more: --all, or a larger --count; 2 held here, 1 unread\n');
+    expect(stderr).toBe('there is more: --all, or a larger --count; 3 held here, 1 unread\n');
     const page = await json('read', ...ann);
     expect(texts(page.slice(0, -1))).toEqual(fall(120, 71));
     expect(page[0]).toMatchObject({ peer: 'ben', seq: 120, sender: 'ben', status: 'received' });
-    expect(page.at(-1)).toEqual({ result: { count: 50, reachedEnd: false } });
+    expect(page.at(-1)).toEqual({ result: { count: 50, reachedEnd: false, lacking: false } });
   });
 
   it('goes on to the beginning, and knows it without a connection', async () => {
     const all = await json('read', ...ann, '--all', '--count', '50');
     expect(texts(all.slice(0, -1))).toEqual(fall(120, 1));
-    expect(all.at(-1)).toEqual({ result: { count: 120, reachedEnd: true } });
+    expect(all.at(-1)).toEqual({ result: { count: 120, reachedEnd: true, lacking: false } });
     const offline = await done('read', ...ann, '--offline', '--all', ...AWAY);
     expect(linesOf(offline.stdout)).toHaveLength(120);
-    expect(offline.stderr).toBe('that is all the device holds; 120 held here, 1 unread\n');
+    expect(offline.stderr).toBe('that is the beginning; 120 held here, 1 unread\n');
     const [opened] = await json('open', ...of('ann'));
     expect(opened).toEqual({
       ...{ database: at('ann.db'), user: 'ann', sizeBytes: expect.any(Number) },
       ...{ inbox: 0, stored: 120, unread: 1, waiting: 0 },
     });
+  });
+
+  it('promises no more than there is', async () => {
+    const few = ['--user', 'kim', '--peer', 'lee', '--database', at('kim.db')];
+    await chat('kim', 'lee', 3);
+    for (const more of [[], ['--oldest-first'], ['--offline'], ['--offline', '--oldest-first']]) {
+      const end = more.includes('--oldest-first') ? 'end' : 'beginning';
+      const { stdout, stderr } = await done('read', ...few, '--count', '3', ...more);
+      expect(linesOf(stdout)).toHaveLength(3);
+      expect(stderr).toMatch(new RegExp(`^that is the ${end}; 3 held here`));
+    }
+    const inbox = await json('inbox', ...of('kim'), '--count', '1');
+    expect(inbox.at(-1)).toEqual({ result: { count: 1, reachedEnd: true, lacking: false } });
+    // With one in the outbox there are four.
+    await done('send', ...few, '4', ...AWAY);
+    for (const more of [[], ['--oldest-first']]) {
+      const { stderr } = await done('read', ...few, '--count', '3', ...more);
+      expect(stderr).toMatch(/^there is more: --all, or a larger --count; 3 held here/);
+      const all = await json('read', ...few, '--count', '4', ...more);
+      expect(all.at(-1).result).toEqual({ count: 4, reachedEnd: true, lacking: false });
+    }
+  });
+
+  it('tells where what the device holds ends from where the conversation does', async () => {
+    const some = [...of('ann', 'some.db'), '--peer', 'ben'];
+    await done('read', ...some, '--count', '10');
+    const known = await json('read', ...some, '--offline');
+    expect(texts(known.slice(0, -1))).toEqual(fall(120, 110));
+    expect(known.at(-1)).toEqual({ result: { count: 11, reachedEnd: false, lacking: true } });
+    const held = await done('read', ...some, '--offline', '--all', '--count', '7');
+    expect(held.stderr).toMatch(
+      /^that is all the device holds; without --offline it fetches what it lacks; 11 held here/,
+    );
+    // With the first five it holds both ends, and not what is between.
+    await done('read', ...some, '--oldest-first', '--count', '4');
+    const page = await json('read', ...some, '--offline', '--count', '5');
+    expect(page.at(-1)).toEqual({ result: { count: 5, reachedEnd: false, lacking: false } });
+    const all = await json('read', ...some, '--offline', '--all', '--count', '7');
+    expect(texts(all.slice(0, -1))).toEqual([...fall(120, 110), ...fall(5, 1)]);
+    expect(all.at(-1)).toEqual({ result: { count: 16, reachedEnd: true, lacking: true } });
   });
 
   it('prints what the device holds where it reaches no service', async () => {
@@ -100,7 +141,8 @@ describe('reading', () => {
 
   it('reads what is picked, and tells others what was read', async () => {
     const unread = await json('read', ...ann, '--unread', '--receipts');
-    expect(unread).toMatchObject([{ seq: 120 }, { result: { count: 1, reachedEnd: true } }]);
+    const all = { count: 1, reachedEnd: true, lacking: false };
+    expect(unread).toMatchObject([{ seq: 120 }, { result: all }]);
     const { result } = await client.sync({ user: 'ben', peer: 'ann', count: 1 }).collect();
     expect(result.peerMarks?.readSeq).toBe(120n);
     const oldest = await json('read', ...ann, '--oldest-first', '--count', '2');
@@ -122,7 +164,10 @@ describe('reading', () => {
       ...{ peer: 'cat', title: '', state: 'pair', unread: 1, lastSeq: 1 },
       ...{ marks: { readSeq: 0, deliveredSeq: expect.any(Number) }, lastMessage: { text: 'Meow' } },
     });
-    expect(result).toEqual({ result: { count: 1, reachedEnd: true } });
+    expect(result).toEqual({ result: { count: 1, reachedEnd: true, lacking: false } });
+    expect(await json('inbox', ...of('ann', 'new.db'), '--offline')).toEqual([
+      { result: { count: 0, reachedEnd: false, lacking: true } },
+    ]);
   });
 
   it.skipIf(!hasScript)('scrolls up by a key on a terminal (by `script`)', async () => {

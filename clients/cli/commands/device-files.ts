@@ -10,7 +10,15 @@ import {
   nameOf,
   withDevice,
 } from './device-command.ts';
-import { type Paged, type PageOptions, printPages, readPage, withPages } from './device-pages.ts';
+import {
+  endOf,
+  type Paged,
+  type PageOptions,
+  printPages,
+  readPage,
+  resultLine,
+  withPages,
+} from './device-pages.ts';
 
 interface FilesOptions extends DeviceConversationOptions, PageOptions {
   readonly fetch?: boolean;
@@ -38,7 +46,7 @@ export function addDeviceFiles(group: Command, context: Context): void {
         'is present. With --fetch, fetches those that are absent, a few at a time, and goes on where a ' +
         'fetch broke off.\nWith --json, one file a line (peer or group, seq, position, state, ' +
         'receivedBytes, sizeBytes, name, url, and what it has of path, reason), and without a seq then a ' +
-        'line {"result": {"count", "reachedEnd"}}.',
+        'line {"result": {"count", "reachedEnd", "lacking"}}.',
     )
     .argument('[seq]', 'of this message alone', positive)
     .option('--fetch', 'fetch what is absent')
@@ -88,9 +96,9 @@ async function files(
       await print();
     } else {
       const result = await printPages(context, options, session, print);
-      if (json) await output.line(JSON.stringify({ result }));
-      else if (result.count === 0) output.note('no messages with files');
-      else if (!result.reachedEnd) output.note('there is more: --all, or a larger --count');
+      if (json) await output.line(resultLine(result));
+      else
+        output.note(endOf(result, result.count === 0 ? 'no messages with files' : 'these are all'));
     }
     if (failures.length > 0) throw notFetched(failures);
   });
@@ -109,9 +117,9 @@ async function readOne(
   offline: boolean | undefined,
 ): Promise<void> {
   for (let found: LocalMessage | undefined; ; ) {
-    const count = await readPage(session, FAR, offline);
+    const { isLast } = await readPage(session, FAR, offline);
     found = read.find((message) => message.seq === seq);
-    const isPast = count < FAR || (read.at(-1)?.seq ?? 0) < seq;
+    const isPast = isLast || (read.at(-1)?.seq ?? 0) < seq;
     read.splice(0, Infinity, ...(found ? [found] : []));
     if (found) return;
     if (isPast) throw new CliError(Exit.nothing, `No message ${seq} with files is known`);

@@ -11,7 +11,7 @@ import {
   nameOf,
   withDevice,
 } from './device-command.ts';
-import { type PageOptions, printPages, withPages } from './device-pages.ts';
+import { endOf, type PageOptions, printPages, resultLine, withPages } from './device-pages.ts';
 import { inboxLine } from './inbox.ts';
 
 interface InboxOptions extends DeviceOptions, PageOptions {
@@ -32,7 +32,7 @@ export function addDeviceInbox(group: Command, context: Context): void {
       'Lists conversations, those with the newest messages first, and fetches what the device does not ' +
         'know. On a terminal, the space bar brings more.\nWith --json, one conversation a line (peer or ' +
         'group, title, state, unread, marks, peerMarks, lastSeq, lastAtMs, lastMessage), then a line ' +
-        '{"result": {"count", "reachedEnd"}}.',
+        '{"result": {"count", "reachedEnd", "lacking"}}.',
     )
     .option('--unread', 'only those with unread messages')
     .addHelpText(
@@ -56,9 +56,8 @@ async function inbox(context: Context, options: InboxOptions): Promise<void> {
     const session = device.readSummary((one) => lines.push(`${lineOf(one)}\n`), { unread });
     const print = () => output.write(lines.splice(0).join(''));
     const result = await printPages(context, options, session, print);
-    if (options.json) await output.line(JSON.stringify({ result }));
-    else if (result.count === 0) output.note('no conversations');
-    else output.note(moreOf(result.reachedEnd, 'these are all'));
+    if (options.json) await output.line(resultLine(result));
+    else output.note(endOf(result, result.count === 0 ? 'no conversations' : 'these are all'));
   });
 }
 
@@ -84,7 +83,9 @@ export function addDeviceRead(group: Command, context: Context): void {
       'Reads a conversation from its newest message on, and fetches what the device does not hold. On a ' +
         'terminal, the space bar scrolls on, until the beginning.\nWith --json, one message a line (peer ' +
         'or group, seq, id, sender, sentAtMs, text, status, origin, and what it has of editedAtMs, ' +
-        'deletedAtMs, expiresAtMs, call, files, thread), then a line {"result": {"count", "reachedEnd"}}.',
+        'deletedAtMs, expiresAtMs, call, files, thread), then a line {"result": {"count", "reachedEnd", ' +
+        '"lacking"}}: whether the conversation ends there, and whether the device, --offline, lacks some ' +
+        'of it.',
     )
     .option('--unread', 'only what is unread')
     .option('--oldest-first', 'from the first message on')
@@ -121,18 +122,14 @@ async function read(context: Context, options: ReadOptions): Promise<void> {
     const print = () => output.write(lines.splice(0).join(''));
     const result = await printPages(context, options, session, print);
     if (receipts && !offline) await device.flush();
-    if (json) return output.line(JSON.stringify({ result }));
+    if (json) return output.line(resultLine(result));
     const { stored, unread: left, waiting } = device.counts(conversation);
     const edge = oldestFirst ? 'that is the end' : 'that is the beginning';
-    const end = offline ? 'that is all the device holds' : edge;
     const waits = waiting > 0 ? `; ${waiting} in the outbox: \`device send\` sends what waits` : '';
-    const holds = `${stored} held here, ${left} unread${waits}`;
-    output.note(result.count === 0 ? 'no messages' : `${moreOf(result.reachedEnd, end)}; ${holds}`);
+    const holds = `; ${stored} held here, ${left} unread${waits}`;
+    const isNone = result.count === 0;
+    output.note(endOf(result, isNone ? 'no messages' : edge) + (isNone ? '' : holds));
   });
-}
-
-function moreOf(reachedEnd: boolean, end: string): string {
-  return reachedEnd ? end : 'there is more: --all, or a larger --count';
 }
 
 /** How far one of the user's own has come. */

@@ -21,7 +21,7 @@ import {
 } from '../local/message.ts';
 import type { Value } from '../local/sqlite.ts';
 import type { Tasks } from '../tasks.ts';
-import { type Outbox, waitingMessage } from './outbox.ts';
+import { type Outbox, type Waiting, waitingMessage } from './outbox.ts';
 import type { Pull } from './pull.ts';
 import type { Receipts } from './receipts.ts';
 
@@ -55,6 +55,14 @@ interface Looked {
 type Look = (atEnd: boolean) => Looked;
 
 const NOTHING_KNOWN: Looked = { found: 0, hole: { from: 1, to: Infinity } };
+
+/** What the local database has of the next messages, or conversations, of a session. */
+export interface Ahead {
+  /** How many of them can be read, without one lacking between them. */
+  readonly readable: number;
+  /** It lacks what comes behind these; else, where they are fewer than asked for, there are no more. */
+  readonly lacking: boolean;
+}
 
 /** Told each message that is read. */
 export type MessageListener = (message: LocalMessage) => void;
@@ -125,6 +133,22 @@ export class ReadSession {
   read(count: number): number {
     checkCount(count);
     return this.#read(count, true).found;
+  }
+
+  /**
+   * How many of the next `count` messages can be read, and whether the local database lacks what comes behind
+   * them: tells the end of the conversation from the end of what is held of it, without asking the service.
+   */
+  ahead(count: number): Ahead {
+    checkCount(count);
+    const row = this.#row();
+    if (!row) return { readable: 0, lacking: true };
+    const { found, hole } = this.#readable(count);
+    const isEnd = !hole || (!this.#falling && hole.from > row.last_seq);
+    const atOutbox = this.#falling ? this.#next === undefined : isEnd;
+    const waiting = atOutbox ? this.#waiting(row, count).length : 0;
+    const readable = Math.min(found + waiting, count);
+    return { readable, lacking: readable < count && (!isEnd || isStale(row)) };
   }
 
   /** `atEnd`: what ends here ends the conversation, as far as is known. */
@@ -322,15 +346,16 @@ export class ReadSession {
   }
 
   /** What waits to be sent matches no filter, for it has no seq yet. */
+  #waiting({ id }: ConversationRow, count: number): Waiting[] {
+    if (this.#filter || this.#options.unread || count <= 0) return [];
+    const { outbox } = this.#context;
+    const where = { after: this.#outbox, falling: this.#falling };
+    return outbox.messages(id, { ...where, count, nowMs: Date.now() });
+  }
+
   #readOutbox(row: ConversationRow, count: number): number {
-    const { outbox, store } = this.#context;
-    if (this.#filter || this.#options.unread || count <= 0) return 0;
-    const waiting = outbox.messages(row.id, {
-      after: this.#outbox,
-      falling: this.#falling,
-      count,
-      nowMs: Date.now(),
-    });
+    const { store } = this.#context;
+    const waiting = this.#waiting(row, count);
     for (const one of waiting) {
       this.#outbox = one.id;
       this.#waited.add(one.row.id);

@@ -6,6 +6,8 @@ import type { ConversationRow } from '../local/local-store.ts';
 import type { Tasks } from '../tasks.ts';
 import type { InboxPull } from './inbox-pull.ts';
 import { InboxRound } from './inbox-round.ts';
+import { inboxState } from './inbox-state.ts';
+import type { Ahead } from './read-session.ts';
 
 /** Which conversations a summary session reads. */
 export interface SummaryOptions {
@@ -62,6 +64,15 @@ export class SummarySession {
       this.#listener(localConversation(this.#inbox.store, row, Date.now()));
     }
     return rows.length;
+  }
+
+  /** As `ReadSession.ahead`, of conversations. */
+  ahead(count: number): Ahead {
+    checkCount(count);
+    const readable = this.#next(count).length;
+    const { rest, begun, finished } = inboxState(this.#inbox.store);
+    const isWhole = rest === '' && begun === finished;
+    return { readable, lacking: readable < count && !isWhole };
   }
 
   /**
