@@ -18,7 +18,7 @@ import type { FileState } from './files/file-states.ts';
 import type { FileStore } from './files/file-store.ts';
 import type { FileInit, UploadInit } from './files/file-upload.ts';
 import { Transfers } from './files/transfers.ts';
-import { checkConversationName, checkName, checkSeq, checkString } from './local/checks.ts';
+import { checkConversationName, checkName, checkString, checkWhole } from './local/checks.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
 import { type LocalConversation, localConversation } from './local/local-conversation.ts';
 import { type ConversationRow, LocalStore } from './local/local-store.ts';
@@ -304,7 +304,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    */
   markRead(conversation: ConversationName, seq?: number): void {
     checkConversationName(conversation);
-    if (seq !== undefined) checkSeq('seq', seq);
+    if (seq !== undefined) checkWhole('seq', seq, 1);
     const { id, last_seq } = this.#store.write(() => this.#store.ensureConversation(conversation));
     this.#receipts.read(id, seq ?? last_seq);
   }

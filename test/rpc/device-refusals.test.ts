@@ -61,6 +61,7 @@ test('what can’t be meant is refused by its field, and reaches no service', as
     ['users[1]', () => device.refreshProfiles(['bob', ''])],
     ['name', () => device.setSetting(untyped(5), 'x')],
     ['value', () => device.setSetting('x', untyped(5))],
+    ['number', () => device.restoreLatest({ number: 1.5 })],
   ];
   for (const [field, work] of refused) {
     const error = await failureOf(work);

@@ -10,7 +10,7 @@ import { snapshot } from '../../backup/snapshot.ts';
 import type { Uploaded } from '../../backup/upload.ts';
 import { BackscrollError, isReason } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
-import { invalid } from '../local/checks.ts';
+import { checkWhole, invalid } from '../local/checks.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import type { Tasks } from '../tasks.ts';
 import { copyDatabase } from './backup-file.ts';
@@ -85,6 +85,7 @@ export class Backups {
 
   /** Restores a backup of the service's; throws what the service, or the way there, fails with. */
   async restoreUploaded(options: DeviceDownloadOptions, started: boolean): Promise<RestoreCode> {
+    if (typeof options.number === 'number') checkWhole('number', options.number, 0);
     let failure: unknown;
     const bring: Origin['bring'] = async (restoring, _, to) => {
       await refuseShared(restoring);

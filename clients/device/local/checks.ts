@@ -44,13 +44,18 @@ export function checkString(field: string, value: unknown): asserts value is str
 
 /** Refuses what is no number of messages to ask for: INVALID_ARGUMENT, reason INVALID_FIELD. */
 export function checkCount(count: number): void {
-  if (Number.isInteger(count) && count >= 0 && count <= MOST) return;
-  throw invalid('INVALID_FIELD', 'count', `must be a whole number from 0 to ${MOST}`);
+  checkWhole('count', count, 0, MOST);
 }
 
-/** Refuses what is no number of a message: INVALID_ARGUMENT, reason INVALID_FIELD. */
-export function checkSeq(field: string, seq: number): void {
-  if (!isSeq(seq)) throw invalid('INVALID_FIELD', field, 'must be a seq: a whole number above 0');
+/** Refuses what is no whole number between two: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkWhole(
+  field: string,
+  value: number,
+  from: number,
+  to: number = Number.MAX_SAFE_INTEGER,
+): void {
+  if (Number.isSafeInteger(value) && value >= from && value <= to) return;
+  throw invalid('INVALID_FIELD', field, `must be a whole number from ${from} to ${to}`);
 }
 
 /** Refuses a message that is too large, or whose id is; `bytes` is what it weighs, encoded. */

@@ -1,6 +1,6 @@
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { EditInit } from '../../history/history-requests.ts';
-import { checkConversationName, checkSeq, invalid } from '../local/checks.ts';
+import { checkConversationName, checkWhole } from '../local/checks.ts';
 import { stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
@@ -37,8 +37,8 @@ export class Edits {
   async edit(name: ConversationName, edit: Edit, signal: AbortSignal): Promise<MessageRow> {
     const store = this.#store;
     checkConversationName(name);
-    checkSeq('seq', edit.seq);
-    checkRevision(edit.expectedRevision ?? 0);
+    checkWhole('seq', edit.seq, 1);
+    checkWhole('expectedRevision', edit.expectedRevision ?? 0, 0);
     const request = { user: store.owner, ...name, ...edit };
     const answer = await this.#history.edit(request, { signal });
     const row = rowOf(answer.message!, store.owner);
@@ -57,8 +57,9 @@ export class Edits {
   async delete(name: ConversationName, deletion: Deletion, signal: AbortSignal): Promise<number> {
     const store = this.#store;
     checkConversationName(name);
-    for (const [index, seq] of (deletion.seqs ?? []).entries()) checkSeq(`seqs[${index}]`, seq);
-    if (deletion.upToSeq !== undefined) checkSeq('upToSeq', deletion.upToSeq);
+    for (const [index, seq] of (deletion.seqs ?? []).entries())
+      checkWhole(`seqs[${index}]`, seq, 1);
+    if (deletion.upToSeq !== undefined) checkWhole('upToSeq', deletion.upToSeq, 1);
     const request = { user: store.owner, ...name, ...deletion };
     const answer = await this.#history.delete(request, { signal });
     store.write(() => {
@@ -87,9 +88,4 @@ export class Edits {
     });
     return Number(revision);
   }
-}
-
-function checkRevision(revision: number): void {
-  if (Number.isSafeInteger(revision) && revision >= 0) return;
-  throw invalid('INVALID_FIELD', 'expectedRevision', 'must be a whole number from 0');
 }
