@@ -9,7 +9,12 @@ import type { Message } from '../gen/backscroll/history/v1/message_pb.ts';
 import { DirectoryClient } from '../history/directory-client.ts';
 import { HistoryClient } from '../history/history-client.ts';
 import type { MessageInit } from '../history/history-requests.ts';
-import type { Backups, DeviceDownloadOptions, DeviceUploadOptions } from './backup/backups.ts';
+import type {
+  Backups,
+  DeviceBackupOptions,
+  DeviceDownloadOptions,
+  DeviceUploadOptions,
+} from './backup/backups.ts';
 import type { RestoreCode } from './backup/restore-codes.ts';
 import type { Schedule, ScheduleOptions } from './backup/schedule.ts';
 import type { FileOptions } from './files/file-options.ts';
@@ -336,8 +341,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * an older one, in one step: while the app runs, and writers go on. Gives its full path, or null with
    * the reason in `lastError`.
    */
-  backupDatabase(path: string | null): Promise<string | null> {
-    return this.#backups.toFile(path);
+  backupDatabase(path: string | null, options: DeviceBackupOptions = {}): Promise<string | null> {
+    return this.#backups.toFile(path, options);
   }
 
   /**

@@ -1,6 +1,10 @@
 /** What an app on a device builds on; see README.md. Needs Node 24. */
 
-export type { DeviceDownloadOptions, DeviceUploadOptions } from './backup/backups.ts';
+export type {
+  DeviceBackupOptions,
+  DeviceDownloadOptions,
+  DeviceUploadOptions,
+} from './backup/backups.ts';
 export { RESTORE, type RestoreCode } from './backup/restore-codes.ts';
 export type { ScheduledResult, ScheduleOptions } from './backup/schedule.ts';
 export { Device, type DeviceEvents, type DeviceOptions } from './device.ts';

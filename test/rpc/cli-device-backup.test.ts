@@ -2,7 +2,14 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
-import { ended, jsonOf, linesOf, startBackscroll } from '../support/backscroll.ts';
+import {
+  backscrollOnTerminal,
+  ended,
+  hasScript,
+  jsonOf,
+  linesOf,
+  startBackscroll,
+} from '../support/backscroll.ts';
 import { FileServer, sha256Of, whole } from '../support/file-server.ts';
 import {
   AWAY,
@@ -175,6 +182,33 @@ it('lists files, and fetches them a few at a time', async () => {
   ]);
   expect(files.askedOf('/1')).toHaveLength(1);
   expect(await device('files', '9', ...chat)).toMatchObject({ code: 4, stdout: '' });
+});
+
+it.skipIf(!hasScript)('shows on a terminal how far it has come (by `script`)', async () => {
+  await using files = await FileServer.start();
+  const content = Buffer.alloc(100_000, 'a');
+  const url = files.put('/large', whole(content));
+  const text = 'a'.repeat(30_000);
+  // More than a copy is told of at once.
+  for (let n = 0; n < 8; n++) {
+    const messages = Array.from({ length: 25 }, () => ({ content: { text } }));
+    await client.append({ user: 'lou', peer: 'max', messages });
+  }
+  const sent = { url, name: 'large', sizeBytes: BigInt(content.length) };
+  await client.append({ user: 'lou', peer: 'max', messages: [{ content: { files: [sent] } }] });
+  const lou = of('lou');
+  const plain = await done('read', ...lou, '--peer', 'max', '--all', '--count', '500');
+  expect(plain.stderr).not.toContain('\u001b');
+  const bars: [bar: string, args: string[]][] = [
+    ['Copying', ['backup', ...lou, at('lou-copy.db')]],
+    ['Uploading', ['backup', ...lou, '--upload']],
+    ['Downloading', ['restore', '--latest', ...of('lou', 'lou-new.db')]],
+    ['Fetching', ['files', ...lou, '--peer', 'max', '--fetch']],
+  ];
+  for (const [bar, args] of bars) {
+    const shown = await backscrollOnTerminal(environment, ['device', ...args]);
+    expect(shown).toMatch(new RegExp(`${bar} .* \\d+% \\S+ \\S?i?B of \\S+ [KM]iB`));
+  }
 });
 
 it('leaves beside a database what the README names', () => {

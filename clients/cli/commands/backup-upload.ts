@@ -2,6 +2,7 @@ import { create, type JsonObject, toJson } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import { noneIfNotFound } from '../../backup/backup-client.ts';
 import { type Snapshot, snapshot } from '../../backup/snapshot.ts';
+import type { CopyProgress } from '../../backup/sqlite-process.ts';
 import type { Uploaded, UploadProgress } from '../../backup/upload.ts';
 import { UploadResultSchema } from '../../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupKey } from '../../sealing/backup-key.ts';
@@ -93,13 +94,16 @@ export async function keyToUpload(
 }
 
 async function copyOf(context: Context, file: string, { temp }: UploadOptions): Promise<Snapshot> {
-  const progress = progressBar('Copying', inBytes);
-  const copying = snapshot(file, {
-    folder: temp,
-    signal: context.signal,
-    onProgress: ({ copiedBytes, sizeBytes }) => progress.update(copiedBytes, sizeBytes),
-  });
-  return copying.finally(progress.stop);
+  const { onProgress, stop } = copyProgress();
+  const copying = snapshot(file, { folder: temp, signal: context.signal, onProgress });
+  return copying.finally(stop);
+}
+
+/** A bar that shows how far a copy is. */
+export function copyProgress() {
+  const { update, stop } = progressBar('Copying', inBytes);
+  const onProgress = ({ copiedBytes, sizeBytes }: CopyProgress) => update(copiedBytes, sizeBytes);
+  return { onProgress, stop };
 }
 
 async function uploadFile(

@@ -6,6 +6,7 @@ import { usage } from '../exit.ts';
 import { print } from '../print.ts';
 import { inBytes } from '../progress.ts';
 import {
+  copyProgress,
   keyToUpload,
   printUploaded,
   type SealingOptions,
@@ -71,7 +72,8 @@ async function toFile(
     throw usage('--name, --label and keys are for backups of the service: add --upload');
   }
   await withDevice(context, options, { calls: 'backup', existing: true }, async (device) => {
-    const full = await device.backupDatabase(path ?? null);
+    const { onProgress, stop } = copyProgress();
+    const full = await device.backupDatabase(path ?? null, { onProgress }).finally(stop);
     if (full === null) throw device.lastError;
     const { size: sizeBytes } = await stat(full);
     const text = `Backed up to ${full}: ${inBytes(sizeBytes)}`;

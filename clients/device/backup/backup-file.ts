@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { refuseMixing } from '../../backup/database-file.ts';
 import { lstatOf, refuseTaken, syncFolder } from '../../backup/new-file.ts';
 import { takeAfter } from '../../backup/replace-database.ts';
-import { snapshot } from '../../backup/snapshot.ts';
+import { type SnapshotOptions, snapshot } from '../../backup/snapshot.ts';
 import { BackscrollError } from '../../errors.ts';
 
 /** What may stand beside a database and belongs to it. */
@@ -19,10 +19,10 @@ const PARTS = ['', '-wal', '-shm', '-journal', '-state', '-state-journal', '-sta
 export async function copyDatabase(
   database: string,
   target: string,
-  signal: AbortSignal,
+  options: Omit<SnapshotOptions, 'folder'>,
 ): Promise<void> {
   await refuseTarget(database, target);
-  await using copy = await snapshot(database, { folder: dirname(target), signal });
+  await using copy = await snapshot(database, { ...options, folder: dirname(target) });
   await takeAfter(copy.path, await stat(database));
   await syncFile(copy.path);
   await refuseReplacing(target);

@@ -6,7 +6,7 @@ import {
   type DownloadToFileOptions,
   type UploadOptions,
 } from '../../backup/backup-client.ts';
-import { snapshot } from '../../backup/snapshot.ts';
+import { type SnapshotOptions, snapshot } from '../../backup/snapshot.ts';
 import type { Uploaded } from '../../backup/upload.ts';
 import { BackscrollError, isReason } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
@@ -18,6 +18,9 @@ import { BackupState, LOCAL } from './backup-state.ts';
 import { fileOf, type Origin, refuseShared, restoreInto } from './restore.ts';
 import { RESTORE, type RestoreCode, restoreCodeOf } from './restore-codes.ts';
 import { type DatabaseVersion, Schedule, type ScheduleOptions } from './schedule.ts';
+
+/** How a device's database is copied to a file. */
+export type DeviceBackupOptions = Pick<SnapshotOptions, 'onProgress'>;
 
 /** How a device's database is uploaded; its user and what else the service is told come from the device. */
 export type DeviceUploadOptions = Pick<
@@ -50,11 +53,14 @@ export class Backups {
   }
 
   /** Copies the database to a file; gives its full path, or null with the reason in `lastError`. */
-  async toFile(path: string | null): Promise<string | null> {
+  async toFile(path: string | null, options: DeviceBackupOptions): Promise<string | null> {
     try {
       const target = fullPath(path ?? join(dirname(this.#database), DEFAULT_DATABASE));
       const version = this.#version();
-      await this.#tasks.run((signal) => copyDatabase(this.#database, target, signal));
+      const { onProgress } = options;
+      await this.#tasks.run((signal) =>
+        copyDatabase(this.#database, target, { signal, onProgress }),
+      );
       this.#made(LOCAL, version);
       this.lastError = undefined;
       return target;
