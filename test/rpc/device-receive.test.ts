@@ -102,3 +102,17 @@ test('a conversation that was only read tells the time of its newest message', a
   await device.readSession(bob, () => {}).more(10);
   expect(device.conversation(bob)).toMatchObject({ lastSeq: 2, lastAtMs: 1_700_000_000_001 });
 });
+
+test('what comes of a group that was deleted comes too late', async () => {
+  const crew = { group: 'crew' };
+  await harness.directory.createGroup({ ...crew, members: [{ user: 'alice' }, { user: 'bob' }] });
+  await harness.say([{ sender: 'bob', content: { text: 'one' } }], crew);
+  await using device = await harness.open('alice');
+  await device.refresh();
+  const push = create(MessageSchema, { seq: 2n, id: 'late', sender: 'bob' });
+  await harness.directory.deleteGroup(crew);
+  await device.refresh();
+  expect(device.receive(crew, push)).toBe(0);
+  expect(device.conversation(crew)).toMatchObject({ state: 'gone', lastMessage: undefined });
+  expect(device.counts(crew).stored).toBe(0);
+});

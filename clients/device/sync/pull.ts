@@ -1,5 +1,6 @@
 import { isReason } from '../../errors.ts';
 import type { SyncResult } from '../../gen/backscroll/history/v1/history_pb.ts';
+import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Filter, SyncInit } from '../../history/history-requests.ts';
@@ -128,7 +129,10 @@ export class Pull {
     const unplaced = rows.findIndex(({ seq }) => !isSeq(seq));
     if (unplaced >= 0) throw invalid('INVALID_FIELD', `messages[${unplaced}].seq`, 'must be a seq');
     return store.write(() => {
-      const { id, last_seq, told_seq, revision, last_at_ms } = store.ensureConversation(name);
+      const conversation = store.ensureConversation(name);
+      const { id, last_seq, told_seq, revision, last_at_ms } = conversation;
+      // It comes too late: the group was deleted, and there will be none of its name.
+      if (conversation.state === MemberState.GONE) return [];
       const known = store.known(id, '');
       const fresh: MessageRow[] = [];
       for (const row of rows) {

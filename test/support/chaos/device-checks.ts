@@ -41,6 +41,10 @@ export async function checkDevice(
     let compared = 0;
     for (const place of town.places) {
       if (!store.conversation(place.name)) continue;
+      if (place.gone) {
+        checkGone(owned, store, place);
+        continue;
+      }
       compared += await checkPlace(town, owned, store, place);
       await checkSaid(town, owned, store, place, signal);
     }
@@ -65,6 +69,13 @@ async function untilSent(
     if (Date.now() > endMs) throw new Error(`${name}: the outbox is not sent`);
     await pause(signal);
   }
+}
+
+/** Nothing is left of a group that was deleted, whether the person was in it then or before. */
+function checkGone({ name }: OwnedDevice, store: LocalStore, place: Place): void {
+  const row = store.conversation(place.name)!;
+  if (!store.holdsAny(row.id) && rowsOf(store, row).length === 0) return;
+  throw new Error(`${name} still has ${place.key}, which was deleted`);
 }
 
 /** What the service shows the person of a place, under a filter. */

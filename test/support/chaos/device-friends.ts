@@ -118,6 +118,17 @@ const change: Deed = async (town, random, signal) => {
   );
 };
 
+/** One group is deleted some day; its name is not given again. */
+const end: Deed = async (town, random, signal) => {
+  const place = town.places.find(({ name }) => name.group === 'attic')!;
+  if (place.gone || !random.oneIn(20)) return;
+  using _ = await place.gate.enter(true);
+  const answered = await town.call(signal, 'a service', () =>
+    town.directory.deleteGroup({ group: 'attic' }, { signal }),
+  );
+  place.gone = answered;
+};
+
 /** What happens around the person, and how often among all. */
 const mix: readonly (readonly [number, Deed])[] = [
   [40, post],
@@ -130,6 +141,7 @@ const mix: readonly (readonly [number, Deed])[] = [
   [8, mark],
   [4, joinOrLeave],
   [1, change],
+  [1, end],
 ];
 
 /** All that others do, and the person elsewhere. */

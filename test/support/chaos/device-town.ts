@@ -37,6 +37,8 @@ export interface Place {
   readonly members: Set<string>;
   /** Whether the person is; undefined where that is not known. */
   isIn: boolean | undefined;
+  /** It was deleted, for everyone. */
+  gone: boolean;
   /** Retention may have removed something. */
   retained: boolean;
   /** Who sent which message, as far as answers told. */
@@ -69,6 +71,7 @@ export class DeviceTown implements Disposable {
       key: JSON.stringify(name),
       members: new Set(name.group === undefined ? [person, name.peer] : []),
       isIn: name.group === undefined ? true : undefined,
+      gone: false,
       retained: false,
       senders: new Map(),
       gate: new Gate(),

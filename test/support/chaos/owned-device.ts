@@ -149,8 +149,13 @@ export class OwnedDevice implements AsyncDisposable {
   read(options: ReadOptions): void {
     const rises = options.order === 'oldest-first';
     let last: number | undefined;
-    const listen = ({ seq }: LocalMessage) => {
-      if (seq === undefined) return;
+    const waited = new Set<string>();
+    const listen = ({ id, seq }: LocalMessage) => {
+      if (waited.has(id)) this.faults.push(new Error(`${id}, which waited, came once more`));
+      if (seq === undefined) {
+        waited.add(id);
+        return;
+      }
       if (last !== undefined && (rises ? seq <= last : seq >= last)) {
         this.faults.push(new Error(`${seq} came after ${last} in ${JSON.stringify(options)}`));
       }
