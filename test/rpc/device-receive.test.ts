@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, test, vi } from 'vitest';
-import type { LocalMessage } from '../../clients/device/index.ts';
+import type { Device, LocalMessage } from '../../clients/device/index.ts';
 import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
@@ -116,3 +116,30 @@ test('what comes of a group that was deleted comes too late', async () => {
   expect(device.conversation(crew)).toMatchObject({ state: 'gone', lastMessage: undefined });
   expect(device.counts(crew).stored).toBe(0);
 });
+
+test('what comes of a group that the user is not in is gone with the next refresh', async () => {
+  const crew = { group: 'crew' };
+  await harness.directory.createGroup({ ...crew, members: [{ user: 'bob' }] });
+  await using device = await harness.open('alice');
+  await device.refresh();
+  const push = create(MessageSchema, { seq: 2n, id: 'astray', sender: 'bob' });
+  for (const name of [crew, { group: 'nobody knows it' }]) {
+    expect(device.receive(name, push)).toBe(1);
+    await device.refresh();
+    expect(device.counts(name).stored).toBe(0);
+    expect(await read(device)).toEqual([]);
+  }
+  // One that comes before the group is told of stays.
+  await harness.say([{ sender: 'bob', id: 'early', content: { text: 'hi' } }], crew);
+  await harness.directory.addMembers({ ...crew, members: [{ user: 'alice' }] });
+  device.receive(crew, create(MessageSchema, { seq: 1n, id: 'early', sender: 'bob' }));
+  await device.refresh();
+  expect(await read(device)).toEqual([crew]);
+});
+
+/** The inbox of a device as it stands. */
+async function read(device: Device): Promise<unknown[]> {
+  const names: unknown[] = [];
+  device.readSummary(({ conversation }) => names.push(conversation)).read(10);
+  return names;
+}

@@ -65,7 +65,7 @@ export function wasTold(store: LocalStore, told: Conversation, state: InboxState
 }
 
 /** Takes a conversation out of the inbox, and forgets what is held of it. */
-function lose(store: LocalStore, row: ConversationRow, state: MemberState): void {
+export function lose(store: LocalStore, row: ConversationRow, state: MemberState): void {
   const { id } = row;
   if (row.listed === 0 && row.state === state && !store.holdsAny(id)) return;
   store.forget(id);

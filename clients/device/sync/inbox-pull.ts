@@ -1,9 +1,10 @@
 import { isReason } from '../../errors.ts';
+import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Inbox } from '../../history/inbox.ts';
-import { type ConversationRow, isStale, type LocalStore } from '../local/local-store.ts';
+import { type ConversationRow, isStale, type LocalStore, nameOf } from '../local/local-store.ts';
 import type { ConversationName } from '../local/message.ts';
-import { nameTold, putEntries } from './inbox-entry.ts';
+import { lose, nameTold, putEntries } from './inbox-entry.ts';
 import { inboxState, startInboxAnew } from './inbox-state.ts';
 import type { Pull } from './pull.ts';
 
@@ -83,12 +84,34 @@ export class InboxPull {
     });
   }
 
-  async #correct(name: ConversationName, signal: AbortSignal): Promise<void> {
+  /**
+   * Messages may have come of groups of which the service never told, too late as well as too early: what
+   * is not for the user to see is forgotten.
+   */
+  async confirm(signal: AbortSignal): Promise<void> {
+    const { store } = this;
+    const untold = store.sqlite.all<ConversationRow>(
+      `SELECT * FROM conversation WHERE kind = 2 AND state = ${MemberState.UNSPECIFIED} AND listed > 0
+       AND EXISTS (SELECT 1 FROM known WHERE conversation_id = conversation.id)`,
+    );
+    for (const row of untold) {
+      if (await this.#correct(nameOf(row), signal)) continue;
+      this.put(() => {
+        lose(store, row, MemberState.UNSPECIFIED);
+        return [store.conversationOf(row.id)];
+      });
+    }
+  }
+
+  /** Gives whether the user may see it. */
+  async #correct(name: ConversationName, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#pull.inTurn(name, () => this.#pull.correct(name, signal));
+      return true;
     } catch (error) {
-      // A group that was deleted meanwhile: the next changes tell.
+      // Of a group that was deleted meanwhile the next changes tell.
       if (!isReason(error, 'NOT_A_MEMBER')) throw error;
+      return false;
     }
   }
 }

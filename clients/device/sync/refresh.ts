@@ -15,4 +15,5 @@ export async function refreshInbox(inbox: InboxPull, signal: AbortSignal): Promi
   await inbox.changes(signal);
   const round = new InboxRound(inbox);
   while (await round.next(PAGE, signal));
+  await inbox.confirm(signal);
 }
