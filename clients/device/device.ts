@@ -111,7 +111,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   /** All that the device does by itself. */
   readonly #routines: readonly Routine[];
   #schedule: Schedule | undefined;
-  #started = false;
+  /** Of the last `start`; undefined once a `stop` after it has ended. */
+  #started: symbol | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(
@@ -354,7 +355,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * nothing was ever written to it. An older backup is brought up to the current schema.
    */
   restoreDatabase(path: string): Promise<RestoreCode> {
-    return this.#backups.restoreFile(path, this.#started);
+    return this.#backups.restoreFile(path, this.#started !== undefined);
   }
 
   /** Whole seconds since a backup of the database was last made here, in a file or uploaded; -1 for never. */
@@ -386,7 +387,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * is. What the service, or the way there, fails with is thrown, such as BACKUP_NOT_FOUND.
    */
   restoreLatest(options: DeviceDownloadOptions = {}): Promise<RestoreCode> {
-    return this.#backups.restoreUploaded(options, this.#started);
+    return this.#backups.restoreUploaded(options, this.#started !== undefined);
   }
 
   /** Why the last `backupDatabase`, `restoreDatabase` or `restoreLatest` failed; undefined where it did not. */
@@ -440,16 +441,18 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    */
   start(): void {
     this.#tasks.refuse();
-    this.#started = true;
+    this.#started = Symbol();
     for (const routine of this.#routines) routine.start();
     this.#transfers.start();
   }
 
   /** Ends what the device does by itself; `start` begins it again. */
   async stop(): Promise<void> {
+    const started = this.#started;
     const routines = this.#routines.map((routine) => routine.stop());
     await Promise.all([...routines, this.#transfers.stop()]);
-    this.#started = false;
+    // It may have been started again meanwhile.
+    if (this.#started === started) this.#started = undefined;
   }
 
   /**

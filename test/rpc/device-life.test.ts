@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest';
+import { RESTORE } from '../../clients/device/index.ts';
 import { TestProcess } from '../support/processes.ts';
 import { harness, Reader, useHarness } from './device-harness.ts';
 
@@ -18,8 +19,10 @@ test('works by itself from start to stop, as often as told', async () => {
   await device.stop();
   const calls = harness.relay.calls.length;
   const second = device.append(bob, { content: { text: 'two' } });
-  void device.stop();
+  const stopping = device.stop();
   device.start();
+  await stopping;
+  expect(await device.restoreDatabase(harness.path())).toBe(RESTORE.alreadyStarted);
   await vi.waitFor(() => expect(sent).toEqual([first, second]), 10_000);
   expect(harness.relay.calls).toHaveLength(calls + 1);
 });
