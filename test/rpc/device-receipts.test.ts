@@ -121,7 +121,7 @@ test('a mark beyond the newest message stands at that one, and rises with the ne
 test('what is no mark, or in no conversation, is refused at once', async () => {
   await using device = await harness.open('alice');
   for (const seq of [0, -1, 1.5, Number.NaN]) {
-    expect(() => device.markRead(bob, seq)).toThrow('seq: must be a seq');
+    expect(() => device.markRead(bob, seq)).toThrow('seq: must be a whole number');
   }
   expect(() => device.markRead({ peer: '' }, 1)).toThrow('peer: is required');
   expect(() => device.receive({ group: '\n' }, [])).toThrow('group: must not hold');
