@@ -66,11 +66,6 @@ export function checkMessage({ id }: Message, bytes: number): void {
   }
 }
 
-/** Whether a number is one that a message may have. */
-export function isSeq(number: number): boolean {
-  return Number.isSafeInteger(number) && number >= 1;
-}
-
 /** The error of a field that is at fault: INVALID_ARGUMENT. */
 export function invalid(reason: string, field: string, description: string): BackscrollError {
   return new BackscrollError(`${field}: ${description}`, {

@@ -4,7 +4,7 @@ import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Filter, SyncInit } from '../../history/history-requests.ts';
-import { invalid, isSeq } from '../local/checks.ts';
+import { checkWhole } from '../local/checks.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import {
   type ConversationRow,
@@ -126,8 +126,7 @@ export class Pull {
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
     const rows = messages.map((message) => rowOf(message, store.owner));
-    const unplaced = rows.findIndex(({ seq }) => !isSeq(seq));
-    if (unplaced >= 0) throw invalid('INVALID_FIELD', `messages[${unplaced}].seq`, 'must be a seq');
+    for (const [index, { seq }] of rows.entries()) checkWhole(`messages[${index}].seq`, seq, 1);
     return store.write(() => {
       const conversation = store.ensureConversation(name);
       const { id, last_seq, told_seq, revision, last_at_ms } = conversation;
