@@ -29,11 +29,13 @@ export class Tasks {
   async alone<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#underWay.size > 0)
       throw inUse('The device is doing something: wait until it has ended');
-    return this.run((signal) => {
+    return this.run(async (signal) => {
       this.#isAlone = true;
-      return work(signal).finally(() => {
+      try {
+        return await work(signal);
+      } finally {
         this.#isAlone = false;
-      });
+      }
     });
   }
 

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { Device } from '../../clients/device/index.ts';
+import { Device, RESTORE } from '../../clients/device/index.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import { MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { TestProcess } from '../support/processes.ts';
@@ -136,7 +136,7 @@ test('a listener that fails breaks off nothing', async () => {
   await using app = new TestProcess([
     ...['--input-type=module', '-e'],
     `import { create } from '@bufbuild/protobuf';
-     import { Device } from './clients/device/index.ts';
+     import { Device, RESTORE } from './clients/device/index.ts';
      import { MessageSchema } from './clients/gen/backscroll/history/v1/message_pb.ts';
      const [, database] = process.argv;
      const thrown = [];
@@ -153,6 +153,13 @@ test('a listener that fails breaks off nothing', async () => {
   ]);
   expect(await app.exited, app.stderr).toEqual({ code: 0, signal: null });
   expect(JSON.parse(app.stdout)).toEqual({ fresh: 2, thrown: ['a', 'b'] });
+});
+
+test('a restore that fails before it begins leaves the device as it was', async () => {
+  await using device = await harness.open('alice');
+  expect(await device.restoreLatest({ signal: untyped('no signal') })).toBe(RESTORE.failed);
+  device.append(bob, { content: { text: 'x' } });
+  expect(device.counts(bob).waiting).toBe(1);
 });
 
 test('a session goes on behind the message of which its listener failed', async () => {
