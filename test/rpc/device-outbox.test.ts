@@ -370,3 +370,22 @@ test.each(['newest-first', 'oldest-first'] as const)(
     expect(reader.texts).toEqual(whole);
   },
 );
+
+test('what was sent to a group that was deleted before the answer came is nowhere', async () => {
+  const crew = { group: 'crew' };
+  await harness.directory.createGroup({ ...crew, members: [{ user: 'alice' }] });
+  await using device = await harness.open('alice');
+  await device.refresh();
+  const sent: string[] = [];
+  device.on('sent', (id) => sent.push(id));
+  const id = device.append(crew, { content: { text: 'hi' } });
+  harness.relay.watch = async ({ method }) => {
+    if (method !== 'append') return;
+    await harness.directory.deleteGroup(crew);
+    await device.refresh();
+    expect(device.conversation(crew)).toMatchObject({ state: 'gone' });
+  };
+  await device.flush();
+  expect(sent).toEqual([id]);
+  expect(device.counts(crew)).toEqual({ stored: 0, unread: 0, waiting: 0 });
+});

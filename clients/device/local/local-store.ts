@@ -1,4 +1,4 @@
-import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import { type Marks, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import { damaged } from './damaged.ts';
 import { added, type Interval, union } from './intervals.ts';
 import {
@@ -433,9 +433,18 @@ export function keyOf(name: ConversationName): [kind: number, name: string] {
 /** Of a conversation that nothing is known of yet. */
 export function firstOf(
   name: ConversationName,
-): Pick<ConversationRow, 'epoch' | 'landings' | 'told_revision'> {
+): Pick<ConversationRow, 'epoch' | 'landings' | 'state' | 'told_revision'> {
+  const [landings, state, told_revision] = [0, MemberState.UNSPECIFIED, 0];
   // The epoch of pairs never changes.
-  return { epoch: name.group === undefined ? 0 : UNKNOWN_EPOCH, landings: 0, told_revision: 0 };
+  return { epoch: name.group === undefined ? 0 : UNKNOWN_EPOCH, landings, state, told_revision };
+}
+
+/** Whether a group was lost since it stood as `before`: what is still on its way from it comes too late. */
+export function isLostSince(
+  before: Pick<ConversationRow, 'state'>,
+  now: Pick<ConversationRow, 'state'>,
+): boolean {
+  return now.state === MemberState.GONE && before.state !== MemberState.GONE;
 }
 
 /** Every message. */

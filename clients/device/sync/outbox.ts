@@ -7,7 +7,7 @@ import { uuidv7 } from '../../uuid.ts';
 import { checkConversationName, checkMessage, invalid } from '../local/checks.ts';
 import { decoded } from '../local/damaged.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
-import type { ConversationRow, LocalStore } from '../local/local-store.ts';
+import { type ConversationRow, isLostSince, type LocalStore } from '../local/local-store.ts';
 import {
   type ConversationName,
   LocalMessage,
@@ -279,7 +279,8 @@ function isCertain(
   now: ConversationRow,
   { seq, repeated }: AppendedMessage,
 ): boolean {
-  return before.epoch === now.epoch && (!repeated || Number(seq) > now.told_seq);
+  if (before.epoch !== now.epoch || isLostSince(before, now)) return false;
+  return !repeated || Number(seq) > now.told_seq;
 }
 
 /** What the user said raises their own marks, as it does in the service. */

@@ -9,6 +9,7 @@ import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import {
   type ConversationRow,
   firstOf,
+  isLostSince,
   isStale,
   keyOf,
   type LocalStore,
@@ -84,9 +85,11 @@ export class Pull {
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
     const page = this.#history.sync(this.#request(name, wanted), { signal });
     const land = (messages: readonly Message[]): boolean => {
-      const { id, epoch, landings } = store.ensureConversation(name);
+      const now = store.ensureConversation(name);
+      const { id, epoch, landings } = now;
       // Meanwhile it was learned that what the user may see has changed.
       if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
+      if (isLostSince(before, now)) return false;
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
       store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
