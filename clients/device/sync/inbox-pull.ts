@@ -97,7 +97,10 @@ export class InboxPull {
     for (const row of untold) {
       if (await this.#correct(nameOf(row), signal)) continue;
       this.put(() => {
-        lose(store, row, MemberState.UNSPECIFIED);
+        const now = store.conversationOf(row.id);
+        // Another may have been told of it since that was answered.
+        if (now.state !== MemberState.UNSPECIFIED) return [];
+        lose(store, now, MemberState.UNSPECIFIED);
         return [store.conversationOf(row.id)];
       });
     }
