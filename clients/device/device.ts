@@ -225,8 +225,9 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Puts in messages that arrived in another way, as by a push: each as the service stored it, with its
-   * seq. Tells those that are new to the `message` event, and gives how many they were. Fails with
-   * INVALID_ARGUMENT where one has no seq, or for a name that nobody has, and puts in none.
+   * seq. Tells those that are new to the `message` event, and gives how many they were: none of a group that
+   * is `gone`. Fails with INVALID_ARGUMENT where one has no seq, or for a name that nobody has, and puts in
+   * none.
    */
   receive(conversation: ConversationName, messages: Message | readonly Message[]): number {
     checkConversationName(conversation);

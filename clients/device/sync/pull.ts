@@ -123,8 +123,8 @@ export class Pull {
 
   /**
    * Messages that arrived in another way: they are known. Gives those that are new. One that the service
-   * told of before may have changed since it was sent on its way: it is left to be fetched. Fails with
-   * INVALID_ARGUMENT where one has no seq: nothing is then put in.
+   * told of before may have changed since it was sent on its way: it is left to be fetched; so are all of a
+   * group that is gone. Fails with INVALID_ARGUMENT where one has no seq: nothing is then put in.
    */
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
@@ -133,7 +133,7 @@ export class Pull {
     return store.write(() => {
       const conversation = store.ensureConversation(name);
       const { id, last_seq, told_seq, revision, last_at_ms } = conversation;
-      // It comes too late: the group was deleted, and there will be none of its name.
+      // It comes too late. Should the user be in such a group once more, the inbox tells first.
       if (conversation.state === MemberState.GONE) return [];
       const known = store.known(id, '');
       const fresh: MessageRow[] = [];

@@ -167,7 +167,7 @@ export class ReadSession {
       return { count: some.length, last: some.at(-1)?.seq };
     });
     for (const message of rows) {
-      // The listener may fail, or read on: what it was handed was read.
+      // The listener may fail: what it was handed was read.
       this.#next = this.#falling ? message.seq - 1 : message.seq + 1;
       const local = this.#localOf(row, message);
       if ((message.kinds & KIND.file) !== 0) onFiles(local);
