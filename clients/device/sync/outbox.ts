@@ -204,9 +204,9 @@ export class Outbox {
         const { seq, sentAtMs } = places[index]!;
         return rowOf({ ...message, seq, sentAtMs }, store.owner);
       });
-      const here = rows.filter((_, index) =>
-        this.#change('DELETE FROM outbox WHERE id = ?', batch.entries[index]!.id),
-      );
+      const here = rows.filter((_, index) => {
+        return store.sqlite.run('DELETE FROM outbox WHERE id = ?', batch.entries[index]!.id) > 0;
+      });
       const landing = rows.filter(
         ({ seq }, index) => isCertain(batch, row, places[index]!) && !stretchBelow(known, seq).held,
       );
@@ -245,7 +245,7 @@ export class Outbox {
     return rows.map((row) => waitingOf(row, this.#store.owner));
   }
 
-  /** Runs a statement; gives whether it changed a row. */
+  /** Runs a statement in a transaction of its own; gives whether it changed a row. */
   #change(sql: string, ...values: Value[]): boolean {
     return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
   }
