@@ -425,27 +425,34 @@ describe("what the user's other devices do", () => {
       await expectInbox(device);
     });
 
-    test('stays gone, whatever is on its way from it', async () => {
-      await (await opened()).close();
-      await using late = await harness.open('alice');
-      await late.refresh();
-      const held = Promise.withResolvers<void>();
-      const came = new Promise<void>((resolve) => {
-        harness.relay.watch = ({ method }) => {
-          if (method !== 'sync') return;
-          resolve();
-          return held.promise;
-        };
-      });
-      const reading = new Reader(late, room).session.more(10);
-      await came;
-      await harness.directory.deleteGroup(room);
-      await late.refresh();
-      expect(late.conversation(room)).toMatchObject({ state: 'gone' });
-      held.resolve();
-      await expect(reading).rejects.toMatchObject({ reason: 'NOT_A_MEMBER' });
-      expect(late.counts(room).stored).toBe(0);
-    });
+    test.each([[[]], [['file']]] as const)(
+      'stays gone, whatever comes late: kinds %j',
+      async (kinds) => {
+        await (await opened()).close();
+        path = harness.path();
+        await using late = await harness.open('alice', path);
+        await late.refresh();
+        const held = Promise.withResolvers<void>();
+        const came = new Promise<void>((resolve) => {
+          harness.relay.watch = ({ method }) => {
+            if (method !== 'sync') return;
+            resolve();
+            return held.promise;
+          };
+        });
+        const reading = new Reader(late, { ...room, kinds }).session.more(10);
+        await came;
+        await harness.directory.deleteGroup(room);
+        await late.refresh();
+        expect(late.conversation(room)).toMatchObject({ state: 'gone' });
+        held.resolve();
+        await expect(reading).rejects.toMatchObject({ reason: 'NOT_A_MEMBER' });
+        const store = harness.look('alice', path);
+        expect(store.holdsAny(store.conversation(room)!.id)).toBe(false);
+        store.sqlite.close();
+        expect(late.counts(room).stored).toBe(0);
+      },
+    );
 
     test('is lost by a device that lost its place', async () => {
       await using device = await opened();

@@ -85,11 +85,9 @@ export class Pull {
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
     const page = this.#history.sync(this.#request(name, wanted), { signal });
     const land = (messages: readonly Message[]): boolean => {
-      const now = store.ensureConversation(name);
-      const { id, epoch, landings } = now;
+      const { id, epoch, landings } = store.ensureConversation(name);
       // Meanwhile it was learned that what the user may see has changed.
       if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
-      if (isLostSince(before, now)) return false;
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
       store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
@@ -99,7 +97,11 @@ export class Pull {
     };
     // The last frame and the result are put in together: mostly there is but one.
     let frame: readonly Message[] = [];
-    const landed = () => frame.length === 0 || land(frame);
+    const landed = () => {
+      const now = store.conversation(name);
+      if (now && isLostSince(before, now)) return false;
+      return frame.length === 0 || land(frame);
+    };
     try {
       for await (const messages of page.frames()) {
         if (frame.length > 0 && !store.write(landed)) return true;
@@ -198,8 +200,9 @@ export class Pull {
     }
     const result = await changes.result;
     store.write(() => {
-      const { landings } = store.conversationOf(id);
-      if (!store.learn(id, result)) return;
+      const now = store.conversationOf(id);
+      const { landings } = now;
+      if (isLostSince(before, now) || !store.learn(id, result)) return;
       // What was put in meanwhile may have missed its change: the next time asks once more.
       if (landings !== before.landings) return;
       store.changeConversation(id, { revision: Number(result.revision) });
