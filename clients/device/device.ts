@@ -154,9 +154,9 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   /**
    * Opens a device. Needs Node 24 (FAILED_PRECONDITION, reason NODE_TOO_OLD). The database may be open
    * in several processes of the same user. Fails, and leaves the file as it is, for the reasons of
-   * `openDatabase`: WRONG_OWNER, NEWER_SCHEMA, NOT_A_DATABASE, NOT_A_DEVICE_DATABASE, DATABASE_DAMAGED; with
-   * INVALID_ARGUMENT for options that can't be meant; or with the system's error where there is no such
-   * folder.
+   * `openDatabase`: WRONG_OWNER, NEWER_SCHEMA, NOT_A_DATABASE, NOT_A_DEVICE_DATABASE, DATABASE_DAMAGED,
+   * DATABASE_BUSY, DISK_FULL; with INVALID_ARGUMENT for options that can't be meant; or with the system's
+   * error where there is no such folder.
    */
   static async open(options: DeviceOptions): Promise<Device> {
     requireSqlite('A device');
@@ -209,7 +209,10 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     return this.#tasks.run((signal) => refreshInbox(this.#inbox, signal));
   }
 
-  /** A person's profile, as `refreshProfiles` brought it; undefined where it did not, or there is none. */
+  /**
+   * A person's profile, as `refreshProfiles` brought it; undefined where it did not, or there is none. Fails
+   * with DATABASE_DAMAGED where what is held can't be read.
+   */
   profile(user: string): LocalProfile | undefined {
     return this.#people.profile(user);
   }

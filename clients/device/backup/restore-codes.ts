@@ -6,7 +6,7 @@ export const RESTORE = {
   done: 0,
   /** There is no such file. */
   noSuchFile: -1,
-  /** It is no SQLite database, or one that is encrypted by itself. */
+  /** It is no SQLite database, or one that is encrypted by itself; or no file, such as a folder. */
   notADatabase: -2,
   /**
    * SQLite found it damaged, or could not check it in a time that is long for its size; or what stands in
