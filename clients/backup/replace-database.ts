@@ -50,9 +50,16 @@ export async function replaceDatabase(
 ): Promise<void> {
   if (replaced) await takeAfter(fresh, replaced);
   await using lock = replaced && (await lockOut(path, true));
+  if (replaced) await refuseReplaced(path, replaced);
   // Windows replaces no file that is open.
   if (process.platform === 'win32') await lock?.[Symbol.asyncDispose]();
   await swap(path, fresh, keptPath);
+}
+
+/** What was locked may have lost its name to another restore while that was waited for. */
+async function refuseReplaced(path: string, { dev, ino }: Stats): Promise<void> {
+  const there = await lstatOf(path);
+  if (there?.dev !== dev || there.ino !== ino) throw inUse(path, undefined);
 }
 
 /** Lets those read and write a file who may do so with another one. */

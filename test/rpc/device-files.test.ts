@@ -166,6 +166,22 @@ describe('files of a device', () => {
     expect(asked[1]!.headers['if-range']).toMatch(/^"/);
   });
 
+  it('come to nothing where the same beginning comes again and again', async () => {
+    const beginning = async function* () {
+      yield randomBytes(100_000);
+    };
+    const fetch = async () => ({
+      ...{ offset: 0, sizeBytes: 300_000, validator: undefined },
+      body: beginning(),
+    });
+    await using device = await open({ transfer: { fetch } });
+    receive(device, [{ url: 'own:file', sizeBytes: 300_000n }]);
+    const [message] = read(device);
+    const fetching = device.fetchFile(message!);
+    await expect(fetching).rejects.toMatchObject({ reason: 'FILE_UNREACHABLE' });
+    expect(device.file(message!).state).toBe('absent');
+  }, 120_000);
+
   it('begin anew where the server has another file by then', async () => {
     await using device = await open();
     const [old, fresh] = [randomBytes(500_000), randomBytes(500_000)];

@@ -183,7 +183,7 @@ test('a message that is refused keeps nothing else waiting', async () => {
   expect(held(device).at(-1)).toEqual(['bad', undefined, 'failed']);
   const reader = new Reader(device, bob);
   reader.session.read(1);
-  expect(reader.messages[0]?.failure).toMatch(/^TOO_LARGE: messages\[2\]\.content\.files: /);
+  expect(reader.messages[0]?.failure).toMatch(/^TOO_LARGE: message\.content\.files: /);
 
   expect(device.retry('another')).toBe(false);
   expect(device.retry(bad)).toBe(true);
@@ -208,6 +208,31 @@ test('what is refused for a reason of no single message is refused one by one', 
   await empty(device);
   expect(failed).toEqual(Array(5).fill('GROUP_DELETED'));
   expect(await stored()).toEqual(['one']);
+});
+
+test('each of several that are refused is told why, as if it had been sent alone', async () => {
+  await using device = await harness.open('alice');
+  const failed: unknown[] = [];
+  device.on('failed', (id, { reason, fields }) =>
+    failed.push([id, reason, fields.map(({ field }) => field)]),
+  );
+  device.append(bob, { id: 'good', content: { text: 'one' } });
+  const file = { url: 'https://files.example/a', sha256: new Uint8Array(5) };
+  device.append(bob, { id: 'file', content: { files: [file] } });
+  device.append(bob, { id: 'thread', content: { text: 'two', thread: 'x'.repeat(500) } });
+  await device.flush();
+  expect(failed).toEqual([
+    ['file', 'INVALID_FIELD', ['message.content.files[0].sha256']],
+    ['thread', 'TOO_LARGE', ['message.content.thread']],
+  ]);
+  expect(await stored()).toEqual(['one']);
+  const failures = new Reader(device, bob);
+  failures.session.read(10);
+  expect(failures.messages.map(({ failure }) => failure?.split(':')[0])).toEqual([
+    'TOO_LARGE',
+    'INVALID_FIELD',
+    undefined,
+  ]);
 });
 
 test('a group that takes no messages of the user refuses all, with an id that another has', async () => {

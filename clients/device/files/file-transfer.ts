@@ -51,12 +51,19 @@ export async function fetchContent(transfer: Transfer): Promise<string> {
   transfer.onBegin();
   await using part = await store.openPart(key);
   const attempts = new Attempts(signal);
+  let furthest = part.sizeBytes;
+  const came = (bytes: number) => {
+    // What is sent again and again, and breaks off in the same place, comes to nothing.
+    if (bytes - furthest < PROGRESS_BYTES) return;
+    furthest = bytes;
+    attempts.progressed();
+  };
   let anew = 0;
   const attempt = async () => {
     const told = file.sizeBytes;
     if (told > 0 && part.sizeBytes > told) await part.clear();
     const complete = told > 0 ? part.sizeBytes === told : part.digest() === sha256;
-    if (!complete) await receive(transfer, part, attempts);
+    if (!complete) await receive(transfer, part, came);
     if (sha256 === undefined || part.digest() === sha256) return store.keep(part);
     if (part.pieced && anew++ === 0) {
       await part.clear();
@@ -88,8 +95,12 @@ function elsewhere(): BackscrollError {
   });
 }
 
-/** Receives what is missing of a part, in one piece. */
-async function receive(transfer: Transfer, part: PartFile, attempts: Attempts): Promise<void> {
+/** Receives what is missing of a part, in one piece; `came` is told how long the part is by now. */
+async function receive(
+  transfer: Transfer,
+  part: PartFile,
+  came: (bytes: number) => void,
+): Promise<void> {
   const { file, handler, sha256, signal, stallMs } = transfer;
   const validator = part.origin?.url === file.url ? part.origin.validator : undefined;
   // Without either, nothing would show that the rest is another file's.
@@ -105,12 +116,11 @@ async function receive(transfer: Transfer, part: PartFile, attempts: Attempts): 
     if (fetched.offset === 0) await part.begin({ url: file.url, validator: fetched.validator });
     else part.goOn(fetched.offset);
     if (size !== undefined) await part.claim.reserve(size - part.sizeBytes);
-    const began = part.sizeBytes;
     for await (const bytes of fetched.body) {
       refuseLonger(transfer, part.sizeBytes + bytes.length, size);
       await part.append(bytes);
       patience.came(bytes.length);
-      if (part.sizeBytes - began >= PROGRESS_BYTES) attempts.progressed();
+      came(part.sizeBytes);
       transfer.onProgress(part.sizeBytes);
     }
     signal.throwIfAborted();

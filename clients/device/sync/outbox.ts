@@ -304,7 +304,7 @@ function encoded(init: MessageInit): { message: Message; body: Uint8Array } {
     const message = create(MessageSchema, init);
     return { message, body: toBinary(MessageSchema, message) };
   } catch (error) {
-    throw invalid('INVALID_FIELD', 'message', String(error));
+    throw invalid('INVALID_FIELD', 'message', (error as Error).message);
   }
 }
 

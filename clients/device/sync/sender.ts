@@ -89,16 +89,21 @@ export class Sender {
     for (const { id, seq } of outbox.move(batch, places)) onSent(id, seq);
   }
 
-  /** Nothing of the batch was stored. Where it is not told which message is at fault, fewer are tried. */
+  /**
+   * Nothing of the batch was stored. The reason is that of the first message at fault: the others are told
+   * theirs when they are sent again. Where it is not told which message that is, fewer are tried.
+   */
   #refused({ entries }: Batch, error: BackscrollError): void {
     const { outbox, onFailed } = this.#parts;
-    const named = error.fields.flatMap(({ field }) => /^messages\[(\d+)\]/.exec(field)?.[1] ?? []);
-    const indices = entries.length === 1 ? [0] : [...new Set(named.map(Number))];
-    if (indices.length === 0) this.#most = Math.floor(entries.length / 2);
-    for (const index of indices) {
-      const { id, message } = entries[index]!;
-      if (outbox.refuse(id, error)) onFailed(message.id, error);
+    const named = /^messages\[(\d+)\]/.exec(error.fields[0]?.field ?? '')?.[1];
+    const index = entries.length === 1 ? 0 : named;
+    if (index === undefined) {
+      this.#most = Math.floor(entries.length / 2);
+      return;
     }
+    const { id, message } = entries[Number(index)]!;
+    const failure = ofMessage(error, `messages[${index}]`);
+    if (outbox.refuse(id, failure)) onFailed(message.id, failure);
   }
 
   async #tell(untold: Untold, signal: AbortSignal): Promise<void> {
@@ -112,6 +117,20 @@ export class Sender {
     const marks = await refusable(call);
     receipts.told(untold, marks instanceof BackscrollError ? undefined : marks);
   }
+}
+
+/** What an error of a batch says of one of its messages. */
+function ofMessage(error: BackscrollError, prefix: string): BackscrollError {
+  const fields = error.fields
+    .filter(({ field }) => field.startsWith(prefix))
+    .map(({ field, description }) => ({
+      field: `message${field.slice(prefix.length)}`,
+      description,
+    }));
+  if (fields.length === 0) return error;
+  const text = fields.map(({ field, description }) => `${field}: ${description}`).join('; ');
+  const { code, reason, metadata } = error;
+  return new BackscrollError(text, { code, reason, fields, metadata, cause: error });
 }
 
 const REFUSALS: readonly number[] = [
