@@ -1,13 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Device, RESTORE } from '../../clients/device/index.ts';
+import { type Device, RESTORE } from '../../clients/device/index.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import { ProfileSchema } from '../../clients/gen/backscroll/history/v1/directory_pb.ts';
 import { messagesOf } from '../support/device-messages.ts';
+import { openAlone, stampOf } from './device-at-rest.ts';
 import { DeviceHarness, Reader } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
@@ -16,14 +17,11 @@ let backup: Buffer;
 let device: Device;
 let path: string;
 
-const open = (database: string) =>
-  Device.open({ database, user: 'ana', history: '127.0.0.1:1', backup: '127.0.0.1:1' });
-
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'backscroll-content-'));
   const source = join(folder, 'source.db');
   {
-    await using old = await open(source);
+    await using old = await openAlone(source);
     old.receive(bob, messagesOf(1, 10));
     old.receive({ group: 'choir' }, messagesOf(5, 2));
     old.append(bob, { content: { text: 'waits', thread: 'thread' } });
@@ -34,7 +32,7 @@ beforeAll(async () => {
   bind(source, "INSERT INTO profile VALUES ('bob', 7, 9, ?)", body);
   backup = readFileSync(source);
   path = join(folder, 'device.db');
-  device = await open(path);
+  device = await openAlone(path);
   device.receive(bob, messagesOf(1, 3));
 });
 
@@ -74,15 +72,6 @@ function altered(...steps: readonly string[]): string {
   return file;
 }
 
-/** Changes whenever something is written to the database or its WAL, or one of them is replaced. */
-function stamp(): string {
-  const parts = ['', '-wal'].map((part) => {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(`${path}${part}`, { bigint: true });
-    return [ino, size, mtimeNs, ctimeNs].join(' ');
-  });
-  return [...parts, ...readdirSync(folder).sort()].join('\n');
-}
-
 const HUGE = '9007199254740992';
 const GARBAGE = "x'0affffffff'";
 const SHA256 = 'UPDATE file SET sha256';
@@ -120,7 +109,7 @@ const WRONG_FACTS: readonly (readonly [name: string, sql: string])[] = [
 
 describe('restoreDatabase', () => {
   it('takes a backup with something in every table, as a device has written it', async () => {
-    await using fresh = await open(join(folder, 'fresh.db'));
+    await using fresh = await openAlone(join(folder, 'fresh.db'));
     expect([await fresh.restoreDatabase(altered()), fresh.lastError]).toEqual([0, undefined]);
     expect(fresh.counts(bob)).toEqual({ stored: 10, unread: 10, waiting: 1 });
     expect(fresh.profile('bob')).toMatchObject({ updatedAtMs: 7 });
@@ -232,7 +221,7 @@ describe('Device.open', () => {
   it.each(WRONG_FACTS)('refuses a database that does not tell %s: %s', async (_, sql) => {
     const file = altered(sql);
     const before = readFileSync(file);
-    const failure = await open(file).catch((error: unknown) => error);
+    const failure = await openAlone(file).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(BackscrollError);
     expect(['NOT_A_DEVICE_DATABASE', 'DATABASE_DAMAGED']).toContain(
       (failure as BackscrollError).reason,
@@ -274,7 +263,7 @@ describe('a device whose database was damaged since', () => {
 
   it('tells so of what it can not read', async () => {
     const file = altered();
-    await using damaged = await open(file);
+    await using damaged = await openAlone(file);
     alter(file, `UPDATE message SET more = ${GARBAGE} WHERE seq = 2`);
     alter(file, `UPDATE profile SET body = ${GARBAGE}`);
     const told = expect.objectContaining({ reason: 'DATABASE_DAMAGED' });
@@ -297,9 +286,9 @@ async function refused(
   file: string,
   codes: readonly number[] = [RESTORE.damaged],
 ): Promise<string> {
-  const [bytes, before] = [readFileSync(file), stamp()];
+  const [bytes, before] = [readFileSync(file), stampOf(path)];
   expect(codes).toContain(await device.restoreDatabase(file));
-  expect(stamp()).toBe(before);
+  expect(stampOf(path)).toBe(before);
   expect(readFileSync(file).equals(bytes)).toBe(true);
   expect(device.counts(bob).stored).toBe(3);
   const { lastError } = device;

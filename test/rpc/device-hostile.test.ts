@@ -1,14 +1,15 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Device, RESTORE } from '../../clients/device/index.ts';
+import { type Device, RESTORE } from '../../clients/device/index.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import { corpusFolder, readTarGz } from '../support/corpus.ts';
 import { messagesOf } from '../support/device-messages.ts';
 import { Random } from '../support/random.ts';
 import { badDatabases, goodDatabases } from '../support/small-databases.ts';
+import { openAlone, stampOf } from './device-at-rest.ts';
 
 const corpus = corpusFolder();
 const { done, notADatabase, damaged, notADeviceDatabase, wrongOwner, newerSchema } = RESTORE;
@@ -17,13 +18,10 @@ let backup: Buffer;
 let device: Device;
 let path: string;
 
-const open = (database: string) =>
-  Device.open({ database, user: 'ana', history: '127.0.0.1:1', backup: '127.0.0.1:1' });
-
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'backscroll-hostile-'));
   path = join(folder, 'device.db');
-  device = await open(path);
+  device = await openAlone(path);
   device.receive({ peer: 'bob' }, messagesOf(1, 30));
   backup = readFileSync((await device.backupDatabase(join(folder, 'backup.db'))) ?? '');
   device.receive({ peer: 'bob' }, messagesOf(31, 5));
@@ -33,15 +31,6 @@ afterAll(async () => {
   await device.close();
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** Changes whenever something is written to the database or its WAL, or one of them is replaced. */
-function stamp(): string {
-  const parts = ['', '-wal'].map((part) => {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(`${path}${part}`, { bigint: true });
-    return [ino, size, mtimeNs, ctimeNs].join(' ');
-  });
-  return [...parts, ...readdirSync(folder).sort()].join('\n');
-}
 
 function given(bytes: Buffer): string {
   const home = mkdtempSync(join(tmpdir(), 'backscroll-given-'));
@@ -53,10 +42,10 @@ function given(bytes: Buffer): string {
 async function restored(bytes: Buffer): Promise<number> {
   const home = given(bytes);
   try {
-    const before = stamp();
+    const before = stampOf(path);
     const code = await device.restoreDatabase(join(home, 'given.db'));
     if (code === done) return done;
-    expect(stamp()).toBe(before);
+    expect(stampOf(path)).toBe(before);
     expect(device.lastError).toBeInstanceOf(BackscrollError);
     expect(readdirSync(home)).toEqual(['given.db']);
     expect(readFileSync(join(home, 'given.db')).equals(bytes)).toBe(true);
@@ -73,7 +62,7 @@ async function restored(bytes: Buffer): Promise<number> {
 async function opened(bytes: Buffer): Promise<string> {
   const home = given(bytes);
   try {
-    await using _ = await open(join(home, 'given.db'));
+    await using _ = await openAlone(join(home, 'given.db'));
     return isEmpty(bytes) ? 'EMPTY' : '';
   } catch (error) {
     expect(readFileSync(join(home, 'given.db')).equals(bytes)).toBe(true);
@@ -105,7 +94,7 @@ it.each([
   ['good', filesOf('good.tar.gz', goodDatabases())],
   ['bad', filesOf('bad.tar.gz', badDatabases())],
 ])('takes none of the %s files of others', async (_, files) => {
-  const before = stamp();
+  const before = stampOf(path);
   for (const [name, bytes] of files) {
     const code = await restored(bytes);
     expect([notADatabase, damaged, notADeviceDatabase], name).toContain(code);
@@ -113,7 +102,7 @@ it.each([
     const reasons = ['NOT_A_DATABASE', 'DATABASE_DAMAGED', 'NOT_A_DEVICE_DATABASE', 'EMPTY'];
     expect(reasons, name).toContain(reason);
   }
-  expect(stamp()).toBe(before);
+  expect(stampOf(path)).toBe(before);
 });
 
 it('takes of damaged backups of its own those alone that SQLite finds whole', async () => {
