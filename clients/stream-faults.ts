@@ -11,9 +11,12 @@ export function wrongAnswer(message: string): BackscrollError {
   return new BackscrollError(message, { code: status.INTERNAL, reason: 'INTERNAL' });
 }
 
-/** The caller's signal fired while what had arrived was still being read: CANCELLED. */
-export function cancelled(cause: unknown): BackscrollError {
-  return new BackscrollError('The call was cancelled', {
+/**
+ * What was asked for ended early, as where the caller's signal fired while what had arrived was still
+ * being read: CANCELLED.
+ */
+export function cancelled(cause: unknown, message = 'The call was cancelled'): BackscrollError {
+  return new BackscrollError(message, {
     code: status.CANCELLED,
     reason: 'CANCELLED',
     cause,

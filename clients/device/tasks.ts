@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../errors.ts';
+import { cancelled } from '../stream-faults.ts';
 
 /** What is under way for a device, so that closing it can end it all. */
 export class Tasks {
@@ -43,10 +44,7 @@ export class Tasks {
   refuse(): void {
     this.refuseIfAlone();
     if (!this.#closing.signal.aborted) return;
-    throw new BackscrollError('The device is closed', {
-      code: status.CANCELLED,
-      reason: 'CANCELLED',
-    });
+    throw cancelled(undefined, 'The device is closed');
   }
 
   /** Fails with DATABASE_IN_USE while something is done alone. */

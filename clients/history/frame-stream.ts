@@ -1,6 +1,4 @@
-import { status } from '@grpc/grpc-js';
-import { BackscrollError } from '../errors.ts';
-import { cutOff } from '../stream-faults.ts';
+import { cancelled, cutOff } from '../stream-faults.ts';
 
 /** One answer of a stream: what it carries, and the result in the last one. */
 export interface Answer<Frame, Result> {
@@ -50,14 +48,7 @@ export class FrameStream<Frame, Result> {
       this.#settle.reject(error);
       throw error;
     } finally {
-      if (isLeft) this.#settle.reject(left());
+      if (isLeft) this.#settle.reject(cancelled(undefined, 'The stream was left'));
     }
   }
-}
-
-function left(): BackscrollError {
-  return new BackscrollError('The stream was left', {
-    code: status.CANCELLED,
-    reason: 'CANCELLED',
-  });
 }

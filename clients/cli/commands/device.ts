@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { MOST_AT_ONCE } from '../../device/local/checks.ts';
 import type { Context } from '../context.ts';
 import { print } from '../print.ts';
 import { inBytes } from '../progress.ts';
@@ -12,9 +13,6 @@ import { addDeviceInbox, addDeviceRead } from './device-read.ts';
 import { addDeviceRestore } from './device-restore.ts';
 import { addDeviceSchedule } from './device-schedule.ts';
 import { addDeviceSend } from './device-send.ts';
-
-/** As many as one call reads. */
-const MOST_CONVERSATIONS = 1_000_000;
 
 /** Adds `backscroll device` with its commands. */
 export function addDevice(program: Command, context: Context): void {
@@ -70,7 +68,7 @@ async function open(context: Context, options: DeviceOptions): Promise<void> {
   await withDevice(context, options, { calls: 'history' }, async (device) => {
     const database = resolve(options.database);
     const { size: sizeBytes } = await stat(database);
-    const inbox = device.readSummary(() => {}).read(MOST_CONVERSATIONS);
+    const { readable: inbox } = device.readSummary(() => {}).ahead(MOST_AT_ONCE);
     const counts = device.counts();
     const { stored, unread, waiting } = counts;
     const text =

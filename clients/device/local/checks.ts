@@ -13,7 +13,7 @@ const MESSAGE_ID_BYTES = 128;
 const MESSAGE_BYTES = 256 * 1024;
 
 /** Messages or conversations that one call asks for, at most: what the service gives. */
-const MOST = 1_000_000;
+export const MOST_AT_ONCE = 1_000_000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what names may not hold
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -44,7 +44,7 @@ export function checkString(field: string, value: unknown): asserts value is str
 
 /** Refuses what is no number of messages to ask for: INVALID_ARGUMENT, reason INVALID_FIELD. */
 export function checkCount(count: number): void {
-  checkWhole('count', count, 0, MOST);
+  checkWhole('count', count, 0, MOST_AT_ONCE);
 }
 
 /** Refuses what is no whole number between two: INVALID_ARGUMENT, reason INVALID_FIELD. */

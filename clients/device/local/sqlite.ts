@@ -1,7 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { status } from '@grpc/grpc-js';
 import { failureOf } from '../../backup/sqlite-process.ts';
-import { BackscrollError } from '../../errors.ts';
+import { cancelled } from '../../stream-faults.ts';
 
 /** Longest to wait for another connection's lock, in milliseconds: transactions here are short. */
 const PATIENCE_MS = 5_000;
@@ -160,7 +159,7 @@ export class Sqlite implements Disposable {
       return work();
     } catch (error) {
       const { message, code, errcode } = error as NodeJS.ErrnoException & { errcode?: number };
-      if (code === 'ERR_INVALID_STATE') throw closed();
+      if (code === 'ERR_INVALID_STATE') throw cancelled(error, 'The local database is closed');
       // A number that no device writes.
       if (code === 'ERR_OUT_OF_RANGE')
         throw failureOf(this.path, { message, sqliteCode: SQLITE_CORRUPT });
@@ -187,11 +186,4 @@ export function tryLock(path: string): Disposable | undefined {
     if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY) return undefined;
     throw error;
   }
-}
-
-function closed(): BackscrollError {
-  return new BackscrollError('The local database is closed', {
-    code: status.CANCELLED,
-    reason: 'CANCELLED',
-  });
 }
