@@ -300,10 +300,13 @@ function isRefused(error: unknown): boolean {
 }
 
 /**
- * Codes of errors that may pass: the request did not arrive as it was sent. What MinIO answers while
- * it starts, or has too much to do, comes without a code, because the library does not read it.
+ * Codes of errors that may pass, most because the request did not arrive as it was sent. What MinIO
+ * answers while it starts, or has too much to do, comes without a code, because the library does not
+ * read it.
  */
 const PASSING = [
+  // MinIO says so as well to a put that meets a delete of the same object or the last one beside it.
+  'AccessDenied',
   'BadDigest',
   'IncompleteBody',
   'RequestTimeout',

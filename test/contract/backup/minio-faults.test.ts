@@ -104,6 +104,21 @@ describe('a MinIO that fails', () => {
     expect(await other.list('u/', { limit: 1 }, never)).toEqual([]);
   });
 
+  it('and denies a put that meets a delete is asked again, and given up when it denies all', async () => {
+    const { endPoint, port } = optionsOf(bucket);
+    const denying = stack.use(await RequestProxy.start(endPoint, port));
+    await using other = new MinioStore({ ...near, port: denying.port, times });
+    await other.check(never);
+    denying.seen = [];
+    denying.onRequest = ({ number }) => (number === 1 ? 'denied' : undefined);
+    expect(await other.put('u/a/x', Buffer.from('there'), never)).toBe('created');
+    expect((await direct.get('u/a/x', undefined, never))?.toString()).toBe('there');
+    denying.onRequest = () => 'denied';
+    const put = other.put('u/a/y', Buffer.from('never there'), never);
+    await expect(put).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE' });
+    expect(await direct.get('u/a/y', undefined, never)).toBeUndefined();
+  });
+
   it('and answers with more than was asked for is asked again', async () => {
     const { endPoint, port } = optionsOf(bucket);
     const wrong = stack.use(await RequestProxy.start(endPoint, port));

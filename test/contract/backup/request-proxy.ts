@@ -18,6 +18,8 @@ export type Fault =
   | 'slow'
   /** The store has too much to do: 503 with S3's words for it. */
   | 'busy'
+  /** The store says 403, as MinIO does now and then to a put that meets a delete. */
+  | 'denied'
   /** Something before the store can't reach it: 503 and no word. */
   | 'unreachable'
   /** The store is full: 507. */
@@ -103,6 +105,7 @@ export class RequestProxy implements AsyncDisposable {
     const fault = this.onRequest(seen);
     if (fault === 'broken before') return void response.socket?.resetAndDestroy();
     if (fault === 'busy') return refuse(response, 503, 'SlowDown');
+    if (fault === 'denied') return refuse(response, 403, 'AccessDenied');
     if (fault === 'full') return refuse(response, 507, 'XMinioStorageFull');
     if (fault === 'unreachable') return void response.writeHead(503).end();
     if (fault === 'broken within') {
