@@ -24,9 +24,10 @@ import type { FileStore } from './files/file-store.ts';
 import type { FileInit, UploadInit } from './files/file-upload.ts';
 import { Transfers } from './files/transfers.ts';
 import { checkConversationName, checkName, checkString, checkWhole } from './local/checks.ts';
+import { type ConversationRow, statusOf } from './local/conversation-row.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
 import { type LocalConversation, localConversation } from './local/local-conversation.ts';
-import { type ConversationRow, LocalStore } from './local/local-store.ts';
+import { LocalStore } from './local/local-store.ts';
 import { type ConversationName, KIND, LocalMessage } from './local/message.ts';
 import { Routine } from './routine.ts';
 import { type Deletion, type Edit, Edits } from './sync/edits.ts';
@@ -34,12 +35,7 @@ import { InboxPull } from './sync/inbox-pull.ts';
 import { Outbox } from './sync/outbox.ts';
 import { type LocalProfile, People } from './sync/people.ts';
 import { Pull } from './sync/pull.ts';
-import {
-  type MessageListener,
-  type ReadOptions,
-  ReadSession,
-  statusOf,
-} from './sync/read-session.ts';
+import { type MessageListener, type ReadOptions, ReadSession } from './sync/read-session.ts';
 import { Receipts } from './sync/receipts.ts';
 import { refreshInbox } from './sync/refresh.ts';
 import { Sender } from './sync/sender.ts';
@@ -180,7 +176,6 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const context = {
       store: this.#store,
       pull: this.#pull,
-      outbox: this.#outbox,
       receipts: this.#receipts,
       onFiles: (message: LocalMessage) => this.#transfers.seen(message),
       tasks: this.#tasks,

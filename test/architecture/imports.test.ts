@@ -14,6 +14,14 @@ const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] 
     files: /^clients\/cli\//,
     may: ['clients/', '@bufbuild/protobuf', '@grpc/grpc-js', 'commander', 'cli-progress'],
   },
+  {
+    files: /^clients\/device\/local\//,
+    may: [
+      ...['clients/device/local/', 'clients/backup/', 'clients/format/', 'clients/history/'],
+      ...['clients/gen/', 'clients/errors.ts', 'clients/stream-faults.ts', 'clients/uuid.ts'],
+      ...['@bufbuild/protobuf', '@grpc/grpc-js'],
+    ],
+  },
   { files: /^clients\//, may: ['clients/', '@bufbuild/protobuf', '@grpc/grpc-js'] },
   {
     files: /^services\/common\//,

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import type { Device, LocalConversation, SummaryOptions } from '../../clients/device/index.ts';
-import { changeInboxState } from '../../clients/device/sync/inbox-state.ts';
+import { changeInboxState } from '../../clients/device/local/inbox-state.ts';
 import {
   type GetProfilesRequest,
   HistoryVisibility,

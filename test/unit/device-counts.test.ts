@@ -1,7 +1,8 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { beforeEach, expect, test } from 'vitest';
+import type { ConversationChange } from '../../clients/device/local/conversation-row.ts';
 import { countsOf } from '../../clients/device/local/counts.ts';
-import { type ConversationChange, LocalStore } from '../../clients/device/local/local-store.ts';
+import { LocalStore } from '../../clients/device/local/local-store.ts';
 import { rowOf } from '../../clients/device/local/message.ts';
 import { openDatabase } from '../../clients/device/local/open.ts';
 import {

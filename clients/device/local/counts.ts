@@ -1,5 +1,6 @@
+import type { ConversationRow } from './conversation-row.ts';
 import { stretchBelow } from './intervals.ts';
-import type { ConversationRow, LocalStore } from './local-store.ts';
+import type { LocalStore } from './local-store.ts';
 import { KIND } from './message.ts';
 
 /** How many messages there are, of a conversation or of all. */

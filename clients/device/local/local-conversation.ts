@@ -1,9 +1,10 @@
 import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
-import { Outbox, waitingMessage } from '../sync/outbox.ts';
-import { statusOf } from '../sync/read-session.ts';
+import { type ConversationRow, nameOf, statusOf } from './conversation-row.ts';
 import { unreadOf } from './counts.ts';
-import { ALL, type ConversationRow, type LocalStore, nameOf } from './local-store.ts';
+import type { LocalStore } from './local-store.ts';
 import { type ConversationName, LocalMessage } from './message.ts';
+import { ALL } from './pick.ts';
+import { readWaiting, waitingMessage } from './waiting.ts';
 
 /** How far somebody is in a conversation: they have read, or a device of theirs holds, all up to a seq. */
 export interface LocalMarks {
@@ -62,7 +63,7 @@ function lastMessageOf(
 ): LocalMessage | undefined {
   const { owner } = store;
   const one = { falling: true, count: 1, nowMs };
-  const [waiting] = new Outbox(store).messages(row.id, { after: undefined, ...one });
+  const [waiting] = readWaiting(store, row.id, { after: undefined, ...one });
   if (waiting) return waitingMessage(nameOf(row), waiting, owner);
   const [last] = store.messages(row.id, { from: 1, to: Infinity }, ALL, one);
   return last && new LocalMessage(nameOf(row), last, statusOf(row, last, owner), 'database');

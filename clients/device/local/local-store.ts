@@ -1,68 +1,23 @@
-import { type Marks, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import {
+  type ConversationChange,
+  type ConversationRow,
+  firstOf,
+  keyOf,
+  risen,
+  type Told,
+  UNKNOWN_EPOCH,
+} from './conversation-row.ts';
 import { damaged } from './damaged.ts';
 import { added, type Interval, union } from './intervals.ts';
 import {
   type ConversationName,
-  KIND,
   MESSAGE_COLUMNS,
   type MessageRow,
   rowOfValues,
   valuesOf,
 } from './message.ts';
+import type { Picked } from './pick.ts';
 import type { Sqlite, Value } from './sqlite.ts';
-
-/** A conversation as it stands in the table, which explains the columns. */
-export interface ConversationRow {
-  readonly id: number;
-  readonly kind: number;
-  readonly name: string;
-  readonly title: string;
-  readonly state: number;
-  readonly listed: number;
-  readonly last_seq: number;
-  readonly told_seq: number;
-  readonly floor_seq: number;
-  readonly revision: number;
-  readonly told_revision: number;
-  readonly epoch: number;
-  readonly landings: number;
-  readonly read_seq: number;
-  readonly delivered_seq: number;
-  readonly told_read_seq: number;
-  readonly told_delivered_seq: number;
-  readonly peer_read_seq: number;
-  readonly peer_delivered_seq: number;
-  readonly unread_count: number;
-  readonly unread_from_seq: number;
-  readonly unread_to_seq: number;
-  readonly last_at_ms: number;
-  readonly round: number;
-  readonly round_seq: number;
-}
-
-/** Columns of a conversation that change. */
-export type ConversationChange = Partial<Omit<ConversationRow, 'id' | 'kind' | 'name'>>;
-
-/** What an answer of the service tells of a conversation, all as of one moment. */
-export interface Told {
-  readonly lastSeq: bigint;
-  readonly floorSeq: bigint;
-  readonly revision: bigint;
-  readonly epoch: bigint;
-  readonly marks?: Marks | undefined;
-  readonly peerMarks?: Marks | undefined;
-}
-
-/** Messages that a reader wants: all where `key` is empty. */
-export interface Picked {
-  /** What `known.filter` has for it. */
-  readonly key: string;
-  /** SQL that follows a condition on `message`, with what it binds. */
-  readonly and: string;
-  /** SQL that follows `FROM message`: of two ways by seq, SQLite does not see which reads less. */
-  readonly indexed: string;
-  readonly values: readonly Value[];
-}
 
 /** How far messages go. */
 export interface Reach {
@@ -73,12 +28,6 @@ export interface Reach {
 
 /** Names of facts in the table `device`. */
 export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'inbox' | 'writes';
-
-const PAIR = 1;
-const GROUP = 2;
-
-/** The epoch of a conversation of which the service told nothing yet. */
-export const UNKNOWN_EPOCH = -1;
 
 /** Messages that one statement puts in, where there are so many: a third less work than one by one. */
 const PUT_AT_ONCE = 10;
@@ -396,80 +345,5 @@ function select(
         AND (expires_at_ms = 0 OR expires_at_ms > ?)
       ORDER BY seq ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
     values: [id, from, Math.min(to, Number.MAX_SAFE_INTEGER), ...pick.values, nowMs, count],
-  };
-}
-
-/** The conversation that a row is of. */
-export function nameOf({ kind, name }: Pick<ConversationRow, 'kind' | 'name'>): ConversationName {
-  return kind === GROUP ? { group: name } : { peer: name };
-}
-
-/** Whether something of what is held is known to have changed since. */
-export function isStale({
-  revision,
-  told_revision,
-}: Pick<ConversationRow, 'revision' | 'told_revision'>): boolean {
-  return told_revision > revision;
-}
-
-/** Marks after what was told: they only rise. */
-function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationChange {
-  const higher = (mark: number, told: bigint | undefined) => Math.max(mark, Number(told ?? 0n));
-  return {
-    read_seq: higher(row.read_seq, marks?.readSeq),
-    delivered_seq: higher(row.delivered_seq, marks?.deliveredSeq),
-    told_read_seq: higher(row.told_read_seq, marks?.readSeq),
-    told_delivered_seq: higher(row.told_delivered_seq, marks?.deliveredSeq),
-    peer_read_seq: higher(row.peer_read_seq, peerMarks?.readSeq),
-    peer_delivered_seq: higher(row.peer_delivered_seq, peerMarks?.deliveredSeq),
-  };
-}
-
-/** What names a conversation in the table. */
-export function keyOf(name: ConversationName): [kind: number, name: string] {
-  return name.group === undefined ? [PAIR, name.peer] : [GROUP, name.group];
-}
-
-/** Of a conversation that nothing is known of yet. */
-export function firstOf(
-  name: ConversationName,
-): Pick<ConversationRow, 'epoch' | 'landings' | 'state' | 'told_revision'> {
-  const [landings, state, told_revision] = [0, MemberState.UNSPECIFIED, 0];
-  // The epoch of pairs never changes.
-  return { epoch: name.group === undefined ? 0 : UNKNOWN_EPOCH, landings, state, told_revision };
-}
-
-/** Whether a group was lost since it stood as `before`: what is still on its way from it comes too late. */
-export function isLostSince(
-  before: Pick<ConversationRow, 'state'>,
-  now: Pick<ConversationRow, 'state'>,
-): boolean {
-  return now.state === MemberState.GONE && before.state !== MemberState.GONE;
-}
-
-/** Every message. */
-export const ALL: Picked = { key: '', and: '', indexed: '', values: [] };
-
-/** Messages that hold one of `kinds` (any where it is 0), in `thread` (any where it is empty). */
-export function pickOf(kinds: number, thread: string): Picked {
-  if (kinds === 0 && thread === '') return ALL;
-  const terms: string[] = [];
-  let index: string | undefined;
-  if (kinds !== 0) terms.push(`kinds & ${kinds}`);
-  if (kinds === KIND.file) index = 'message_file';
-  if (kinds !== 0 && (kinds & (KIND.text | KIND.file)) === 0) {
-    // Every call has this bit; by name, the index of calls is used.
-    terms.push(`kinds & ${KIND.call}`);
-    index = 'message_call';
-  }
-  if (thread !== '') {
-    terms.push("thread <> ''", 'thread = ?');
-    index = 'message_thread';
-  }
-  return {
-    key: `${kinds}:${thread}`,
-    and: terms.map((term) => ` AND ${term}`).join(''),
-    indexed: index ? ` INDEXED BY ${index}` : '',
-    values: thread === '' ? [] : [thread],
   };
 }

@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
 import { SQLITE_HEADER_BYTES } from '../../format/sqlite-header.ts';
 import { uuidv7 } from '../../uuid.ts';
-import { inboxStateOf } from '../sync/inbox-state.ts';
+import { inboxStateOf } from './inbox-state.ts';
 import type { Fact } from './local-store.ts';
 import { APPLICATION_ID, SCHEMA } from './schema.ts';
 import { type Row, Sqlite } from './sqlite.ts';

@@ -1,9 +1,11 @@
 import { type Conversation, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import type { ConversationRow } from '../local/conversation-row.ts';
+import { type InboxState, inboxState } from '../local/inbox-state.ts';
 import { stretchBelow } from '../local/intervals.ts';
-import { ALL, type ConversationRow, type LocalStore } from '../local/local-store.ts';
+import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, rowOf, safe } from '../local/message.ts';
-import { type InboxState, inboxState } from './inbox-state.ts';
+import { ALL } from '../local/pick.ts';
 
 /**
  * Takes over what a page of an inbox tells, in a transaction; `round` is the one that it is a part of,

@@ -2,10 +2,11 @@ import { isReason } from '../../errors.ts';
 import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Inbox } from '../../history/inbox.ts';
-import { type ConversationRow, isStale, type LocalStore, nameOf } from '../local/local-store.ts';
+import { type ConversationRow, isStale, nameOf } from '../local/conversation-row.ts';
+import { inboxState, startInboxAnew } from '../local/inbox-state.ts';
+import type { LocalStore } from '../local/local-store.ts';
 import type { ConversationName } from '../local/message.ts';
 import { lose, nameTold, putEntries } from './inbox-entry.ts';
-import { inboxState, startInboxAnew } from './inbox-state.ts';
 import type { Pull } from './pull.ts';
 
 /** Conversations of one answer that tells what changed. */

@@ -1,9 +1,14 @@
 import { BackscrollError } from '../../errors.ts';
 import type { ListConversationsResponse } from '../../gen/backscroll/history/v1/inbox_pb.ts';
-import type { ConversationRow } from '../local/local-store.ts';
+import type { ConversationRow } from '../local/conversation-row.ts';
+import {
+  changeInboxState,
+  type InboxState,
+  inboxState,
+  startInboxAnew,
+} from '../local/inbox-state.ts';
 import { loseUnlisted, putEntries, wasTold } from './inbox-entry.ts';
 import type { InboxPull } from './inbox-pull.ts';
-import { changeInboxState, type InboxState, inboxState, startInboxAnew } from './inbox-state.ts';
 
 /**
  * Goes through the service's inbox from the newest conversation down, page by page, as far as something

@@ -1,50 +1,17 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { type BackscrollError, isReason } from '../../errors.ts';
+import { BackscrollError, isReason } from '../../errors.ts';
 import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
 import { type Message, MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../../history/history-requests.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { checkConversationName, checkMessage, invalid } from '../local/checks.ts';
+import { type ConversationRow, isLostSince } from '../local/conversation-row.ts';
 import { decoded } from '../local/damaged.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
-import { type ConversationRow, isLostSince, type LocalStore } from '../local/local-store.ts';
-import {
-  type ConversationName,
-  LocalMessage,
-  type MessageRow,
-  rowOf,
-  safe,
-} from '../local/message.ts';
+import type { LocalStore } from '../local/local-store.ts';
+import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Value } from '../local/sqlite.ts';
-
-interface OutboxRow {
-  readonly id: number;
-  readonly conversation_id: number;
-  readonly message_id: string;
-  readonly created_at_ms: number;
-  readonly body: Uint8Array;
-  readonly failure: string | null;
-}
-
-/** A message that waits to be sent, or was refused. */
-export interface Waiting {
-  /** Rises from message to message. */
-  readonly id: number;
-  readonly row: MessageRow;
-  /** Why the service refused it; null where it waits. */
-  readonly failure: string | null;
-}
-
-/** As an app is handed it. */
-export function waitingMessage(
-  conversation: ConversationName,
-  { row, failure }: Waiting,
-  owner: string,
-): LocalMessage {
-  const message = { ...row, sender: owner, seq: undefined };
-  const status = failure === null ? 'outbox' : 'failed';
-  return new LocalMessage(conversation, message, status, 'database', failure ?? undefined);
-}
+import { failureOf, type OutboxRow } from '../local/waiting.ts';
 
 /** A conversation in which messages wait. */
 export interface WaitingIn {
@@ -146,9 +113,10 @@ export class Outbox {
     for (;;) {
       const rows = this.#nextRows(waiting, most);
       if (rows.length === 0) return undefined;
-      const entries = rows.flatMap((row) => this.#entry(row, onFailed));
-      if (entries.length === 0) continue;
-      return { conversation: this.#store.conversationOf(waiting.conversationId), entries };
+      const conversation = orDamaged(() => this.#store.conversationOf(waiting.conversationId));
+      const entries = rows.flatMap((row) => this.#entry(row, conversation, onFailed));
+      if (conversation instanceof BackscrollError || entries.length === 0) continue;
+      return { conversation, entries };
     }
   }
 
@@ -166,15 +134,16 @@ export class Outbox {
     );
   }
 
-  #entry({ id, conversation_id, message_id, body }: OutboxRow, onFailed: OnFailed): Entry[] {
-    try {
-      this.#store.conversationOf(conversation_id);
-      return [{ id, message: decoded(MessageSchema, body) }];
-    } catch (error) {
-      if (!isReason(error, 'DATABASE_DAMAGED')) throw error;
-      if (this.refuse(id, error)) onFailed(message_id, error);
-      return [];
-    }
+  #entry(
+    { id, message_id, body }: OutboxRow,
+    conversation: ConversationRow | BackscrollError,
+    onFailed: OnFailed,
+  ): Entry[] {
+    const isDamaged = conversation instanceof BackscrollError;
+    const message = isDamaged ? conversation : orDamaged(() => decoded(MessageSchema, body));
+    if (!(message instanceof BackscrollError)) return [{ id, message }];
+    if (this.refuse(id, message)) onFailed(message_id, message);
+    return [];
   }
 
   /**
@@ -225,49 +194,10 @@ export class Outbox {
     );
   }
 
-  /** What waits, or was refused, in one conversation, behind the message `after`. */
-  messages(
-    conversationId: number,
-    options: {
-      readonly after: number | undefined;
-      readonly falling: boolean;
-      readonly count: number;
-      readonly nowMs: number;
-    },
-  ): Waiting[] {
-    const { after, falling, count, nowMs } = options;
-    const rows = this.#store.sqlite.all<OutboxRow>(
-      `SELECT * FROM outbox WHERE conversation_id = ? AND id ${falling ? '<' : '>'} ?
-         AND (expires_at_ms = 0 OR expires_at_ms > ?)
-       ORDER BY id ${falling ? 'DESC' : 'ASC'} LIMIT ?`,
-      ...[conversationId, after ?? (falling ? Number.MAX_SAFE_INTEGER : 0), nowMs, count],
-    );
-    return rows.map((row) => waitingOf(row, this.#store.owner));
-  }
-
   /** Runs a statement in a transaction of its own; gives whether it changed a row. */
   #change(sql: string, ...values: Value[]): boolean {
     return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
   }
-}
-
-/** One that can't be read is handed over all the same, as one that failed: so it can be discarded. */
-function waitingOf(
-  { id, message_id, created_at_ms, body, failure }: OutboxRow,
-  owner: string,
-): Waiting {
-  try {
-    return { id, failure, row: rowOf(decoded(MessageSchema, body), owner) };
-  } catch (error) {
-    if (!isReason(error, 'DATABASE_DAMAGED')) throw error;
-    const left = create(MessageSchema, { id: message_id, sentAtMs: BigInt(created_at_ms) });
-    return { id, failure: failure ?? failureOf(error), row: rowOf(left, owner) };
-  }
-}
-
-/** As it stands in the outbox. */
-function failureOf({ reason, message }: BackscrollError): string {
-  return `${reason}: ${message}`;
 }
 
 /**
@@ -296,6 +226,16 @@ function raiseOwn(store: LocalStore, row: ConversationRow, rows: readonly Messag
     told_read_seq: Math.max(row.told_read_seq, seq),
     told_delivered_seq: Math.max(row.told_delivered_seq, seq),
   });
+}
+
+/** What `work` gives, or that it came upon a damaged database. */
+function orDamaged<T>(work: () => T): T | BackscrollError {
+  try {
+    return work();
+  } catch (error) {
+    if (!isReason(error, 'DATABASE_DAMAGED')) throw error;
+    return error;
+  }
 }
 
 /** Fails with INVALID_ARGUMENT, reason INVALID_FIELD, where a value is not of its field's type. */

@@ -5,19 +5,19 @@ import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { Filter, SyncInit } from '../../history/history-requests.ts';
 import { checkWhole } from '../local/checks.ts';
-import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import {
   type ConversationRow,
   firstOf,
   isLostSince,
   isStale,
   keyOf,
-  type LocalStore,
   nameOf,
-  type Picked,
   UNKNOWN_EPOCH,
-} from '../local/local-store.ts';
+} from '../local/conversation-row.ts';
+import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
+import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
+import type { Picked } from '../local/pick.ts';
 
 /** What a fetch is to bring. */
 export interface Wanted {

@@ -2,26 +2,15 @@ import { willPass } from '../../attempts.ts';
 import { BackscrollError } from '../../errors.ts';
 import type { Filter, MessageKind } from '../../history/history-requests.ts';
 import { checkConversationName, checkCount, checkString, invalid } from '../local/checks.ts';
+import { type ConversationRow, isStale, statusOf } from '../local/conversation-row.ts';
 import { NEWS } from '../local/counts.ts';
 import { type Interval, stretchAbove, stretchBelow, union } from '../local/intervals.ts';
-import {
-  ALL,
-  type ConversationRow,
-  isStale,
-  type LocalStore,
-  type Picked,
-  pickOf,
-} from '../local/local-store.ts';
-import {
-  type ConversationName,
-  KIND,
-  LocalMessage,
-  type MessageRow,
-  type MessageStatus,
-} from '../local/message.ts';
+import type { LocalStore } from '../local/local-store.ts';
+import { type ConversationName, KIND, LocalMessage, type MessageRow } from '../local/message.ts';
+import { ALL, type Picked, pickOf } from '../local/pick.ts';
 import type { Value } from '../local/sqlite.ts';
+import { readWaiting, type Waiting, waitingMessage } from '../local/waiting.ts';
 import type { Tasks } from '../tasks.ts';
-import { type Outbox, type Waiting, waitingMessage } from './outbox.ts';
 import type { Pull } from './pull.ts';
 import type { Receipts } from './receipts.ts';
 
@@ -71,7 +60,6 @@ export type MessageListener = (message: LocalMessage) => void;
 export interface ReadContext {
   readonly store: LocalStore;
   readonly pull: Pull;
-  readonly outbox: Outbox;
   readonly receipts: Receipts;
   /** Told each message with files that is read, before the listener. */
   readonly onFiles: (message: LocalMessage) => void;
@@ -348,9 +336,9 @@ export class ReadSession {
   /** What waits to be sent matches no filter, for it has no seq yet. */
   #waiting({ id }: ConversationRow, count: number): Waiting[] {
     if (this.#filter || this.#options.unread || count <= 0) return [];
-    const { outbox } = this.#context;
+    const { store } = this.#context;
     const where = { after: this.#outbox, falling: this.#falling };
-    return outbox.messages(id, { ...where, count, nowMs: Date.now() });
+    return readWaiting(store, id, { ...where, count, nowMs: Date.now() });
   }
 
   #readOutbox(row: ConversationRow, count: number): number {
@@ -390,15 +378,4 @@ function checkOptions(options: ReadOptions): void {
 
 function narrowed(pick: Picked, condition: string, value: Value): Picked {
   return { ...pick, and: `${pick.and} AND ${condition}`, values: [...pick.values, value] };
-}
-
-/** How far a message that is stored has come. */
-export function statusOf(
-  { peer_read_seq, peer_delivered_seq }: ConversationRow,
-  { seq, sender }: MessageRow,
-  owner: string,
-): MessageStatus {
-  if (sender !== owner) return 'received';
-  if (seq <= peer_read_seq) return 'read';
-  return seq <= peer_delivered_seq ? 'delivered' : 'sent';
 }

@@ -1,5 +1,6 @@
 import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
-import type { ConversationRow, LocalStore } from '../local/local-store.ts';
+import type { ConversationRow } from '../local/conversation-row.ts';
+import type { LocalStore } from '../local/local-store.ts';
 
 /** A mark of the user's that the service does not have yet. */
 export interface Untold {

@@ -2,7 +2,9 @@ import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
 import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
-import { ALL, type LocalStore, nameOf } from '../local/local-store.ts';
+import { nameOf } from '../local/conversation-row.ts';
+import type { LocalStore } from '../local/local-store.ts';
+import { ALL } from '../local/pick.ts';
 import {
   BATCH_MESSAGES,
   type Batch,

@@ -1,12 +1,12 @@
 import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import { checkCount } from '../local/checks.ts';
+import type { ConversationRow } from '../local/conversation-row.ts';
 import { unreadOf } from '../local/counts.ts';
+import { inboxState } from '../local/inbox-state.ts';
 import { type LocalConversation, localConversation } from '../local/local-conversation.ts';
-import type { ConversationRow } from '../local/local-store.ts';
 import type { Tasks } from '../tasks.ts';
 import type { InboxPull } from './inbox-pull.ts';
 import { InboxRound } from './inbox-round.ts';
-import { inboxState } from './inbox-state.ts';
 import type { Ahead } from './read-session.ts';
 
 /** Which conversations a summary session reads. */

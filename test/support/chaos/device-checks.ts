@@ -2,8 +2,9 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { checkContent } from '../../../clients/device/local/content.ts';
+import type { ConversationRow } from '../../../clients/device/local/conversation-row.ts';
 import type { Interval } from '../../../clients/device/local/intervals.ts';
-import { type ConversationRow, LocalStore } from '../../../clients/device/local/local-store.ts';
+import { LocalStore } from '../../../clients/device/local/local-store.ts';
 import {
   KIND,
   LocalMessage,
