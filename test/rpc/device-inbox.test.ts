@@ -19,6 +19,7 @@ import {
   MessageSchema,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { settleLeftOver } from '../../services/history/domain/settle-pending.ts';
+import type { RelayedCall } from '../support/history-relay.ts';
 import { Random } from '../support/random.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
@@ -69,6 +70,19 @@ function breakListingsFrom(first: number): void {
   harness.relay.watch = ({ method }) => {
     if (method === 'listConversations' && ++count >= first) throw new Error('broken off');
   };
+}
+
+/** Holds the first answer back that `matches`, until it is let go of. */
+function holdFirst(matches: (call: RelayedCall) => boolean) {
+  const came = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  harness.relay.watch = (call) => {
+    if (!matches(call)) return;
+    harness.relay.watch = undefined;
+    came.resolve();
+    return held.promise;
+  };
+  return { came: came.promise, release: held.resolve };
 }
 
 /** Holds the device's inbox to the service's. */
@@ -432,20 +446,13 @@ describe("what the user's other devices do", () => {
         path = harness.path();
         await using late = await harness.open('alice', path);
         await late.refresh();
-        const held = Promise.withResolvers<void>();
-        const came = new Promise<void>((resolve) => {
-          harness.relay.watch = ({ method }) => {
-            if (method !== 'sync') return;
-            resolve();
-            return held.promise;
-          };
-        });
+        const answer = holdFirst(({ method }) => method === 'sync');
         const reading = new Reader(late, { ...room, kinds }).session.more(10);
-        await came;
+        await answer.came;
         await harness.directory.deleteGroup(room);
         await late.refresh();
         expect(late.conversation(room)).toMatchObject({ state: 'gone' });
-        held.resolve();
+        answer.release();
         await expect(reading).rejects.toMatchObject({ reason: 'NOT_A_MEMBER' });
         const store = harness.look('alice', path);
         expect(store.holdsAny(store.conversation(room)!.id)).toBe(false);
@@ -453,6 +460,29 @@ describe("what the user's other devices do", () => {
         expect(late.counts(room).stored).toBe(0);
       },
     );
+
+    test('stays gone in both, when one of two processes had asked before', async () => {
+      await using device = await opened();
+      await using other = await harness.open('alice', path);
+      await harness.history.append({
+        ...room,
+        user: 'dave',
+        messages: [{ content: { text: '!' } }],
+      });
+      const answer = holdFirst(({ method, request }) => {
+        const { sinceUserRevision } = request as ListConversationsRequest;
+        return method === 'listConversations' && sinceUserRevision === undefined;
+      });
+      const late = device.refresh();
+      await answer.came;
+      await harness.directory.deleteGroup(room);
+      await other.refresh();
+      expectLost(other);
+      answer.release();
+      await late;
+      expectLost(device);
+      await expectInbox(device);
+    });
 
     test('is lost by a device that lost its place', async () => {
       await using device = await opened();

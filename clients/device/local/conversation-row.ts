@@ -8,6 +8,7 @@ export interface ConversationRow {
   readonly name: string;
   readonly title: string;
   readonly state: number;
+  readonly user_revision: number;
   readonly listed: number;
   readonly last_seq: number;
   readonly told_seq: number;

@@ -1,5 +1,5 @@
-import { damaged } from './damaged.ts';
-import type { LocalStore } from './local-store.ts';
+import { damaged } from '../local/damaged.ts';
+import type { LocalStore } from '../local/local-store.ts';
 
 /**
  * How far the service's inbox is known. It is gone through in rounds, which have numbers, each from the
@@ -54,8 +54,8 @@ export function changeInboxState(store: LocalStore, change: Partial<InboxState>)
  */
 export function startInboxAnew(store: LocalStore): void {
   store.sqlite.run(
-    `UPDATE conversation SET listed = 2, told_read_seq = 0, told_delivered_seq = 0
-     WHERE listed = 1`,
+    `UPDATE conversation
+     SET listed = iif(listed = 1, 2, listed), told_read_seq = 0, told_delivered_seq = 0, user_revision = 0`,
   );
   const number = inboxState(store).begun + 1;
   changeInboxState(store, { whole: number, rest: undefined, begun: number, finished: number });

@@ -36,7 +36,8 @@ export const SCHEMA: readonly string[] = [
     kind INTEGER NOT NULL,                           -- 1 pair, 2 group
     name TEXT NOT NULL,                              -- the peer, or the group
     title TEXT NOT NULL DEFAULT '',
-    state INTEGER NOT NULL DEFAULT 0,                -- the proto's MemberState
+    state INTEGER NOT NULL DEFAULT 0,                -- the proto's MemberState,
+    user_revision INTEGER NOT NULL DEFAULT 0,        -- as of this user revision: what is older came late
     listed INTEGER NOT NULL DEFAULT 0,               -- 1: stands in the inbox; 2: did, and is to be told again
     last_seq INTEGER NOT NULL DEFAULT 0,             -- highest seq that is known of
     told_seq INTEGER NOT NULL DEFAULT 0,             -- highest that the service told of: what is above came later

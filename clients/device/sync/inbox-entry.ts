@@ -33,18 +33,25 @@ export function putEntries(
 }
 
 function putEntry(store: LocalStore, told: Conversation, aboveMs: number): void {
-  const name = nameTold(told);
+  const row = store.ensureConversation(nameTold(told));
+  const { id } = row;
+  // Another process may have asked later, and have been told before.
+  const isLate = Number(told.userRevision) < row.user_revision;
+  if (isLate && (told.state === MemberState.GONE || row.state === MemberState.GONE)) return;
   if (told.state === MemberState.GONE) {
-    const gone = store.conversation(name);
-    if (gone) lose(store, gone, MemberState.GONE);
+    lose(store, row, MemberState.GONE);
+    store.changeConversation(id, { user_revision: Number(told.userRevision) });
     return;
   }
-  const { id } = store.ensureConversation(name);
   store.learn(id, told);
   if (told.lastMessage) putNewest(store, id, told, told.lastMessage);
   const shown = shownOf(store.conversationOf(id), told, aboveMs);
   const lastAtMs = Math.max(shown.last_at_ms, waitingSinceMs(store, id));
-  store.changeConversation(id, { ...shown, last_at_ms: lastAtMs });
+  store.changeConversation(id, {
+    ...shown,
+    ...(!isLate && stateOf(told)),
+    last_at_ms: lastAtMs,
+  });
 }
 
 /** Loses what the whole inbox does not tell of, now that it was listed. Gives the rows. */
@@ -103,15 +110,20 @@ function putNewest(store: LocalStore, id: number, told: Conversation, message: M
  * what was told before it.
  */
 function shownOf(row: ConversationRow, told: Conversation, aboveMs: number) {
-  const { title, state, lastMessage, unreadCount, marks, lastSeq } = told;
+  const { lastMessage, unreadCount, marks, lastSeq } = told;
   const isNewest = Number(lastSeq) >= row.last_seq;
   const atMs = lastMessage && isNewest ? safe(lastMessage.sentAtMs) : row.last_at_ms || aboveMs;
   return {
-    ...{ title, state, listed: 1, last_at_ms: atMs },
+    ...{ listed: 1, last_at_ms: atMs },
     unread_count: unreadCount,
     unread_from_seq: Number(marks?.readSeq ?? 0n),
     unread_to_seq: Number(lastSeq),
   };
+}
+
+/** What the user is there, and what it is called. */
+function stateOf({ title, state, userRevision }: Conversation) {
+  return { title, state, user_revision: Number(userRevision) };
 }
 
 /** When the newest message of the outbox came there; the lowest of numbers where there is none. */

@@ -10,6 +10,8 @@ import { type View, viewFrom } from './view.ts';
 /** A conversation in a user's inbox. */
 export interface InboxEntry {
   readonly conversation: Conversation;
+  /** The user's own revision at which something last changed for them here. */
+  readonly revision: number;
   /** Undefined where the group was deleted. */
   readonly shown: Shown | undefined;
 }
@@ -19,8 +21,6 @@ export interface Shown {
   readonly view: View;
   /** Of a group; may be empty. For former members what it was when they left. */
   readonly title: string;
-  /** The user's own revision at which something last changed for them here. */
-  readonly revision: number;
   readonly unread: number;
   /** The newest that the user sees; undefined where they see none. */
   readonly lastMessage: StoredMessage | undefined;
@@ -79,14 +79,17 @@ async function firstEntries(
   ]);
   const details = new Map<Head, Shown>(
     messages.map((lastMessage, n) => {
-      const { view, title, revision } = seen[n]!;
-      return [seen[n]!, { view, title, revision, unread: unread[n]!, lastMessage }];
+      const { view, title } = seen[n]!;
+      return [seen[n]!, { view, title, unread: unread[n]!, lastMessage }];
     }),
   );
   const covered = seen[messages.length]?.index ?? memberships.length;
   const entries = heads
     .filter(({ index }) => index < covered)
-    .map((head) => ({ conversation: head.conversation, shown: details.get(head) }));
+    .map((head) => {
+      const { conversation, revision } = head;
+      return { conversation, revision, shown: details.get(head) };
+    });
   return { entries, covered };
 }
 

@@ -58,12 +58,15 @@ function scopeOf({ user, sinceUserRevision }: ListConversationsRequest) {
 }
 
 function conversationTold(
-  { conversation, shown }: InboxEntry,
+  { conversation, revision, shown }: InboxEntry,
   user: string,
 ): MessageInitShape<typeof ConversationSchema> {
-  const named = { conversation: addressOf(conversation, user) };
+  const named = {
+    conversation: addressOf(conversation, user),
+    userRevision: BigInt(revision),
+  };
   if (shown === undefined) return { ...named, state: MemberState.GONE };
-  const { view, title, unread, lastMessage, revision } = shown;
+  const { view, title, unread, lastMessage } = shown;
   return {
     ...named,
     title,
@@ -75,7 +78,6 @@ function conversationTold(
     floorSeq: BigInt(view.floorSeq),
     revision: BigInt(view.revision),
     epoch: BigInt(view.epoch),
-    userRevision: BigInt(revision),
     state: stateOf(shown),
   };
 }

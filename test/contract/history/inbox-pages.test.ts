@@ -96,7 +96,7 @@ describe.each(engines)("the inbox's pages: %s", (_name, open) => {
     expect(userRevision).toBe(3n);
     expect(conversations).toMatchObject([
       { conversation: { value: 'left' }, state: MemberState.FORMER, userRevision: 1n },
-      { conversation: { value: 'deleted' }, state: MemberState.GONE, userRevision: 0n },
+      { conversation: { value: 'deleted' }, state: MemberState.GONE, userRevision: 2n },
       { conversation: { value: 'read' }, state: MemberState.MEMBER, userRevision: 3n },
     ]);
     expect(conversations[1]).toMatchObject({ lastSeq: 0n, floorSeq: 0n, title: '' });

@@ -362,7 +362,8 @@ export type Conversation = Message<"backscroll.history.v1.Conversation"> & {
   epoch: bigint;
 
   /**
-   * User revision at which something last changed in this conversation for this user alone.
+   * User revision at which something last changed in this conversation for this user alone. Who asks
+   * twice at once knows by it which `state` is the later one.
    *
    * @generated from field: uint64 user_revision = 12;
    */
