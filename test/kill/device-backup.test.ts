@@ -2,10 +2,11 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Device } from '../../clients/device/index.ts';
 import { linesOf } from '../support/backscroll.ts';
 import { auditOf, messagesOf } from '../support/device-messages.ts';
+import { eventually } from '../support/eventually.ts';
 import { TestProcess } from '../support/processes.ts';
 
 const dieAtCall = fileURLToPath(new URL('../support/die-at-call.ts', import.meta.url));
@@ -59,7 +60,7 @@ async function killAtEachStep(
     const isDone = await check(home);
     // What it made besides goes without it.
     const folders = () => readdirSync(home).filter((name) => /\.(snapshot|restore)-/.test(name));
-    await vi.waitFor(() => expect(folders()).toEqual([]), { timeout: 30_000 });
+    await eventually(() => expect(folders()).toEqual([]));
     if (signal === null) {
       expect(isDone).toBe(true);
       console.log(`  killed before each of: ${steps.join(', ')}`);

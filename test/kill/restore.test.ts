@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { snapshot } from '../../clients/backup/snapshot.ts';
 import { linesOf, startBackscroll } from '../support/backscroll.ts';
+import { eventually } from '../support/eventually.ts';
 import { startService, type TestService } from '../support/processes.ts';
 
 const used = new AsyncDisposableStack();
@@ -86,7 +87,7 @@ it('leaves the old or the new database whole, whichever step of a restore is the
     // What the restore made besides goes without it.
     const others = () =>
       readdirSync(home).filter((name) => ![basename(path), basename(kept)].includes(name));
-    await vi.waitFor(() => expect(others()).toEqual([]), { timeout: 30_000 });
+    await eventually(() => expect(others()).toEqual([]));
     if (ended) break;
     steps.push(`${linesOf(process.stdout).at(-1)}${swapped ? ' (swapped)' : ''}`);
     if (!existsSync(kept)) continue;

@@ -2,10 +2,11 @@ import { mkdir, mkdtempDisposable, readdir, stat, utimes, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { VerificationState } from '../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { CHECK } from '../../services/backup/limits.ts';
+import { eventually } from '../support/eventually.ts';
 import { startService } from '../support/processes.ts';
 
 const { UNSPECIFIED, PASSED } = VerificationState;
@@ -26,18 +27,15 @@ it('leaves no file and no verdict of a verification in which the service is kill
     const gone = new AbortController();
     const options = { user: 'alice', waitForVerification: true, signal: gone.signal };
     const waiting = client.upload(large, options).catch((error: Error) => error);
-    await vi.waitFor(
-      async () => {
-        const [name] = await readdir(rebuilt);
-        expect((await stat(join(rebuilt, name!))).size).toBeGreaterThan(0);
-      },
-      { timeout: 120_000, interval: 1 },
-    );
+    await eventually(async () => {
+      const [name] = await readdir(rebuilt);
+      expect((await stat(join(rebuilt, name!))).size).toBeGreaterThan(0);
+    }, 1);
     await service.process.kill('SIGKILL');
     gone.abort();
     expect(await waiting).toBeInstanceOf(Error);
   }
-  await vi.waitFor(async () => expect(await readdir(rebuilt)).toEqual([]), { timeout: 60_000 });
+  await eventually(async () => expect(await readdir(rebuilt)).toEqual([]));
 
   await using service = await startService('backup', env);
   using client = new BackupClient(service.address);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { callBidi, callServerStream, callUnary, typedMethods } from '../../clients/calls.ts';
 import { openChannel } from '../../clients/channel.ts';
 import {
@@ -22,6 +22,7 @@ import { MOST_TRANSFERS } from '../../services/backup/limits.ts';
 import { startBackup } from '../../services/backup/service.ts';
 import { madeDatabase, uploadRequests } from '../contract/backup/transfers.ts';
 import { freshBackupStore } from '../support/databases.ts';
+import { eventually } from '../support/eventually.ts';
 import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 
 const methods = typedMethods(BackupService);
@@ -134,7 +135,7 @@ describe.each(['a folder', 'MinIO'] as const)('a caller of the backup service on
     const fields = field === undefined ? [] : [{ field, description: expect.any(String) }];
     await expect(sending).rejects.toMatchObject({ code, reason, fields });
     expect(await age('refused')).toMatchObject({ ageSeconds: -1, newestNumber: 0n });
-    await untilNothingHeld(metrics, AbortSignal.timeout(10_000));
+    await untilNothingHeld(metrics, AbortSignal.timeout(60_000));
   });
 
   it('is refused data before a start, and a stream of nothing', async () => {
@@ -264,7 +265,7 @@ describe.each(['a folder', 'MinIO'] as const)('a caller of the backup service on
     using patient = new BackupClient(address);
     const source = { sizeBytes: file.length, stream: () => Readable.from([file]) };
     const waiting = patient.upload(source, { user: 'waits' });
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const text = await (await fetch(`http://${metrics}/metrics`)).text();
       const refusals = /^grpc_server_handled_total\{.*UploadBackup.*RESOURCE_EXHAUSTED.*\} (\d+)$/m;
       expect(Number(refusals.exec(text)?.[1])).toBeGreaterThan(1);
@@ -274,7 +275,7 @@ describe.each(['a folder', 'MinIO'] as const)('a caller of the backup service on
     expect((await waiting).backup.number).toBe(1n);
     const ends = await Promise.allSettled(open.map((answers) => answers.next()));
     expect(ends.map(({ status: end }) => end)).not.toContain('fulfilled');
-    await untilNothingHeld(metrics, AbortSignal.timeout(10_000));
+    await untilNothingHeld(metrics, AbortSignal.timeout(60_000));
     await send(uploadRequests(file, { user: 'more' }));
     expect((await download({ user: 'more' })).equals(file)).toBe(true);
   });

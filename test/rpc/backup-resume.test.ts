@@ -2,10 +2,11 @@ import { globSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BackupClient } from '../../clients/index.ts';
 import { BreakingProxy } from '../contract/backup/breaking-proxy.ts';
 import { ended, jsonOf, startBackscroll } from '../support/backscroll.ts';
+import { eventually } from '../support/eventually.ts';
 import { startService, type TestService } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
 
@@ -96,10 +97,7 @@ it('another process goes on with the upload of one that was killed', async () =>
   const env = { BACKSCROLL_BACKUP: service.address };
   const upload = ['backup', 'upload', path, '--opaque', '--user', user, '--id', 'one', '--json'];
   const first = used.use(startBackscroll(env, upload));
-  await vi.waitFor(() => expect(packs()).toBeGreaterThanOrEqual(4), {
-    timeout: 60_000,
-    interval: 5,
-  });
+  await eventually(() => expect(packs()).toBeGreaterThanOrEqual(4), 5);
   await first.kill('SIGKILL');
   const left = packs();
   const { stdout, code } = await ended(startBackscroll(env, upload));
@@ -121,7 +119,7 @@ it('an upload whose last answer is lost is answered with its backup', async () =
   let broken: Promise<void> | undefined;
   const breakAfterCommit = async () => {
     proxy.trouble = 'answers kept';
-    await vi.waitFor(() => expect(heads()).toBe(1), { timeout: 60_000 });
+    await eventually(() => expect(heads()).toBe(1));
     proxy.trouble = 'none';
     proxy.breakOff();
   };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   backscrollOnTerminal,
   ended,
@@ -10,6 +10,7 @@ import {
   linesOf,
   startBackscroll,
 } from '../support/backscroll.ts';
+import { eventually } from '../support/eventually.ts';
 import { FileServer, sha256Of, whole } from '../support/file-server.ts';
 import {
   AWAY,
@@ -128,7 +129,7 @@ describe('backups', () => {
 
     await using running = startBackscroll(environment, ['device', ...schedule]);
     await say('three');
-    await vi.waitFor(() => expect(running.stdout).toMatch(/^Backup 2: .* sent, /m), 30_000);
+    await eventually(() => expect(running.stdout).toMatch(/^Backup 2: .* sent, /m));
     expect(await running.kill('SIGINT')).toMatchObject({ code: 130 });
     await say('four');
     const failed = await device(...schedule, '--once', '--plain', '--backup', 'localhost:1');

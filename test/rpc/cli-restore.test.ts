@@ -3,7 +3,6 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,11 +10,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
 import {
   backscrollOnTerminal,
   ended,
@@ -24,28 +21,10 @@ import {
   startBackscroll,
 } from '../support/backscroll.ts';
 import { makeAccounts } from '../support/live-database.ts';
-import { startService, type TestService } from '../support/processes.ts';
 import { badDatabases } from '../support/small-databases.ts';
+import { client, home, path, root, service, useBackupHome } from './backup-home.ts';
 
-const used = new AsyncDisposableStack();
-let root: string;
-let service: TestService;
-let home: string;
-let path: string;
-
-beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'backscroll-cli-restore-'));
-  used.defer(() => rmSync(root, { recursive: true, force: true }));
-  const store = `file:${join(root, 'backups')}`;
-  service = used.use(await startService('backup', { BACKUP_STORE_URL: store }));
-});
-
-afterAll(() => used.disposeAsync());
-
-beforeEach(() => {
-  home = mkdtempSync(join(root, 'home-'));
-  path = join(home, 'app.db');
-});
+useBackupHome('app.db');
 
 const environment = () => ({ BACKSCROLL_BACKUP: service.address });
 const backup = (...args: string[]) => ended(startBackscroll(environment(), ['backup', ...args]));
@@ -219,7 +198,6 @@ describe('backup restore', () => {
         yield damaged;
       },
     };
-    using client = new BackupClient(service.address);
     const { backup: kept } = await client.upload(source, { user: 'restored', database: 'damaged' });
     write(path, 'old');
     const refused = await restore('--database', 'damaged', '--number', `${kept.number}`);

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   backscrollOnTerminal,
   ended,
@@ -12,6 +12,7 @@ import {
   linesOf,
   startBackscroll,
 } from '../support/backscroll.ts';
+import { eventually } from '../support/eventually.ts';
 import { readHeld, untilNothingHeld } from '../support/gauges.ts';
 import { startService, type TestService } from '../support/processes.ts';
 
@@ -194,12 +195,12 @@ describe('import and export', () => {
     const begun = async () => {
       expect(await readHeld(history.metrics)).toMatchObject({ grpc_server_in_flight: 1 });
     };
-    await vi.waitFor(begun, { timeout: 10_000 });
+    await eventually(begun);
     process.child.kill('SIGINT');
     const { code, stderr } = await ended(process);
     expect(code).toBe(130);
     expect(stderr).toContain('Interrupted');
-    await untilNothingHeld(history.metrics, AbortSignal.timeout(5_000));
+    await untilNothingHeld(history.metrics, AbortSignal.timeout(60_000));
   });
 });
 

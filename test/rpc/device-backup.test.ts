@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -13,11 +12,9 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackupClient } from '../../clients/backup/backup-client.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackupState } from '../../clients/device/backup/backup-state.ts';
 import { adopt } from '../../clients/device/backup/restore.ts';
 import { Device, RESTORE } from '../../clients/device/index.ts';
@@ -25,27 +22,11 @@ import { openDatabase } from '../../clients/device/local/open.ts';
 import { APPLICATION_ID, SCHEMA } from '../../clients/device/local/schema.ts';
 import { linesOf } from '../support/backscroll.ts';
 import { auditOf, messagesOf } from '../support/device-messages.ts';
-import { startService, TestProcess, type TestService } from '../support/processes.ts';
+import { eventually } from '../support/eventually.ts';
+import { TestProcess } from '../support/processes.ts';
+import { client, home, path, root, service, useBackupHome, user } from './backup-home.ts';
 
-const used = new AsyncDisposableStack();
-let root: string;
-let service: TestService;
-let home: string;
-let path: string;
-
-beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'backscroll-device-'));
-  used.defer(() => rmSync(root, { recursive: true, force: true }));
-  const store = `file:${join(root, 'backups')}`;
-  service = used.use(await startService('backup', { BACKUP_STORE_URL: store }));
-});
-
-afterAll(() => used.disposeAsync());
-
-beforeEach(() => {
-  home = mkdtempSync(join(root, 'home-'));
-  path = join(home, 'device.db');
-});
+useBackupHome('device.db');
 
 const open = (user = 'ana', database = path) =>
   Device.open({ database, user, history: '127.0.0.1:1', backup: service.address });
@@ -100,14 +81,14 @@ describe('backupDatabase and restoreDatabase', () => {
   it('copy a database that another process writes to all the time', async () => {
     await using writer = deviceProcess(path, 'ana', service.address, 'write');
     const written = () => Number(linesOf(writer.stdout).at(-1) ?? 0);
-    await vi.waitFor(() => expect(written()).toBeGreaterThan(0), { timeout: 60_000 });
+    await eventually(() => expect(written()).toBeGreaterThan(0));
     await using device = await open();
     const target = join(home, 'copy.db');
     for (let n = 0; n < 20; n++) {
       const before = written();
       expect(await device.backupDatabase(target)).toBe(target);
       expect(auditOf(target)).toBeGreaterThanOrEqual(before);
-      await vi.waitFor(() => expect(written()).toBeGreaterThan(before), { timeout: 60_000 });
+      await eventually(() => expect(written()).toBeGreaterThan(before));
     }
     writer.child.stdin?.end();
     expect([await writer.exited, writer.stderr]).toEqual([{ code: 0, signal: null }, '']);
@@ -225,13 +206,10 @@ describe('restoreDatabase', () => {
     try {
       const told = vi.fn();
       void device.restoreDatabase(backup).then(told);
-      await vi.waitFor(
-        () => {
-          vi.advanceTimersByTime(60_000);
-          expect(told).toHaveBeenCalledWith(RESTORE.damaged);
-        },
-        { timeout: 60_000 },
-      );
+      await eventually(() => {
+        vi.advanceTimersByTime(60_000);
+        expect(told).toHaveBeenCalledWith(RESTORE.damaged);
+      });
     } finally {
       vi.useRealTimers();
     }
@@ -255,7 +233,7 @@ describe('restoreDatabase', () => {
     await device.stop();
     {
       await using other = deviceProcess(path, 'ana', service.address, 'schedule');
-      await vi.waitFor(() => expect(other.stdout).toContain('started'), { timeout: 60_000 });
+      await eventually(() => expect(other.stdout).toContain('started'));
       expect(await device.restoreDatabase(backup)).toBe(RESTORE.inUse);
       expect(await device.restoreLatest()).toBe(RESTORE.inUse);
       expect(device.lastError).toMatchObject({ reason: 'DATABASE_IN_USE' });
@@ -377,17 +355,6 @@ function factOf(file: string, name: string): unknown {
 }
 
 describe('uploadBackup and restoreLatest', () => {
-  let user: string;
-  let client: BackupClient;
-
-  beforeAll(() => {
-    client = used.use(new BackupClient(service.address));
-  });
-
-  beforeEach(() => {
-    user = basename(home);
-  });
-
   it('go there and back', async () => {
     await using device = await open(user);
     expect([device.backupAge(), await device.serverBackupAge()]).toEqual([-1, -1]);

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   Device,
   type FileOptions,
@@ -27,6 +27,7 @@ import {
   MessageSchema,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { startDeviceReader } from '../support/device-reader.ts';
+import { eventually } from '../support/eventually.ts';
 import { type Answer, cut, FileServer, held, sha256Of, whole } from '../support/file-server.ts';
 
 const BOB = { peer: 'bob' };
@@ -101,18 +102,15 @@ function statesOf(device: Device): FileState[] {
 /** Resolves once so many bytes of the first message's file have come. */
 function arrived(device: Device): (receivedBytes: number) => Promise<unknown> {
   return (receivedBytes) =>
-    vi.waitFor(
-      () => expect(device.file(read(device)[0]!)).toMatchObject({ receivedBytes }),
-      20_000,
-    );
+    eventually(() => expect(device.file(read(device)[0]!)).toMatchObject({ receivedBytes }));
 }
 
 async function settled(device: Device, message: LocalMessage): Promise<FileState> {
-  return vi.waitFor(() => {
+  return eventually(() => {
     const state = device.file(message);
     expect(['queued', 'fetching']).not.toContain(state.state);
     return state;
-  }, 20_000);
+  });
 }
 
 /** What stands in the folder and has bytes, locks aside. */
@@ -273,7 +271,7 @@ describe('files of a device', () => {
       ...['FILE_TOO_LARGE', 'FILE_TOO_LARGE', 'FILE_TOO_LARGE'],
     ]);
     expect(await kept()).toEqual([]);
-    await vi.waitFor(() => expect(server.open).toBe(0), 20_000);
+    await eventually(() => expect(server.open).toBe(0));
   });
 
   it('are asked for again where nothing comes', async () => {
@@ -477,13 +475,10 @@ describe('files of a device', () => {
     expect(messages).toHaveLength(2_000);
     expect(server.asked).toHaveLength(0);
     device.start();
-    await vi.waitFor(
-      () => {
-        const here = messages.filter((message) => device.file(message).state === 'present');
-        expect(here.length).toBe(2_000);
-      },
-      { timeout: 120_000, interval: 500 },
-    );
+    await eventually(() => {
+      const here = messages.filter((message) => device.file(message).state === 'present');
+      expect(here.length).toBe(2_000);
+    }, 500);
     expect(server.mostAtOnce).toBe(3);
     expect(server.asked).toHaveLength(2_000);
     expect(await kept()).toHaveLength(1);
@@ -627,14 +622,14 @@ describe('files of a device', () => {
     await arrived(device)(100_000);
     expect(device.file(message!).state).toBe('fetching');
     await device.stop();
-    await vi.waitFor(() => expect(server.open).toBe(0), 20_000);
+    await eventually(() => expect(server.open).toBe(0));
     expect(device.file(message!).state).toBe('queued');
     device.start();
     await arrived(device)(200_000);
     const asked = expect(device.fetchFile(message!)).rejects.toMatchObject({ reason: 'CANCELLED' });
     await device.close();
     await asked;
-    await vi.waitFor(async () => expect(await server.connections()).toBe(0), 20_000);
+    await eventually(async () => expect(await server.connections()).toBe(0));
     await using again = await open();
     const [later] = read(again);
     expect(again.file(later!)).toMatchObject({ state: 'queued', receivedBytes: 200_000 });
@@ -652,7 +647,7 @@ describe('files of a device', () => {
     const child = startDeviceReader(join(home, 'device.db'));
     const digest = Buffer.from(sha256Of(bytes)).toString('hex');
     const part = join(folder(), digest.slice(0, 2), `${digest.slice(2)}.part`);
-    await vi.waitFor(async () => expect((await stat(part)).size).toBe(700_000), 30_000);
+    await eventually(async () => expect((await stat(part)).size).toBe(700_000));
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
@@ -695,12 +690,12 @@ describe('files of a device', () => {
     await using device = await open();
     receive(device, [told(bytes, url)]);
     const child = startDeviceReader(join(home, 'device.db'));
-    await vi.waitFor(() => expect(server.askedOf(where)).toHaveLength(1), 30_000);
+    await eventually(() => expect(server.askedOf(where)).toHaveLength(1));
     const states = statesOf(device);
     const [message] = read(device);
     const fetched = device.fetchFile(message!);
     // It tried, and waits.
-    await vi.waitFor(() => expect(states.map(({ state }) => state)).toContain('queued'), 20_000);
+    await eventually(() => expect(states.map(({ state }) => state)).toContain('queued'));
     expect(states.map(({ state }) => state)).not.toContain('fetching');
     release();
     expect(await bytesAt(await fetched)).toEqual(bytes);

@@ -1,5 +1,6 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { RESTORE } from '../../clients/device/index.ts';
+import { eventually } from '../support/eventually.ts';
 import { TestProcess } from '../support/processes.ts';
 import { harness, Reader, useHarness } from './device-harness.ts';
 
@@ -14,7 +15,7 @@ test('works by itself from start to stop, as often as told', async () => {
   device.start();
   device.start();
   const first = device.append(bob, { content: { text: 'one' } });
-  await vi.waitFor(() => expect(sent).toEqual([first]), 10_000);
+  await eventually(() => expect(sent).toEqual([first]));
   await device.stop();
   await device.stop();
   const calls = harness.relay.calls.length;
@@ -23,7 +24,7 @@ test('works by itself from start to stop, as often as told', async () => {
   device.start();
   await stopping;
   expect(await device.restoreDatabase(harness.path())).toBe(RESTORE.alreadyStarted);
-  await vi.waitFor(() => expect(sent).toEqual([first, second]), 10_000);
+  await eventually(() => expect(sent).toEqual([first, second]));
   expect(harness.relay.calls).toHaveLength(calls + 1);
 });
 
@@ -44,7 +45,7 @@ test('stopping aborts what is on its way, and starting sends it again', async ()
   harness.relay.watch = undefined;
   held.resolve();
   device.start();
-  await vi.waitFor(() => expect(device.counts(bob)).toMatchObject({ stored: 1, waiting: 0 }));
+  await eventually(() => expect(device.counts(bob)).toMatchObject({ stored: 1, waiting: 0 }));
 });
 
 test('closing aborts what is under way, waits for it, and may be repeated', async () => {

@@ -1,6 +1,7 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { Device } from '../../clients/device/index.ts';
 import { BreakingProxy } from '../contract/backup/breaking-proxy.ts';
+import { eventually } from '../support/eventually.ts';
 import { TestProcess } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
@@ -79,13 +80,13 @@ test('a connection that breaks again and again loses and doubles nothing', async
   proxy.resetAfterBytes = 3_000;
   for (const n of range(1, 400)) device.append(bob, { id: `${n}`, content: { text: `${n}` } });
   device.start();
-  await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(3), 30_000);
+  await eventually(() => expect(proxy.troubled).toBeGreaterThan(3));
   proxy.resetAfterBytes = Infinity;
   proxy.trouble = 'answers lost';
   const before = proxy.troubled;
-  await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(before + 3), 30_000);
+  await eventually(() => expect(proxy.troubled).toBeGreaterThan(before + 3));
   proxy.trouble = 'none';
-  await vi.waitFor(() => expect(device.counts(bob).waiting).toBe(0), 30_000);
+  await eventually(() => expect(device.counts(bob).waiting).toBe(0));
   expect(await stored(bob)).toEqual(range(1, 400).map(String));
   expect(held(device, bob)).toEqual(range(1, 400).map((n) => [`${n}`, n]));
 }, 120_000);

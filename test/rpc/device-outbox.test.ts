@@ -1,8 +1,9 @@
 import { create } from '@bufbuild/protobuf';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Device } from '../../clients/device/index.ts';
 import type { AppendRequest } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { FileSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { eventually } from '../support/eventually.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
@@ -33,7 +34,7 @@ function held(device: Device) {
 
 /** Resolves when nothing waits in the outbox any more. */
 async function empty(device: Device, conversation: { peer: string } | { group: string } = bob) {
-  await vi.waitFor(() => expect(device.counts(conversation).waiting).toBe(0), 20_000);
+  await eventually(() => expect(device.counts(conversation).waiting).toBe(0));
 }
 
 /** The messages of each call that appends, as they came to the relay. */
@@ -108,7 +109,7 @@ test('goes on by itself once there is a connection again', async () => {
   harness.relay.isCut = true;
   say(device, 'one');
   device.start();
-  await vi.waitFor(() => expect(problems).not.toHaveLength(0), 10_000);
+  await eventually(() => expect(problems).not.toHaveLength(0));
   expect(problems[0]).toMatchObject({ name: 'BackscrollError', reason: 'UNAVAILABLE' });
   say(device, 'two');
   harness.relay.isCut = false;
@@ -187,7 +188,7 @@ test('a message that is refused keeps nothing else waiting', async () => {
 
   expect(device.retry('another')).toBe(false);
   expect(device.retry(bad)).toBe(true);
-  await vi.waitFor(() => expect(failed).toHaveLength(2), 10_000);
+  await eventually(() => expect(failed).toHaveLength(2));
   expect(device.discard(bad)).toBe(true);
   expect(device.discard(bad)).toBe(false);
   expect(device.retry(bad)).toBe(false);
@@ -245,7 +246,7 @@ test('a group that takes no messages of the user refuses all, with an id that an
   device.append(bob, { id: '3', content: { text: 'one' } });
   device.append(bob, { id: '3', content: { text: 'two' } });
   device.start();
-  await vi.waitFor(() => expect(failed).toHaveLength(3), 10_000);
+  await eventually(() => expect(failed).toHaveLength(3));
   expect(failed).toEqual([
     ['1', 'NOT_A_MEMBER'],
     ['2', 'NOT_A_MEMBER'],
@@ -321,7 +322,7 @@ test('one process sends what another put in', async () => {
   sender.on('sent', (id) => sent.push(id));
   sender.start();
   const ids = [...say(writer, 'one'), ...say(sender, 'two'), ...say(writer, 'three')];
-  await vi.waitFor(() => expect(sent).toEqual(ids), 20_000);
+  await eventually(() => expect(sent).toEqual(ids));
   expect(await stored()).toEqual(['one', 'two', 'three']);
 });
 

@@ -1,9 +1,10 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Device } from '../../clients/device/index.ts';
 import type {
   MarkDeliveredRequest,
   MarkReadRequest,
 } from '../../clients/gen/backscroll/history/v1/inbox_pb.ts';
+import { eventually } from '../support/eventually.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
@@ -97,7 +98,7 @@ test('the highest mark alone is sent, once there is a connection', async () => {
   expect(device.counts(bob).unread).toBe(13);
   const before = sent().length;
   harness.relay.isCut = false;
-  await vi.waitFor(async () => expect(await marks()).toEqual([7, 20]), 10_000);
+  await eventually(async () => expect(await marks()).toEqual([7, 20]));
   expect(sent().slice(before)).toEqual([
     ['markRead', 7],
     ['markDelivered', 20],

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Device, LocalMessage } from '../../clients/device/index.ts';
 import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { eventually } from '../support/eventually.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
@@ -39,7 +40,7 @@ test('what arrives is told once, is read without a connection, and counts as del
 
   device.start();
   const marks = () => harness.relay.calls.map(({ method }) => method);
-  await vi.waitFor(() => expect(marks()).toEqual(['markDelivered']), 10_000);
+  await eventually(() => expect(marks()).toEqual(['markDelivered']));
 });
 
 test('a newer version of what is held takes its place, and an older one does not', async () => {
@@ -79,7 +80,7 @@ test('what the device said itself, and hears of before its answer, stands there 
   };
   for (const n of range(1, 3)) device.append(bob, { content: { text: `${n}` } });
   device.start();
-  await vi.waitFor(() => expect(device.counts(bob)).toMatchObject({ stored: 3, waiting: 0 }));
+  await eventually(() => expect(device.counts(bob)).toMatchObject({ stored: 3, waiting: 0 }));
   const reader = new Reader(device, { ...bob, order: 'oldest-first' });
   expect(reader.session.read(10)).toBe(3);
   expect(reader.texts).toEqual(['1', '2', '3']);

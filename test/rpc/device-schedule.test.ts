@@ -1,9 +1,8 @@
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { BackupState } from '../../clients/device/backup/backup-state.ts';
 import { Backups } from '../../clients/device/backup/backups.ts';
@@ -14,37 +13,18 @@ import { openDatabase } from '../../clients/device/local/open.ts';
 import { Tasks } from '../../clients/device/tasks.ts';
 import { linesOf } from '../support/backscroll.ts';
 import { messagesOf } from '../support/device-messages.ts';
-import { startService, TestProcess, type TestService } from '../support/processes.ts';
+import { eventually } from '../support/eventually.ts';
+import { startService, TestProcess } from '../support/processes.ts';
+import { client, home, path, service, useBackupHome, user } from './backup-home.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const NAME = 'backup.db';
 
-const used = new AsyncDisposableStack();
 const never = new AbortController().signal;
-let root: string;
-let service: TestService;
-let client: BackupClient;
-let home: string;
-let path: string;
-let user: string;
 
-beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'backscroll-schedule-'));
-  used.defer(() => rmSync(root, { recursive: true, force: true }));
-  const store = `file:${join(root, 'backups')}`;
-  service = used.use(await startService('backup', { BACKUP_STORE_URL: store }));
-  client = used.use(new BackupClient(service.address));
-});
-
-afterAll(() => used.disposeAsync());
-
-beforeEach(() => {
-  home = mkdtempSync(join(root, 'home-'));
-  path = join(home, 'device.db');
-  user = basename(home);
-});
+useBackupHome('device.db');
 
 const numberOfBackups = async () => (await Array.fromAsync(client.list({ user }))).length;
 
@@ -63,15 +43,16 @@ describe('a schedule', () => {
 
   beforeEach(() => {
     opened = new DisposableStack();
-    store = opened.adopt(new LocalStore(openDatabase(path, user), user), ({ sqlite }) =>
-      sqlite.close(),
-    );
+    store = storeAt(path);
     store.write(() => store.setSetting('theme', 'dark'));
     nowMs = Date.now();
     outcomes = [];
   });
 
   afterEach(() => opened.dispose());
+
+  const storeAt = (database: string) =>
+    new LocalStore(opened.use(openDatabase(database, user)), user);
 
   /** What a process has that was just started. */
   function schedule(options: Partial<ScheduleOptions> = {}, address = service.address): Schedule {
@@ -174,9 +155,7 @@ describe('a schedule', () => {
   });
 
   it('skips a database to which nothing was ever written', async () => {
-    path = join(home, 'fresh.db');
-    const fresh = new LocalStore(openDatabase(path, user), user);
-    store = opened.adopt(fresh, ({ sqlite }) => sqlite.close());
+    store = storeAt(join(home, 'fresh.db'));
     expect(await rounds(schedule())).toEqual([MINUTE, 'unchanged']);
     expect(await numberOfBackups()).toBe(0);
   });
@@ -202,14 +181,14 @@ describe('a schedule', () => {
     const { port } = mute.address() as AddressInfo;
     await using other = scheduleProcess(`127.0.0.1:${port}`);
     const state = new BackupState(path, user);
-    await vi.waitFor(() => expect(state.read(NAME).upload_id).not.toBeNull(), { timeout: 60_000 });
+    await eventually(() => expect(state.read(NAME).upload_id).not.toBeNull());
     nowMs = Number(state.read(NAME).due_at_ms);
     expect(await rounds(schedule())).toEqual([MINUTE]);
     await other.kill();
     expect(await rounds(schedule())).toEqual([MINUTE, 'uploaded']);
     expect(state.read(NAME)).toMatchObject({ failures: 0, due_at_ms: nowMs + DAY });
     const copies = () => readdirSync(home).filter((name) => name.includes('snapshot'));
-    await vi.waitFor(() => expect(copies()).toEqual([]), { timeout: 30_000 });
+    await eventually(() => expect(copies()).toEqual([]));
   });
 
   it('takes a stop for no failure, and goes on at the next start', async () => {
@@ -244,7 +223,7 @@ it('is kept once by processes that share a database', async () => {
   const processes = Array.from({ length: 4 }, run);
   const said = () => processes.flatMap(({ stdout }) => linesOf(stdout)).sort();
   const all = [...Array(4).fill('started'), 'uploaded'];
-  await vi.waitFor(() => expect(said()).toEqual(all), { timeout: 120_000 });
+  await eventually(() => expect(said()).toEqual(all));
   for (const { child } of processes) child.stdin?.end();
   for (const process of processes) {
     expect([await process.exited, process.stderr]).toEqual([{ code: 0, signal: null }, '']);
@@ -260,7 +239,7 @@ it('brings a database to a new device of the same user, and to nobody else', asy
   const end = device.scheduleBackups({ every: HOUR, onResult: (one) => results.push(one) });
   expect(device.backupAge()).toBe(-1);
   device.start();
-  await vi.waitFor(() => expect(results).toHaveLength(1), { timeout: 60_000 });
+  await eventually(() => expect(results).toHaveLength(1));
   expect(results).toMatchObject([{ outcome: 'uploaded', uploaded: { backup: { user } } }]);
   expect(device.backupAge()).toBeGreaterThanOrEqual(0);
   expect(await device.serverBackupAge()).toBeGreaterThanOrEqual(0);

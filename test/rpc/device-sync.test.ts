@@ -6,6 +6,7 @@ import {
   type Message,
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import type { MessageInit } from '../../clients/history/history-requests.ts';
+import { eventually } from '../support/eventually.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
 const bob = { peer: 'bob' };
@@ -487,7 +488,7 @@ describe('what others change', () => {
     expect(await reader.session.more(10)).toBe(4);
     expect(reader.messages[0]).toMatchObject({ text: 'fleeting', expiresAtMs });
     const read = () => new Reader(device, bob).session.read(10);
-    await expect.poll(read, { timeout: 60_000 }).toBe(3);
+    await eventually(() => expect(read()).toBe(3));
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAtMs);
   });
 });
@@ -581,7 +582,7 @@ describe('side by side', () => {
     const fetched = (async () => {
       await fetching.session.more(30);
     })();
-    await expect.poll(() => held).toBe(true);
+    await eventually(() => expect(held).toBe(true));
     await harness.history.edit({ ...alice, seq: 25, content: { text: 'edited' } });
     await new Reader(one, bob).session.sync(0);
     resolve();
@@ -610,7 +611,7 @@ describe('side by side', () => {
       if (method === 'changes' && ++met.corrections > 1) await corrections.promise;
     };
     const fetched = new Reader(two, bob).session.more(700);
-    await expect.poll(() => met.pages).toBe(1);
+    await eventually(() => expect(met.pages).toBe(1));
     met.corrections = 0;
     const theirs = { user: 'bob', peer: 'alice' };
     for (const seq of [680, ...range(28, 650).filter((n) => n % 2 === 0)]) {
@@ -620,7 +621,7 @@ describe('side by side', () => {
       await harness.history.edit({ ...alice, seq, content: { text: `edited ${seq}` } });
     }
     const corrected = new Reader(one, bob).session.sync(0);
-    await expect.poll(() => met.corrections).toBe(2);
+    await eventually(() => expect(met.corrections).toBe(2));
     pages.resolve();
     await fetched;
     corrections.resolve();

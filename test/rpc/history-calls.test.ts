@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ImportRequestSchema,
   type ImportResponse,
@@ -10,6 +10,7 @@ import { MessageSchema } from '../../clients/gen/backscroll/history/v1/message_p
 import { pair } from '../../services/history/domain/conversation.ts';
 import { encodeMessages } from '../../services/history/domain/message.ts';
 import { append } from '../../services/history/store/append.ts';
+import { eventually } from '../support/eventually.ts';
 import { HistoryHarness } from './history-harness.ts';
 import { bytesOf, collect } from './kit-harness.ts';
 
@@ -162,10 +163,10 @@ describe.each(['sqlite', 'mysql'] as const)('a reader that goes: %s', (engine) =
     const call = history.sync(page);
     const ended = once(call, 'error');
     await once(call, 'readable'); // and reads no further
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await history.metric('grpc_server_in_flight')).toBe(1);
       expect(await history.metric('history_store_connections_in_use')).toBe(0);
-    }, 10_000);
+    });
     call.cancel();
     await ended;
     await history.holdsNothing();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { CallOptions } from '@grpc/grpc-js';
-import { expect, inject, vi } from 'vitest';
+import { expect, inject } from 'vitest';
 import {
   AppendRequestSchema,
   type AppendResponse,
@@ -18,6 +18,7 @@ import { readHistoryConfig } from '../../services/history/config.ts';
 import { HistoryContext } from '../../services/history/context.ts';
 import { startHistory } from '../../services/history/service.ts';
 import { freshDatabase } from '../support/databases.ts';
+import { eventually } from '../support/eventually.ts';
 import { bytesOf, collect, KitClient } from './kit-harness.ts';
 
 /** A running history service, a client of it, and the context of another replica over its database. */
@@ -87,10 +88,10 @@ export class HistoryHarness implements AsyncDisposable {
 
   /** Waits until no call is in flight, and none holds a connection to the database. */
   async holdsNothing(): Promise<void> {
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await this.metric('grpc_server_in_flight')).toBe(0);
       expect(await this.metric('history_store_connections_in_use')).toBe(0);
-    }, 20_000);
+    });
   }
 
   /** Sum of a metric over all its labels, as Prometheus reads it. */

@@ -1,7 +1,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   AppendRequestSchema,
   SyncRequestSchema,
@@ -9,6 +9,7 @@ import {
 } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { readHistoryConfig } from '../../services/history/config.ts';
 import { startHistory } from '../../services/history/service.ts';
+import { eventually } from '../support/eventually.ts';
 import { bytesOf, collect, KitClient } from './kit-harness.ts';
 
 it('removes in the background what is older than the configuration keeps', async () => {
@@ -28,11 +29,11 @@ it('removes in the background what is older than the configuration keeps', async
   await client.append(bytesOf(AppendRequestSchema, { user: 'alice', conversation, messages }));
 
   const request = bytesOf(SyncRequestSchema, { user: 'alice', conversation });
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const frames = await collect<SyncResponse>(client.sync(request));
     expect(frames.flatMap(({ messages }) => messages.map(({ seq }) => seq))).toEqual([3n]);
     expect(frames.at(-1)?.result).toMatchObject({ floorSeq: 3n, reachedOldest: true });
-  }, 60_000);
+  });
 
   const metrics = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
   expect(metrics).toMatch(/^history_sweep_rows_total{job="retained"} 2$/m);

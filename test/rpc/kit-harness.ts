@@ -14,7 +14,7 @@ import {
   Metadata,
 } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
 import { openChannel } from '../../clients/channel.ts';
 import { BackscrollError } from '../../clients/errors.ts';
 import {
@@ -33,6 +33,7 @@ import type { CallLimits } from '../../services/common/limits.ts';
 import { Metrics } from '../../services/common/metrics.ts';
 import { implement } from '../../services/common/rpc.ts';
 import { type RunningServer, startServer } from '../../services/common/server.ts';
+import { eventually } from '../support/eventually.ts';
 import { forEachMethod, uncalled } from './kit-methods.ts';
 
 /** Handlers of the history service that a test stands in for. */
@@ -101,9 +102,8 @@ export async function startKit(handlers: FakeHandlers, options: KitOptions = {})
     logged,
     metric,
     metricReaches: (name, value) =>
-      vi.waitFor(async () => expect(await metric(name)).toBeGreaterThanOrEqual(value), 10_000),
-    idle: () =>
-      vi.waitFor(async () => expect(await metric('grpc_server_in_flight')).toBe(0), 10_000),
+      eventually(async () => expect(await metric(name)).toBeGreaterThanOrEqual(value)),
+    idle: () => eventually(async () => expect(await metric('grpc_server_in_flight')).toBe(0)),
     [Symbol.asyncDispose]: () => server.stop(0),
   };
 }

@@ -1,12 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { service as healthDefinition } from 'grpc-health-check';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   AppendRequestSchema,
   AppendResponseSchema,
   HistoryService,
 } from '../../clients/gen/backscroll/history/v1/history_pb.ts';
+import { eventually } from '../support/eventually.ts';
 import { bytesOf, collect, KitClient, startKit } from './kit-harness.ts';
 
 const APPEND = bytesOf(AppendRequestSchema, { user: 'alice' });
@@ -32,7 +33,7 @@ class HealthWatch implements Disposable {
   }
 
   async sees(statuses: string[]): Promise<void> {
-    await vi.waitFor(() => expect(this.statuses).toEqual(statuses), 20_000);
+    await eventually(() => expect(this.statuses).toEqual(statuses));
   }
 
   [Symbol.dispose](): void {

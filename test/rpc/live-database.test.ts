@@ -1,10 +1,11 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BackupClient } from '../../clients/backup/backup-client.ts';
 import { snapshot } from '../../clients/backup/snapshot.ts';
 import { linesOf } from '../support/backscroll.ts';
+import { eventually } from '../support/eventually.ts';
 import { Auditor, makeAccounts } from '../support/live-database.ts';
 import { startService, TestProcess } from '../support/processes.ts';
 
@@ -37,10 +38,7 @@ it.each([
     const copy = join(folder, `${mode}-copy.db`);
     for (let n = 0; n < times; n++) {
       const before = committed();
-      await vi.waitFor(() => expect(committed()).toBeGreaterThan(before), {
-        interval: 5,
-        timeout: 60_000,
-      });
+      await eventually(() => expect(committed()).toBeGreaterThan(before), 5);
       const due = committed();
       await using shot = await snapshot(path);
       await client.upload(shot.path, { user: mode });

@@ -1,8 +1,9 @@
 import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, inject, it, vi } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import { BackupClient, HistoryClient } from '../../clients/index.ts';
+import { eventually } from '../support/eventually.ts';
 import { TestProcess } from '../support/processes.ts';
 
 const free = '127.0.0.1:0';
@@ -22,7 +23,7 @@ function storesIn(folder: string) {
 /** Both services in one process, as `npm start` runs them, with their data in `folder`. */
 async function startBoth(folder: string) {
   const both = new TestProcess(['services/main.ts'], storesIn(folder));
-  await vi.waitFor(() => expect(both.stdout).toContain('Ctrl-C'), { timeout: 30_000 });
+  await eventually(() => expect(both.stdout).toContain('Ctrl-C'));
   const address = (name: string) => new RegExp(`^ +${name} +(\\S+)$`, 'm').exec(both.stdout)?.[1];
   return { both, history: address('history') ?? '', backup: address('backup') ?? '' };
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 
 const server = fileURLToPath(new URL('../support/server.ts', import.meta.url));
 
@@ -26,8 +27,8 @@ it('ends a server and removes its data when the run that started it is killed', 
   const pid = Number(line);
   expect(alive(pid)).toBe(true);
   run.kill('SIGKILL');
-  await expect.poll(() => alive(pid)).toBe(false);
-  await expect.poll(() => existsSync(folder.path)).toBe(false);
+  await eventually(() => expect(alive(pid)).toBe(false));
+  await eventually(() => expect(existsSync(folder.path)).toBe(false));
 });
 
 function alive(pid: number): boolean {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Pin, Warning } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import { databasesOf } from '../../../services/backup/domain/databases.ts';
 import { type DatabaseName, keys, type Note } from '../../../services/backup/domain/keys.ts';
@@ -10,6 +10,7 @@ import { TRANSFER_MS } from '../../../services/backup/limits.ts';
 import type { CallContext } from '../../../services/common/call.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
+import { eventually } from '../../support/eventually.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { erase, KEEP_ALL, keysOf, pin, pruneOf, remove, usage } from './keeping.ts';
@@ -438,7 +439,7 @@ describe.each(engines)('kept backups: %s', (_name, open) => {
       }
       const grown = async (name: string, from: number) => {
         const grows = async () => expect(await counted(metrics, name)).toBeGreaterThan(from);
-        await vi.waitFor(grows, 60_000);
+        await eventually(grows);
       };
       await grown('backup_pruned_total', 3); // two of each user's, by one of them or by both
       for (let passed = 0; passed < 8; passed++) {

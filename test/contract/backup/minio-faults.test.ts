@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { STORE_CONNECTIONS } from '../../../services/backup/limits.ts';
 import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
+import { eventually } from '../../support/eventually.ts';
 import { minioClient } from '../../support/minio.ts';
 import { BreakingProxy, type Trouble } from './breaking-proxy.ts';
 import { optionsOf } from './bucket-options.ts';
@@ -55,7 +56,7 @@ describe('a MinIO that fails', () => {
       const bytes = randomBytes(3 << 20);
       proxy.trouble = trouble;
       const putting = store.put('u/a/x', bytes, never);
-      await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+      await eventually(() => expect(proxy.troubled).toBeGreaterThan(0));
       proxy.trouble = 'none';
       // Where the first answer was lost, the second attempt meets the object that the first one made.
       expect(await putting).toBe('created');
@@ -86,7 +87,7 @@ describe('a MinIO that fails', () => {
   it('after it took a put is told from another that was quicker', async () => {
     proxy.trouble = 'answers lost';
     const putting = store.put('u/a/x', Buffer.from('ours'), never);
-    await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+    await eventually(() => expect(proxy.troubled).toBeGreaterThan(0));
     proxy.trouble = 'none';
     expect(await putting).toBe('created');
     expect(await direct.put('u/a/x', Buffer.from('theirs'), never)).toBe('exists');
@@ -138,7 +139,7 @@ describe('a MinIO that fails', () => {
     proxy.trouble = 'silent';
     const gone = new AbortController();
     const putting = store.put('u/a/x', randomBytes(1 << 20), gone.signal);
-    await vi.waitFor(() => expect(proxy.troubled).toBeGreaterThan(0), 10_000);
+    await eventually(() => expect(proxy.troubled).toBeGreaterThan(0));
     gone.abort(new Error('nobody waits'));
     await expect(putting).rejects.toThrow('nobody waits');
     expect(store.requestsInFlight).toBe(0);

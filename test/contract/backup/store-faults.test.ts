@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { Download } from '../../../clients/backup/download.ts';
 import { unpackFrames } from '../../../clients/backup/frames-download.ts';
 import { VerificationState } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
@@ -6,6 +6,7 @@ import { inParallel } from '../../../services/backup/domain/in-parallel.ts';
 import { type MinioOptions, MinioStore } from '../../../services/backup/store/minio.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
 import { type FreshBucket, freshBucket } from '../../support/databases.ts';
+import { eventually } from '../../support/eventually.ts';
 import { Random } from '../../support/random.ts';
 import { optionsOf } from './bucket-options.ts';
 import { uploadChanges } from './dialogue.ts';
@@ -215,7 +216,7 @@ describe('whatever befalls a request to MinIO', () => {
     );
     // What its sender has given up may still be carried out.
     const underWay = () => store.requestsInFlight + proxy.passing;
-    await vi.waitFor(() => expect(underWay(), at).toBe(0), { timeout: 60_000, interval: 5 });
+    await eventually(() => expect(underWay(), at).toBe(0), 5);
     if (error === undefined) return false;
     const isDamage = DAMAGES.includes(fault);
     expect(lasts || isDamage, `${at}: ${error}`).toBe(true);

@@ -1,11 +1,12 @@
 import { readdir } from 'node:fs/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type Backup,
   VerificationState,
 } from '../../../clients/gen/backscroll/backup/v1/backup_pb.ts';
 import type { CheckDatabase } from '../../../services/backup/domain/verification/verify.ts';
 import type { BackupStore } from '../../../services/backup/store/store.ts';
+import { eventually } from '../../support/eventually.ts';
 import { engines, never } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { ShiftedStore } from './shifted-store.ts';
@@ -43,13 +44,10 @@ class Gate {
 
 /** Returns when nothing waits for a verification any more, and none is under way. */
 async function idle(verifier: TestVerifier): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      expect(await verifier.gauge('backup_verification_queue_length')).toBe(0);
-      expect(await verifier.gauge('backup_verifications_in_flight')).toBe(0);
-    },
-    { timeout: 60_000, interval: 5 },
-  );
+  await eventually(async () => {
+    expect(await verifier.gauge('backup_verification_queue_length')).toBe(0);
+    expect(await verifier.gauge('backup_verifications_in_flight')).toBe(0);
+  }, 5);
 }
 
 describe.each(engines)('verification in the background: %s', (_name, open) => {
@@ -86,10 +84,10 @@ describe.each(engines)('verification in the background: %s', (_name, open) => {
     const send = (database: string, seed: number) =>
       upload(store, chatDatabase(50, seed), { database }, undefined, verifier);
     await send('slow', 0);
-    await vi.waitFor(() => expect(gate.begun).toBe(1));
+    await eventually(() => expect(gate.begun).toBe(1));
     for (const seed of [1, 2, 3]) await send('queued', seed);
     const waiting = verifier.upload(chatDatabase(50, 4), { database: 'waited for' });
-    await vi.waitFor(() => expect(gate.begun).toBe(2));
+    await eventually(() => expect(gate.begun).toBe(2));
     gate.open();
     expect((await waiting).verification?.state).toBe(PASSED);
     await idle(verifier);
@@ -161,10 +159,10 @@ describe.each(engines)('verification in the background: %s', (_name, open) => {
     await upload(store, chatDatabase(50));
     const gone = new AbortController();
     const ended = expect(verifier.verifyNow({}, gone.signal)).rejects.toThrow('gone');
-    await vi.waitFor(() => expect(gate.begun).toBe(1));
+    await eventually(() => expect(gate.begun).toBe(1));
     gone.abort(new Error('gone'));
     await upload(store, chatDatabase(50, 1), { database: 'other' }, undefined, verifier);
-    await vi.waitFor(() => expect(gate.begun).toBe(2));
+    await eventually(() => expect(gate.begun).toBe(2));
     const stopped = verifier[Symbol.asyncDispose]();
     gate.open();
     await Promise.all([ended, stopped]);
@@ -182,7 +180,7 @@ describe.each(engines)('verification in the background: %s', (_name, open) => {
     await upload(store, chatDatabase(10));
     const calls = Array.from({ length: 70 }, () => verifier.verifyNow());
     const outcomes = Promise.allSettled(calls);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await verifier.gauge('backup_verifications_in_flight')).toBe(66);
     });
     gate.open();

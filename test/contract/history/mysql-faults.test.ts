@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type Connection, createConnection } from 'mysql2/promise';
-import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { HistoryContext } from '../../../services/history/context.ts';
 import { pair } from '../../../services/history/domain/conversation.ts';
 import { append } from '../../../services/history/store/append.ts';
@@ -9,6 +9,7 @@ import { MysqlDatabase } from '../../../services/history/store/mysql-database.ts
 import { readStanding } from '../../../services/history/store/standing.ts';
 import { SilentProxy } from '../../rpc/kit-proxy.ts';
 import { type FreshDatabase, freshDatabase } from '../../support/databases.ts';
+import { eventually } from '../../support/eventually.ts';
 import { migrated, never } from './engines.ts';
 import { appendAll, numbered, readAll, rulesOf, textOf } from './messages.ts';
 
@@ -41,11 +42,11 @@ describe('a MySQL that fails', () => {
 
   /** The connection that runs such a statement: one that has to wait for a lock of `other`. */
   const untilOneRuns = (text: string) =>
-    vi.waitFor(async () => {
+    eventually(async () => {
       const running = (await connections()).filter(({ statement }) => statement?.includes(text));
       expect(running).toHaveLength(1);
       return running[0]!.id;
-    }, 10_000);
+    });
 
   async function deadlocks(): Promise<number> {
     const [rows] = await other.query(
@@ -144,7 +145,7 @@ it('is left at once by a signal while MySQL hangs', async () => {
   proxy.fallSilent();
   const leave = new AbortController();
   const standing = readStanding(store, pair('alice', 'bob').id, [], leave.signal);
-  await vi.waitFor(() => expect(store.connectionsInUse).toBe(1));
+  await eventually(() => expect(store.connectionsInUse).toBe(1));
   leave.abort(new Error('nobody waits'));
   await expect(standing).rejects.toThrow('nobody waits');
 });

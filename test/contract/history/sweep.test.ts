@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DeleteScope } from '../../../clients/gen/backscroll/history/v1/changes_pb.ts';
 import { createLogger } from '../../../services/common/logger.ts';
 import { Metrics } from '../../../services/common/metrics.ts';
@@ -7,6 +7,7 @@ import { group, pair } from '../../../services/history/domain/conversation.ts';
 import { noteErasure } from '../../../services/history/store/erasure.ts';
 import { giveLeaseBack, takeLease } from '../../../services/history/store/lease.ts';
 import { Sweeper } from '../../../services/history/sweeper.ts';
+import { eventually } from '../../support/eventually.ts';
 import { BreakingDatabase, Died } from './breaking-database.ts';
 import { methodsOf } from './calls.ts';
 import { actorsIn } from './directory.ts';
@@ -191,15 +192,15 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     it('does its work again and again, and counts it', async () => {
       await fill(context);
       const { sweeper, count } = started();
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(await count('history_sweeps_total')).toBeGreaterThan(2);
-      }, 60_000);
+      });
       expect(await count('history_sweep_rows_total')).toBeGreaterThan(40);
       expect(await count('history_sweep_failures_total')).toBe(0);
       await appendAll(context.database, group('new'), numbered('n', 3));
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(await rowsOf(context.database, 'message', group('new').id)).toEqual([]);
-      }, 60_000);
+      });
       await sweeper[Symbol.asyncDispose]();
       const swept = await count('history_sweeps_total');
       const lease = await context.database.run((session) =>
@@ -212,29 +213,29 @@ describe.each(engines)('sweeping: %s', (_name, open) => {
     it('is done by one replica, and by another once that one stops', async () => {
       const replicas = [started(), started()];
       const counts = () => Promise.all(replicas.map(({ count }) => count('history_sweeps_total')));
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(Math.max(...(await counts()))).toBeGreaterThan(10);
-      }, 60_000);
+      });
       const [first] = await counts();
       const [busy, idle] = first! > 0 ? [0, 1] : [1, 0];
       expect((await counts())[idle]).toBe(0);
       await replicas[busy]!.sweeper[Symbol.asyncDispose]();
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect((await counts())[idle]).toBeGreaterThan(0);
-      }, 60_000);
+      });
       await replicas[idle]!.sweeper[Symbol.asyncDispose]();
     });
 
     it('goes on after a failure', async () => {
       let broken = true;
       const { sweeper, count } = started(new BreakingDatabase(context.database, () => broken));
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(await count('history_sweep_failures_total')).toBeGreaterThan(2);
-      }, 60_000);
+      });
       broken = false;
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(await count('history_sweeps_total')).toBeGreaterThan(0);
-      }, 60_000);
+      });
       await sweeper[Symbol.asyncDispose]();
     });
   });

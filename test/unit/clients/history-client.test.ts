@@ -7,7 +7,7 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { BackscrollError } from '../../../clients/errors.ts';
 import {
   type AppendRequest,
@@ -24,6 +24,7 @@ import {
 } from '../../../clients/gen/backscroll/history/v1/history_pb.ts';
 import { HistoryClient } from '../../../clients/history/history-client.ts';
 import type { ImportBatch } from '../../../clients/history/history-requests.ts';
+import { eventually } from '../../support/eventually.ts';
 import { type FakeServer, serve } from './fake-server.ts';
 
 type Syncing = ServerWritableStream<SyncRequest, SyncResponse>;
@@ -104,19 +105,19 @@ describe('sync', () => {
       expect(message.seq).toBe(2n);
       break;
     }
-    await vi.waitFor(() => expect(cancelled).toBe(1));
+    await eventually(() => expect(cancelled).toBe(1));
 
     const abort = new AbortController();
     const reading = (async () => {
       for await (const _ of client.sync({ group: 'g' }, { signal: abort.signal })) abort.abort();
     })();
     await expect(reading).rejects.toMatchObject({ code: status.CANCELLED });
-    await vi.waitFor(() => expect(cancelled).toBe(2));
+    await eventually(() => expect(cancelled).toBe(2));
 
     await expect(client.sync({ group: 'g' }, { timeoutMs: 50 }).collect()).rejects.toMatchObject({
       code: status.DEADLINE_EXCEEDED,
     });
-    await vi.waitFor(() => expect(cancelled).toBe(3));
+    await eventually(() => expect(cancelled).toBe(3));
   });
 
   it('fails at once when its signal fired before', async () => {
@@ -210,10 +211,10 @@ describe('import', () => {
     }
     const answers = client.import(source())[Symbol.asyncIterator]();
     const first = answers.next();
-    await vi.waitFor(() => expect(taken).toBe(4));
+    await eventually(() => expect([taken, calls.length]).toEqual([4, 1]));
     calls[0]?.write(create(ImportResponseSchema, { batch: 1n }));
     await first;
-    await vi.waitFor(() => expect(taken).toBe(5));
+    await eventually(() => expect(taken).toBe(5));
     await answers.return?.();
   });
 
@@ -310,7 +311,7 @@ describe('import', () => {
       }
     })();
     // The second one is tried again, until its caller has had enough.
-    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(2));
+    await eventually(() => expect(seen.length).toBeGreaterThan(2));
     abort.abort();
     await expect(importing).rejects.toBeInstanceOf(BackscrollError);
     expect(answered).toEqual([1n]);

@@ -14,10 +14,11 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { snapshot } from '../../../clients/backup/snapshot.ts';
 import { failureOf } from '../../../clients/backup/sqlite-process.ts';
 import { run } from '../../support/command.ts';
+import { eventually } from '../../support/eventually.ts';
 import { makeAccounts } from '../../support/live-database.ts';
 import { TestProcess } from '../../support/processes.ts';
 import { badDatabases, goodDatabases } from '../../support/small-databases.ts';
@@ -86,7 +87,7 @@ describe('a snapshot', () => {
       console.log('ready');
       setInterval(() => {}, 1000);`,
     ]);
-    await vi.waitFor(() => expect(program.stdout).toContain('ready'), { timeout: 30_000 });
+    await eventually(() => expect(program.stdout).toContain('ready'));
     const rows = [{ text: 'in the WAL' }];
     await using running = await snapshot(path);
     expect(rowsOf(running.path)).toEqual(rows);
@@ -166,7 +167,7 @@ describe('a snapshot', () => {
       path,
     ]);
     expect(await program.exited).toMatchObject({ signal: 'SIGKILL' });
-    await vi.waitFor(() => expect(others()).toEqual([]), { timeout: 30_000 });
+    await eventually(() => expect(others()).toEqual([]));
   });
 
   it('removes what was left of those that nobody could remove', async () => {
