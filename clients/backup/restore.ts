@@ -1,8 +1,7 @@
 import { basename, join } from 'node:path';
-import { status } from '@grpc/grpc-js';
-import { BackscrollError } from '../errors.ts';
 import type { Backup } from '../gen/backscroll/backup/v1/backup_pb.ts';
 import type { BackupClient, DownloadToFileOptions } from './backup-client.ts';
+import { damaged } from './damaged.ts';
 import { beginsAsDatabase } from './database-file.ts';
 import {
   nameToKeep,
@@ -63,17 +62,10 @@ export async function restore(
 }
 
 /** Refuses a damaged database; whether SQLite could tell. */
-async function check(sqlite: SqliteProcess, path: string, backup: Backup): Promise<boolean> {
+async function check(sqlite: SqliteProcess, path: string, { number }: Backup): Promise<boolean> {
   if (!(await beginsAsDatabase(path)))
-    throw damaged(backup, 'it does not begin as a SQLite database does');
+    throw damaged(`Backup ${number}`, 'it does not begin as a SQLite database does');
   const faults = hasSqlite ? await sqlite.check(path) : undefined;
-  if (faults && faults.length > 0) throw damaged(backup, faults.join('; '));
+  if (faults && faults.length > 0) throw damaged(`Backup ${number}`, faults.join('; '));
   return faults !== undefined;
-}
-
-function damaged({ number }: Backup, fault: string): BackscrollError {
-  return new BackscrollError(`Backup ${number} is damaged: ${fault}`, {
-    code: status.DATA_LOSS,
-    reason: 'DATABASE_DAMAGED',
-  });
 }

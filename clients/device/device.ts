@@ -350,8 +350,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * or a negative code, with the reason in `lastError`. Works only while the device does nothing by itself,
    * and no other process has the database open; until it resolves, nothing else is to be done with the
    * device. All is checked on a copy: the file stays as it is, and the database, too, until the new one
-   * stands. Then it is kept as `….before-restore`, perhaps with a number, for the app to remove, unless
-   * nothing was ever written to it. An older backup is brought up to the current schema.
+   * stands. Then it is kept beside it (`keptPath`) for the app to remove, unless nothing was ever written
+   * to it. An older backup is brought up to the current schema.
    */
   restoreDatabase(path: string): Promise<RestoreCode> {
     return this.#backups.restoreFile(path, this.#started !== undefined);
@@ -392,6 +392,14 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   /** Why the last `backupDatabase`, `restoreDatabase` or `restoreLatest` failed; undefined where it did not. */
   get lastError(): Error | undefined {
     return this.#backups.lastError;
+  }
+
+  /**
+   * Where the last restore that succeeded keeps the database that it replaced, `….before-restore` and
+   * perhaps a number; undefined where there was nothing to keep.
+   */
+  get keptPath(): string | undefined {
+    return this.#backups.keptPath;
   }
 
   /**

@@ -70,9 +70,12 @@ describe('backups', () => {
     expect(await json('open', ...latest)).toMatchObject([{ stored: 1 }]);
     await say('to be undone');
     await done('backup', ...fay, '--upload');
-    expect(await json('restore', '--number', '2', ...latest)).toEqual([{ code: 0 }]);
+    const keptPath = `${at('latest.db')}.before-restore`;
+    expect(await json('restore', '--number', '2', ...latest)).toEqual([{ code: 0, keptPath }]);
     expect(await json('open', ...latest)).toMatchObject([{ stored: 1 }]);
-    expect(await json('restore', '--number', '3', ...latest)).toEqual([{ code: 0 }]);
+    expect((await done('restore', '--number', '3', ...latest)).stdout).toBe(
+      `The backup is the database now; what was there is kept as ${keptPath}-2\n`,
+    );
     expect(await json('open', ...latest)).toMatchObject([{ stored: 2 }]);
     expect(await device('restore', '--number', '9', ...latest)).toMatchObject({ code: 4 });
     const both = await device('restore', '--number', '2', '--latest', ...latest);

@@ -60,6 +60,7 @@ describe('backupDatabase and restoreDatabase', () => {
     device.receive({ peer: 'bob' }, messagesOf(4, 1));
     expect(seqsOf(device)).toEqual(upTo(4));
     await device.close();
+    expect(device.keptPath).toBe(`${path}.before-restore`);
     expect(auditOf(`${path}.before-restore`)).toBe(5);
     expect(auditOf(path)).toBe(4);
     expect(names()).toEqual(
@@ -75,6 +76,7 @@ describe('backupDatabase and restoreDatabase', () => {
     await using device = await open();
     expect(await device.restoreDatabase(backup)).toBe(RESTORE.done);
     expect(seqsOf(device)).toEqual(upTo(3));
+    expect(device.keptPath).toBeUndefined();
     expect(names()).not.toContain('device.db.before-restore');
   });
 

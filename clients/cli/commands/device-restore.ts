@@ -40,7 +40,7 @@ export function addDeviceRestore(group: Command, context: Context): void {
     .description(
       'Puts a backup, in a file or of the service, in the place of the database, once it was checked. ' +
         'What was there is kept beside it as ….before-restore; where it fails, all is as it was.\n' +
-        'With --json, {"code": 0}, or one of the codes below, before the error.',
+        'With --json, {"code": 0} with the keptPath, or one of the codes below before the error.',
     )
     .argument('[path]', 'the file')
     .option('--latest', 'restore the newest backup of the service instead')
@@ -79,7 +79,10 @@ async function restore(
     ).finally(progress.stop);
     signal.throwIfAborted();
     if (code === RESTORE.done || options.json) {
-      await print(context, options, 'The backup is the database now', { code });
+      const { keptPath } = device;
+      const kept = keptPath === undefined ? '' : `; what was there is kept as ${keptPath}`;
+      const told = { code, ...(keptPath !== undefined && { keptPath }) };
+      await print(context, options, `The backup is the database now${kept}`, told);
     }
     const backup = path ?? (number === undefined ? 'the newest backup' : `backup ${number}`);
     if (code !== RESTORE.done) throw failure(backup, code, device.lastError);

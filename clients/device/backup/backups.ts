@@ -38,6 +38,8 @@ export type DeviceDownloadOptions = Pick<
 export class Backups {
   /** Why the last backup or restore of those that tell so failed; undefined where it did not. */
   lastError: Error | undefined;
+  /** Where the last restore that succeeded keeps what it replaced; undefined where that was nothing. */
+  keptPath: string | undefined;
   readonly #store: LocalStore;
   readonly #client: BackupClient;
   readonly #tasks: Tasks;
@@ -153,7 +155,7 @@ export class Backups {
     try {
       if (started) throw alreadyStarted();
       const origin = originOf();
-      await this.#tasks.alone((closing) => {
+      this.keptPath = await this.#tasks.alone((closing) => {
         const restoring = { store: this.#store, closing, signal: anyOf(closing, signal) };
         return restoreInto(restoring, origin);
       });

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import { damaged } from '../../backup/damaged.ts';
 import { beginsAsDatabase, refuseUnsettled } from '../../backup/database-file.ts';
 import { requireRegular } from '../../backup/regular-file.ts';
 import {
@@ -15,7 +16,6 @@ import { SqliteProcess } from '../../backup/sqlite-process.ts';
 import { BackscrollError } from '../../errors.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { checkContent } from '../local/content.ts';
-import { damaged } from '../local/damaged.ts';
 import { LocalStore } from '../local/local-store.ts';
 import { checkDatabase, openDatabase } from '../local/open.ts';
 import { SCHEMA } from '../local/schema.ts';
@@ -47,9 +47,13 @@ export interface Origin {
  * Puts a backup in the place of a device's database, which is replaced, and opened again, in its store.
  * Nothing happens to the old one before the new one is known to be whole, the same user's, and of the
  * current schema, with what a device writes in it; then it is kept as `….before-restore`, unless nothing
- * was ever written to it. Killed at any moment, the one or the other stands under the name.
+ * was ever written to it. Killed at any moment, the one or the other stands under the name. Resolves to
+ * where the old one is kept.
  */
-export async function restoreInto(restoring: Restoring, origin: Origin): Promise<void> {
+export async function restoreInto(
+  restoring: Restoring,
+  origin: Origin,
+): Promise<string | undefined> {
   const { store, signal } = restoring;
   const { path } = store.sqlite;
   const overdue = new AbortController();
@@ -70,6 +74,7 @@ export async function restoreInto(restoring: Restoring, origin: Origin): Promise
   const isUsed = store.fact('writes') !== 0;
   const keptPath = replaced && isUsed ? await nameToKeep(path, replaced) : undefined;
   await whileClosed(restoring, () => replaceDatabase(path, fresh, replaced, keptPath));
+  return keptPath;
 }
 
 /** Refuses, with DATABASE_IN_USE, to replace a device's database that another process has open. */

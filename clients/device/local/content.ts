@@ -1,12 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import type { DescMessage } from '@bufbuild/protobuf';
+import { damaged } from '../../backup/damaged.ts';
 import { isReason } from '../../errors.ts';
 import { ProfileSchema } from '../../gen/backscroll/history/v1/directory_pb.ts';
 import { ContentSchema, MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
 import { cancelled } from '../../stream-faults.ts';
-import { damaged, decoded } from './damaged.ts';
+import { decoded } from './decoded.ts';
 import { KIND } from './message.ts';
-import type { Sqlite } from './sqlite.ts';
+import type { Sqlite, Value } from './sqlite.ts';
 
 /** Numbers from here on are not read exactly. */
 const HIGHEST = Number.MAX_SAFE_INTEGER;
@@ -17,8 +18,11 @@ const HIGHEST_COUNT = 2 ** 52;
 /** Bytes of a message or profile, at most: several times what the service takes. */
 const BLOB_BYTES = 1024 ** 2;
 
-/** Rows that are decoded before others have their turn. */
+/** Rows that are decoded before others have their turn, */
 const AT_ONCE = 1_000;
+
+/** and that SQLite looks at. */
+const PIECE_ROWS = 20_000;
 
 const ALL_KINDS = Object.values(KIND).reduce((all, kind) => all | kind);
 
@@ -133,38 +137,76 @@ const BLOBS: readonly (readonly [table: string, column: string, schema: DescMess
 export async function checkContent(sqlite: Sqlite, signal: AbortSignal): Promise<void> {
   const faults: string[] = [];
   for (const [table, rules] of Object.entries(RULES)) {
-    await turn(signal);
-    faults.push(...faultsOf(sqlite, table, rules));
+    faults.push(...(await faultsOf(sqlite, table, rules, signal)));
   }
   // What is too long would take too much memory.
   if (faults.length > 0) throw damaged(sqlite.path, faults.join('; '));
   for (const [table, column, schema] of BLOBS) {
-    const sql = `SELECT ${column} FROM ${table} WHERE ${column} IS NOT NULL`;
-    const count = await countUnreadable(sqlite, sql, schema, signal);
+    const count = await countUnreadable(sqlite, table, column, schema, signal);
     if (count > 0) faults.push(told(table, count, `whose ${column} is no ${schema.name}`));
   }
   if (faults.length > 0) throw damaged(sqlite.path, faults.join('; '));
 }
 
-function faultsOf(sqlite: Sqlite, table: string, rules: Rules): string[] {
-  const counts = Object.values(rules).map((rule) => `count(*) FILTER (WHERE ${rule})`);
-  const [found] = sqlite.arrays(`SELECT ${counts.join(', ')} FROM ${table}`);
+async function faultsOf(
+  sqlite: Sqlite,
+  table: string,
+  rules: Rules,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const sums = Object.values(rules).map((rule) => `count(*) FILTER (WHERE ${rule})`);
+  const counts = sums.map(() => 0);
+  for (const [where, ...values] of piecesOf(sqlite, table)) {
+    await turn(signal);
+    const sql = `SELECT ${sums.join(', ')} FROM ${table} WHERE ${where}`;
+    const [found] = sqlite.arrays(sql, ...values);
+    for (const [n, count] of found!.entries()) counts[n]! += Number(count);
+  }
   return Object.keys(rules).flatMap((fault, n) => {
-    const count = Number(found![n]);
+    const count = counts[n]!;
     return count > 0 ? [told(table, count, fault)] : [];
   });
 }
 
+/** A part of a table: a condition on its rows, and what that binds. */
+type Piece = readonly [where: string, ...values: Value[]];
+
+/** All of a table, in pieces that are read in a short time: messages may be many, and nothing else. */
+function* piecesOf(sqlite: Sqlite, table: string): Generator<Piece> {
+  if (table !== 'message') return yield ['TRUE'];
+  let from: Value[] = [Number.NEGATIVE_INFINITY, 0];
+  for (;;) {
+    const [next] = sqlite.arrays(
+      `SELECT conversation_id, seq FROM message WHERE (conversation_id, seq) >= (?, ?)
+       ORDER BY conversation_id, seq LIMIT 1 OFFSET ${PIECE_ROWS}`,
+      ...from,
+    );
+    if (!next) return yield ['(conversation_id, seq) >= (?, ?)', ...from];
+    yield [
+      '(conversation_id, seq) >= (?, ?) AND (conversation_id, seq) < (?, ?)',
+      ...from,
+      ...next,
+    ];
+    from = next;
+  }
+}
+
 async function countUnreadable(
   sqlite: Sqlite,
-  sql: string,
+  table: string,
+  column: string,
   schema: DescMessage,
   signal: AbortSignal,
 ): Promise<number> {
-  let [count, unreadable] = [0, 0];
-  for (const [bytes] of sqlite.each(sql)) {
-    if (count++ % AT_ONCE === 0) await turn(signal);
-    if (!isReadable(schema, bytes as Uint8Array)) unreadable++;
+  let unreadable = 0;
+  for (const [where, ...values] of piecesOf(sqlite, table)) {
+    let count = 0;
+    const sql = `SELECT ${column} FROM ${table} WHERE ${column} IS NOT NULL AND ${where}`;
+    for (const [bytes] of sqlite.each(sql, ...values)) {
+      if (count++ % AT_ONCE === 0) await turn(signal);
+      if (!isReadable(schema, bytes as Uint8Array)) unreadable++;
+    }
+    await turn(signal);
   }
   return unreadable;
 }

@@ -1,5 +1,5 @@
-import { damaged } from '../local/damaged.ts';
-import type { LocalStore } from '../local/local-store.ts';
+import { damaged } from '../../backup/damaged.ts';
+import type { LocalStore } from './local-store.ts';
 
 /**
  * How far the service's inbox is known. It is gone through in rounds, which have numbers, each from the

@@ -1,3 +1,4 @@
+import { damaged } from '../../backup/damaged.ts';
 import {
   type ConversationChange,
   type ConversationRow,
@@ -7,7 +8,6 @@ import {
   type Told,
   UNKNOWN_EPOCH,
 } from './conversation-row.ts';
-import { damaged } from './damaged.ts';
 import { added, type Interval, union } from './intervals.ts';
 import {
   type ConversationName,

@@ -6,7 +6,7 @@ import {
   type Message,
 } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageKind } from '../../history/history-requests.ts';
-import { decoded } from './damaged.ts';
+import { decoded } from './decoded.ts';
 import type { Value } from './sqlite.ts';
 
 /** Names a conversation of the device's user: with a peer (perhaps the user), or a group. */

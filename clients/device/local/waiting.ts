@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type BackscrollError, isReason } from '../../errors.ts';
 import { MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
-import { decoded } from './damaged.ts';
+import { decoded } from './decoded.ts';
 import type { LocalStore } from './local-store.ts';
 import { type ConversationName, LocalMessage, type MessageRow, rowOf } from './message.ts';
 

@@ -6,7 +6,7 @@ import type { MessageInit } from '../../history/history-requests.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { checkConversationName, checkMessage, invalid } from '../local/checks.ts';
 import { type ConversationRow, isLostSince } from '../local/conversation-row.ts';
-import { decoded } from '../local/damaged.ts';
+import { decoded } from '../local/decoded.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';

@@ -2,7 +2,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import { isReason } from '../../errors.ts';
 import { type Profile, ProfileSchema } from '../../gen/backscroll/history/v1/directory_pb.ts';
 import type { DirectoryClient } from '../../history/directory-client.ts';
-import { decoded } from '../local/damaged.ts';
+import { decoded } from '../local/decoded.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { safe } from '../local/message.ts';
 
