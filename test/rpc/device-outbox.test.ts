@@ -293,6 +293,7 @@ test('what the service has a fault with keeps no other conversation waiting', as
 
 test.each([
   ['no name', { peer: '' }, {}, 'peer', 'MISSING_FIELD'],
+  ['no conversation at all', JSON.parse('null'), {}, 'peer', 'MISSING_FIELD'],
   ['a name that is too long', { group: 'x'.repeat(256) }, {}, 'group', 'TOO_LARGE'],
   ['a name with a line break', { peer: 'bob\n' }, {}, 'peer', 'INVALID_FIELD'],
   ['an id that is too long', bob, { id: 'é'.repeat(65) }, 'message.id', 'TOO_LARGE'],

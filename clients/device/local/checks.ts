@@ -22,7 +22,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
  * Refuses names that no user or group has, as the service would: INVALID_ARGUMENT, reasons MISSING_FIELD,
  * TOO_LARGE, INVALID_FIELD.
  */
-export function checkConversationName({ peer, group }: ConversationName): void {
+export function checkConversationName(name: ConversationName | null | undefined): void {
+  const { peer, group } = name ?? {};
   if (peer !== undefined && group !== undefined) {
     throw invalid('INVALID_FIELD', 'group', 'must not stand beside a peer');
   }
