@@ -20,7 +20,8 @@ Exit codes:
   1    the service refused or failed; the reason is printed
   2    wrong usage or input; nothing to gain from trying again
   3    the service could not be reached, or not in time: try again
-  4    there is no such thing; \`backup age\`: there is no backup
+  4    there is no such thing; \`backup age\`: there is no backup;
+       \`device schedule --once\`: the database is too young for its first
   5    the backup did not pass its verification
   130  interrupted (Ctrl-C)`;
 

@@ -139,10 +139,28 @@ describe('backups', () => {
     expect(failed).toMatchObject({ code: 3, stdout: '' });
   });
 
+  it('says until when a new database is too young for a schedule, and what to do', async () => {
+    const schedule = ['schedule', ...fay, '--name', 'young'];
+    const young = await device(...schedule, '--once');
+    expect(young).toMatchObject({ code: 4, stdout: '' });
+    expect(young.stderr).toMatch(/its first backup is made after \d{4}-\S+Z, /);
+    expect(young.stderr).toContain('at once with --min-database-age 0s');
+    const scripted = await device(...schedule, '--once', '--json');
+    expect(scripted.code).toBe(4);
+    const [{ leftMs }] = jsonOf(scripted.stdout);
+    expect(jsonOf(scripted.stdout)).toEqual([{ tooYoung: true, leftMs }]);
+    expect(leftMs).toBeGreaterThan(0);
+    await using running = startBackscroll(environment, ['device', ...schedule]);
+    await eventually(() => expect(running.stdout).toContain('its first backup is made after'));
+    expect(await running.kill('SIGINT')).toMatchObject({ code: 130 });
+    const [at] = await json(...schedule, '--once', '--min-database-age', '0s');
+    expect(at).toMatchObject({ backup: { number: '1' } });
+  });
+
   it('tells on a schedule what it is that can not be reached', async () => {
     await done('send', ...fay, '--peer', 'gus', 'waits', ...AWAY);
     const schedule = ['schedule', ...fay, '--name', 'unreachable', '--once', '--plain'];
-    const { code, stderr } = await device(...schedule, ...AWAY);
+    const { code, stderr } = await device(...schedule, '--min-database-age', '0s', ...AWAY);
     expect(code).toBe(3);
     expect(stderr.match(/Can't reach the \w+ service/g)).toEqual([
       "Can't reach the history service",

@@ -58,7 +58,8 @@ describe('a schedule', () => {
   function schedule(options: Partial<ScheduleOptions> = {}, address = service.address): Schedule {
     const backups = new Backups(store, opened.use(new BackupClient(address)), new Tasks());
     const onResult = ({ outcome }: ScheduledResult) => outcomes.push(outcome);
-    return backups.schedule({ every: DAY, onResult, ...options }, () => nowMs);
+    const all = { every: DAY, minDatabaseAge: 0, onResult, ...options };
+    return backups.schedule(all, () => nowMs);
   }
 
   const write = () => store.write(() => store.setFact('user_revision', 1));
@@ -75,7 +76,7 @@ describe('a schedule', () => {
     const created = Number(store.fact('created_at_ms'));
     const options = { minDatabaseAge: HOUR };
     nowMs = created + HOUR - 2;
-    expect(await rounds(schedule(options))).toEqual([2]);
+    expect(await rounds(schedule(options))).toEqual([2, 'too-young']);
     nowMs += 2;
     // Looks once a minute at least.
     expect(await rounds(schedule(options))).toEqual([MINUTE, 'uploaded']);
@@ -98,6 +99,26 @@ describe('a schedule', () => {
     expect(await rounds(schedule(asking))).toEqual([MINUTE, 'uploaded']);
     expect(await numberOfBackups()).toBe(3);
     expect(readdirSync(home).filter((name) => name.includes('snapshot'))).toEqual([]);
+  });
+
+  it('leaves the first backup of a new database until it is as old as the time between two', async () => {
+    const results: ScheduledResult[] = [];
+    const onResult = (result: ScheduledResult) => results.push(result);
+    const usual = () => schedule({ minDatabaseAge: undefined, onResult });
+    nowMs = Number(store.fact('created_at_ms')) + DAY - HOUR;
+    expect(await rounds(usual())).toEqual([MINUTE]);
+    expect(results).toEqual([{ outcome: 'too-young', leftMs: HOUR }]);
+    expect(await numberOfBackups()).toBe(0);
+    nowMs += HOUR;
+    expect(await rounds(usual())).toEqual([MINUTE]);
+    expect(results).toMatchObject([{ outcome: 'too-young' }, { outcome: 'uploaded' }]);
+  });
+
+  it('takes none for too young of which there is a backup', async () => {
+    await rounds(schedule());
+    nowMs += DAY;
+    store.write(() => store.setFact('created_at_ms', nowMs));
+    expect(await rounds(schedule({ minDatabaseAge: undefined }))).toEqual([MINUTE, 'uploaded']);
   });
 
   it('takes a restored database for a changed one, whatever was written since', async () => {
@@ -173,6 +194,22 @@ describe('a schedule', () => {
     expect(await numberOfBackups()).toBe(1);
   });
 
+  it('tells of a `when` that fails, and asks it again after a minute', async () => {
+    const failures: unknown[] = [];
+    const onResult = (result: ScheduledResult) =>
+      failures.push(result.outcome === 'failed' ? result.error : result.outcome);
+    const why = new Error('no battery');
+    const throwing = () => {
+      throw why;
+    };
+    for (const when of [throwing, () => Promise.reject(why)]) {
+      expect(await rounds(schedule({ when, onResult }))).toEqual([MINUTE]);
+    }
+    expect(failures).toEqual([why, why]);
+    expect(new BackupState(path, user).read(NAME)).toMatchObject({ failures: 0 });
+    expect(await rounds(schedule({ when: () => true }))).toEqual([MINUTE, 'uploaded']);
+  });
+
   it('takes over from a process that was killed', async () => {
     // Takes connections, and never says a word.
     const mute = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
@@ -203,7 +240,7 @@ describe('a schedule', () => {
     const lock = () => state.lock();
     const stopped = new Schedule(
       { name: NAME, state, lock, now, upload },
-      { every: DAY, onResult },
+      { every: DAY, minDatabaseAge: 0, onResult },
       () => nowMs,
     );
     await stopped.round(stopping.signal);
@@ -236,7 +273,8 @@ it('brings a database to a new device of the same user, and to nobody else', asy
   await using device = await open();
   device.receive({ peer: 'bob' }, messagesOf(1, 200));
   const results: ScheduledResult[] = [];
-  const end = device.scheduleBackups({ every: HOUR, onResult: (one) => results.push(one) });
+  const onResult = (one: ScheduledResult) => results.push(one);
+  const end = device.scheduleBackups({ every: HOUR, minDatabaseAge: 0, onResult });
   expect(device.backupAge()).toBe(-1);
   device.start();
   await eventually(() => expect(results).toHaveLength(1));

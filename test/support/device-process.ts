@@ -26,6 +26,7 @@ if (what === 'write') {
 } else if (what === 'schedule') {
   device.scheduleBackups({
     every: 300_000,
+    minDatabaseAge: 0,
     jitter: 1,
     onResult: (result) => say(result.outcome),
   });

@@ -8,7 +8,11 @@ import type { BackupRow, BackupState } from './backup-state.ts';
 export interface ScheduleOptions {
   /** From one backup to the next. */
   readonly every: number;
-  /** A database that was never backed up is not before it is this old; at once unless given. */
+  /**
+   * A database of which no backup was ever uploaded here is not backed up before it is this old; as old as
+   * `every` unless given. So that of a new device, with hardly anything in it, does not become the newest
+   * backup before the one to be restored is. What was restored is as old as the database it was made of.
+   */
   readonly minDatabaseAge?: number | undefined;
   /** Each backup comes later by a random part of this, so that many devices do not come at once. */
   readonly jitter?: number | undefined;
@@ -16,7 +20,7 @@ export interface ScheduleOptions {
   readonly when?: (() => boolean | Promise<boolean>) | undefined;
   /** What they are uploaded as. */
   readonly upload?: Pick<UploadOptions, 'database' | 'label' | 'key' | 'onProgress'> | undefined;
-  /** Told what became of each that was due. */
+  /** Told what became of each that was due, or would be if the database were not too young. */
   readonly onResult?: ((result: ScheduledResult) => void) | undefined;
 }
 
@@ -25,9 +29,14 @@ export type ScheduledResult =
   | { readonly outcome: 'uploaded'; readonly uploaded: Uploaded }
   /** Nothing was written to the database since the last one: the next is due after the usual time. */
   | { readonly outcome: 'unchanged' }
+  /** The database is new, and has its first backup after this many milliseconds; told once a minute until then. */
+  | { readonly outcome: 'too-young'; readonly leftMs: number }
   /** `when` refused. */
   | { readonly outcome: 'refused' }
-  /** It is tried again, after longer and longer pauses up to an hour. */
+  /**
+   * It is tried again, after longer and longer pauses up to an hour; where `when` failed, that is asked
+   * again after a minute.
+   */
   | { readonly outcome: 'failed'; readonly error: unknown };
 
 /** What a schedule backs up. */
@@ -86,8 +95,11 @@ export class Schedule {
     const { name, state } = this.#scheduled;
     const version = this.#scheduled.now();
     const row = state.read(name);
-    const tooYoungMs = this.#tooYoungMs(version, row);
-    if (tooYoungMs > 0) return tooYoungMs;
+    const leftMs = this.#tooYoungMs(version, row);
+    if (leftMs > 0) {
+      this.#tell({ outcome: 'too-young', leftMs });
+      return leftMs;
+    }
     const waitMs = this.#dueMs(row) - this.#nowMs();
     if (waitMs > 0) return waitMs;
     const isUnchanged = row.lineage === version.lineage && row.writes === version.writes;
@@ -96,9 +108,9 @@ export class Schedule {
       if (this.#ifDue({ due_at_ms: this.#nextMs() })) this.#tell({ outcome: 'unchanged' });
       return 0;
     }
-    const { when } = this.#options;
-    if (when && !(await when())) {
-      this.#tell({ outcome: 'refused' });
+    const hindrance = await this.#hindrance();
+    if (hindrance) {
+      this.#tell(hindrance);
       return LOOK_MS;
     }
     using lock = this.#scheduled.lock();
@@ -109,9 +121,20 @@ export class Schedule {
 
   /** How long a database that was never backed up is yet too young; 0 where its age is not to be told. */
   #tooYoungMs({ createdAtMs }: DatabaseVersion, { at_ms }: BackupRow): number {
+    const { every, minDatabaseAge = every } = this.#options;
     const ageMs = this.#nowMs() - createdAtMs;
     if (at_ms !== null || ageMs < 0) return 0;
-    return Math.max((this.#options.minDatabaseAge ?? 0) - ageMs, 0);
+    return Math.max(minDatabaseAge - ageMs, 0);
+  }
+
+  /** What of `when` keeps a backup that is due from being made now. */
+  async #hindrance(): Promise<ScheduledResult | undefined> {
+    const { when } = this.#options;
+    try {
+      return !when || (await when()) ? undefined : { outcome: 'refused' };
+    } catch (error) {
+      return { outcome: 'failed', error };
+    }
   }
 
   /** When the next one is due: never later than from now on, whatever clock that was written by. */
