@@ -7,14 +7,14 @@ import { takeAfter } from '../../backup/replace-database.ts';
 import { type SnapshotOptions, snapshot } from '../../backup/snapshot.ts';
 import { BackscrollError } from '../../errors.ts';
 
-/** What may stand beside a database and belongs to it. */
-const PARTS = ['', '-wal', '-shm', '-journal', '-state', '-state-journal', '-state-lock'];
+/** What the name of a database is followed by in those of what may stand beside it and belongs to it. */
+const PART = /^(-wal|-shm|-journal|-state(-journal|-lock)?|\.files|\.before-restore(-\d+)?)?$/;
 
 /**
  * Copies a device's database, which may be written to meanwhile, to a file that appears, or takes the
  * place of another one, in one step, and has the database's mode and owner. Fails as `snapshot` does;
- * with NOT_A_FILE where something else has the name; and with DATABASE_IN_USE where that is the database
- * or a part of it, or another one with a WAL or a journal beside it.
+ * with NOT_A_FILE where something else has the name; and with DATABASE_IN_USE where that is the database,
+ * or what belongs to it and may stand beside it, or another one with a WAL or a journal beside it.
  */
 export async function copyDatabase(
   database: string,
@@ -43,7 +43,8 @@ export async function syncFile(path: string): Promise<void> {
 async function refuseTarget(database: string, target: string): Promise<void> {
   const [own, folder] = await Promise.all([realpath(database), realpath(dirname(target))]);
   const full = join(folder, basename(target));
-  if (PARTS.some((part) => full === `${own}${part}`) || (await isSameFile(own, full))) {
+  const isPart = full.startsWith(own) && PART.test(full.slice(own.length));
+  if (isPart || (await isSameFile(own, full))) {
     throw new BackscrollError(`${target} belongs to the database that is to be backed up`, {
       code: status.FAILED_PRECONDITION,
       reason: 'DATABASE_IN_USE',
