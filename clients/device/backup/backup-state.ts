@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { isReason } from '../../errors.ts';
 import { Sqlite, tryLock } from '../local/sqlite.ts';
 
@@ -41,8 +41,8 @@ const SCHEMA = `
 
 /**
  * What a device knows of its backups, in a small database beside its own, which would change with every
- * backup if it stood in there. Processes share it. It is opened for each use, and made anew where it is
- * missing or damaged: then the device knows of no backup, and makes one more.
+ * backup if it stood in there. Processes share it. It is opened for each use. Where it is missing or
+ * damaged, the device knows of no backup, and makes one more; then it is made anew, and by no reading.
  */
 export class BackupState {
   readonly path: string;
@@ -56,26 +56,24 @@ export class BackupState {
 
   /** What is known of the backups of a name. */
   read(name: string): BackupRow {
-    return this.#use((sqlite) => this.#row(sqlite, name));
+    return this.#read((sqlite) => this.#row(sqlite, name)) ?? NEVER;
   }
 
   /** When the newest backup of any name was made; undefined for never. */
   newestMs(): number | undefined {
     const query = 'SELECT max(at_ms) AS newest FROM backup WHERE owner = ?';
-    const row = this.#use((sqlite) => sqlite.get<{ newest: number | null }>(query, this.#owner));
+    const row = this.#read((sqlite) => sqlite.get<{ newest: number | null }>(query, this.#owner));
     return row?.newest ?? undefined;
   }
 
   /** Changes in one transaction what `change` makes of the row; gives it as it is then. */
   update(name: string, change: (row: BackupRow) => Partial<BackupRow>): BackupRow {
-    return this.#use((sqlite) =>
-      sqlite.transaction(() => {
-        const before = this.#row(sqlite, name);
-        const row = { ...before, ...change(before) };
-        this.#put(sqlite, name, row);
-        return row;
-      }),
-    );
+    return this.#write((sqlite) => {
+      const before = this.#row(sqlite, name);
+      const row = { ...before, ...change(before) };
+      this.#put(sqlite, name, row);
+      return row;
+    });
   }
 
   /** Keeps other processes from what this one does with the state; undefined where one does. */
@@ -96,19 +94,35 @@ export class BackupState {
     );
   }
 
-  #use<T>(work: (sqlite: Sqlite) => T): T {
+  /** Undefined where there is nothing to be read. */
+  #read<T>(work: (sqlite: Sqlite) => T): T | undefined {
+    if (!statSync(this.path, { throwIfNoEntry: false })?.size) return undefined;
     try {
-      return this.#once(work);
+      using sqlite = new Sqlite(this.path);
+      return work(sqlite);
     } catch (error) {
-      if (!isReason(error, 'DATABASE_DAMAGED') && !isReason(error, 'NOT_A_DATABASE')) throw error;
-      for (const part of ['', '-journal']) rmSync(`${this.path}${part}`, { force: true });
-      return this.#once(work);
+      if (isUnreadable(error)) return undefined;
+      throw error;
     }
   }
 
-  #once<T>(work: (sqlite: Sqlite) => T): T {
+  #write<T>(work: (sqlite: Sqlite) => T): T {
+    try {
+      return this.#writeOnce(work);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      for (const part of ['', '-journal']) rmSync(`${this.path}${part}`, { force: true });
+      return this.#writeOnce(work);
+    }
+  }
+
+  #writeOnce<T>(work: (sqlite: Sqlite) => T): T {
     using sqlite = new Sqlite(this.path);
     sqlite.exec(SCHEMA);
-    return work(sqlite);
+    return sqlite.transaction(() => work(sqlite));
   }
+}
+
+function isUnreadable(error: unknown): boolean {
+  return isReason(error, 'DATABASE_DAMAGED') || isReason(error, 'NOT_A_DATABASE');
 }
