@@ -45,6 +45,7 @@ export async function uploadKey(
   uploadId: string,
   newest: Backup | undefined,
 ): Promise<MasterKey> {
+  requireKey(key);
   if (key instanceof Uint8Array) return derive(key);
   const known = newest?.key;
   if (known?.scrypt && isDearEnough(known.scrypt)) {
@@ -70,6 +71,7 @@ export async function openSealed(
     throw unfit('NOT_SEALED', backup, 'plain, and no key can tell who made it');
   }
   if (key === undefined) throw unfit('KEY_REQUIRED', backup, 'sealed by a key');
+  requireKey(key);
   const isPassphrase = !(key instanceof Uint8Array);
   if (isPassphrase && !backup.key.scrypt) throw wrongKey(backup, 'sealed by a key, no passphrase');
   const master = await derive(key, backup.key.scrypt);
@@ -84,6 +86,12 @@ export async function openSealed(
     code: status.DATA_LOSS,
     reason: 'DIGEST_MISMATCH',
   });
+}
+
+/** Not every program is checked by types. */
+function requireKey(key: BackupKey | null): void {
+  if (key instanceof Uint8Array || typeof key?.passphrase === 'string') return;
+  throw invalidKey(`a key is a Uint8Array of ${KEY_BYTES} bytes, or { passphrase } with a string`);
 }
 
 async function derive(key: BackupKey, scrypt?: ScryptParameters): Promise<MasterKey> {
