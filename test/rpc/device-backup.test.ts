@@ -111,6 +111,9 @@ describe('backupDatabase and restoreDatabase', () => {
       [`${path}-wal`, 'DATABASE_IN_USE'],
       [`${path}-journal`, 'DATABASE_IN_USE'],
       [`${path}-state`, 'DATABASE_IN_USE'],
+      [`${path}.files`, 'DATABASE_IN_USE'],
+      [`${path}.before-restore`, 'DATABASE_IN_USE'],
+      [`${path}.before-restore-2`, 'DATABASE_IN_USE'],
       [other, 'DATABASE_IN_USE'],
       [link, 'NOT_A_FILE'],
       [join(home, 'folder'), 'NOT_A_FILE'],
@@ -122,6 +125,7 @@ describe('backupDatabase and restoreDatabase', () => {
     expect(device.lastError).toMatchObject({ code: 'ENOENT' });
     expect(seqsOf(device)).toEqual(upTo(3));
     expect(device.backupAge()).toBe(-1);
+    expect(names()).not.toContain('device.db-state');
     expect(await device.backupDatabase(null)).not.toBeNull();
     expect(device.backupAge()).toBeGreaterThanOrEqual(0);
     expect(names().filter((name) => name.includes('snapshot'))).toEqual([]);
@@ -406,6 +410,13 @@ describe('uploadBackup and restoreLatest', () => {
     expect(device.lastError).toMatchObject({ reason: 'WRONG_OWNER' });
     const key = randomBytes(32);
     await device.uploadBackup({ database: 'sealed.db', key });
+    for (const none of ['abc', null, 5, {}, { passphrase: 5 }]) {
+      const sealed = { database: 'sealed.db', key: none as never };
+      const message = 'a key is a Uint8Array of 32 bytes, or { passphrase } with a string';
+      const refusal = { reason: 'INVALID_KEY', message };
+      await expect(device.uploadBackup(sealed)).rejects.toMatchObject(refusal);
+      await expect(device.restoreLatest(sealed)).rejects.toMatchObject(refusal);
+    }
     await expect(device.restoreLatest({ database: 'sealed.db' })).rejects.toMatchObject({
       reason: 'KEY_REQUIRED',
     });
@@ -413,6 +424,24 @@ describe('uploadBackup and restoreLatest', () => {
     device.start();
     expect(await device.restoreLatest()).toBe(RESTORE.alreadyStarted);
     expect(seqsOf(device)).toEqual(upTo(5));
+  });
+
+  it('gives the codes, too, for what fails on this side', async () => {
+    await using device = await open(user);
+    device.receive({ peer: 'bob' }, messagesOf(1, 5));
+    await device.uploadBackup();
+    for (const [failure, code] of [
+      ['ENOSPC', RESTORE.diskFull],
+      ['EACCES', RESTORE.failed],
+    ] as const) {
+      const error = Object.assign(new Error(failure), { code: failure });
+      const onProgress = () => {
+        throw error;
+      };
+      expect(await device.restoreLatest({ onProgress })).toBe(code);
+      expect(device.lastError).toBe(error);
+      expect(seqsOf(device)).toEqual(upTo(5));
+    }
   });
 
   it('goes on when the caller cancels', async () => {
@@ -452,9 +481,12 @@ describe('uploadBackup and restoreLatest', () => {
     await using device = await open(user);
     await device.backupDatabase(null);
     expect(device.backupAge()).toBeGreaterThanOrEqual(0);
-    writeFileSync(`${path}-state`, 'noise '.repeat(1_000));
-    expect(device.backupAge()).toBe(-1);
-    await device.backupDatabase(null);
-    expect(device.backupAge()).toBeGreaterThanOrEqual(0);
+    for (const noise of ['noise '.repeat(1_000), '']) {
+      writeFileSync(`${path}-state`, noise);
+      expect(device.backupAge()).toBe(-1);
+      expect(readFileSync(`${path}-state`, 'utf8')).toBe(noise);
+      await device.backupDatabase(null);
+      expect(device.backupAge()).toBeGreaterThanOrEqual(0);
+    }
   });
 });

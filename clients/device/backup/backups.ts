@@ -101,7 +101,8 @@ export class Backups {
         const { owner: user } = this.#store;
         await this.#client.downloadToFile(to, { ...options, user, signal: restoring.signal });
       } catch (error) {
-        failure = error;
+        // What the system fails with, as on a full disk, is this side's.
+        if (error instanceof BackscrollError) failure = error;
         throw error;
       }
     };
