@@ -1,126 +1,36 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  mkdir,
-  mkdtempDisposable,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  Device,
-  type FileOptions,
-  FileRefused,
-  type FileRequest,
-  type FileState,
-  type LocalMessage,
-} from '../../clients/device/index.ts';
-import {
-  type FileSchema,
-  MessageSchema,
-} from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import { describe, expect, it } from 'vitest';
+import { type Device, FileRefused, type FileRequest } from '../../clients/device/index.ts';
 import { startDeviceReader } from '../support/device-reader.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Answer, cut, FileServer, held, sha256Of, whole } from '../support/file-server.ts';
+import { type Answer, cut, held, sha256Of, whole } from '../support/file-server.ts';
+import {
+  BOB,
+  bytesAt,
+  folder,
+  home,
+  kept,
+  MIB,
+  open,
+  path,
+  read,
+  receive,
+  server,
+  settled,
+  statesOf,
+  told,
+  useFiles,
+} from './device-files-harness.ts';
 
-const BOB = { peer: 'bob' };
-const MIB = 1024 * 1024;
-
-type FileInit = MessageInitShape<typeof FileSchema>;
-
-let server: FileServer;
-let home: string;
-let stack: AsyncDisposableStack;
-
-beforeAll(async () => {
-  stack = new AsyncDisposableStack();
-  server = stack.use(await FileServer.start());
-});
-
-afterAll(() => stack.disposeAsync());
-
-beforeEach(async () => {
-  home = stack.use(await mkdtempDisposable(join(tmpdir(), 'files-'))).path;
-  server.asked.length = 0;
-  server.mostAtOnce = 0;
-});
-
-/** A device of alice's over the test's database. */
-function open(files: FileOptions = {}): Promise<Device> {
-  const database = join(home, 'device.db');
-  return Device.open({
-    ...{ database, user: 'alice', history: '127.0.0.1:1', backup: '127.0.0.1:1', files },
-  });
-}
-
-const folder = () => join(home, 'device.db.files');
-
-/** Puts messages of bob's in, each with one file, from a seq on. */
-function receive(device: Device, files: readonly FileInit[], fromSeq = 1, sentAtMs = Date.now()) {
-  device.receive(
-    BOB,
-    files.map((file, n) =>
-      create(MessageSchema, {
-        ...{ id: `${fromSeq + n}`, sender: 'bob', seq: BigInt(fromSeq + n) },
-        ...{ sentAtMs: BigInt(sentAtMs), content: { files: [file] } },
-      }),
-    ),
-  );
-}
-
-function read(device: Device, count = 100): LocalMessage[] {
-  const messages: LocalMessage[] = [];
-  const session = device.readSession({ ...BOB, order: 'oldest-first' }, (message) =>
-    messages.push(message),
-  );
-  session.read(count);
-  return messages;
-}
-
-/** A file as a message tells all of it. */
-function told(bytes: Buffer, url: string): FileInit {
-  return { url, name: 'x', sizeBytes: BigInt(bytes.length), sha256: sha256Of(bytes) };
-}
-
-/** A path of its own at the server. */
-const path = () => `/${randomUUID()}`;
-
-/** Every state that files were told to be in. */
-function statesOf(device: Device): FileState[] {
-  const states: FileState[] = [];
-  device.on('file', (state) => states.push(state));
-  return states;
-}
+useFiles();
 
 /** Resolves once so many bytes of the first message's file have come. */
 function arrived(device: Device): (receivedBytes: number) => Promise<unknown> {
   return (receivedBytes) =>
     eventually(() => expect(device.file(read(device)[0]!)).toMatchObject({ receivedBytes }));
-}
-
-async function settled(device: Device, message: LocalMessage): Promise<FileState> {
-  return eventually(() => {
-    const state = device.file(message);
-    expect(['queued', 'fetching']).not.toContain(state.state);
-    return state;
-  });
-}
-
-/** What stands in the folder and has bytes, locks aside. */
-async function kept(): Promise<string[]> {
-  const all = await readdir(folder(), { recursive: true, withFileTypes: true });
-  return all.filter((entry) => entry.isFile() && !/^lock/.test(entry.name)).map(({ name }) => name);
-}
-
-async function bytesAt({ path }: FileState): Promise<Buffer> {
-  return readFile(path!);
 }
 
 describe('files of a device', () => {

@@ -12,7 +12,8 @@ export interface FileOptions {
   readonly maxTransfers?: number | undefined;
   /**
    * Decides what becomes of a file that is not there, whenever its message is read; `decideByDefault`
-   * where it is absent. It is called again when a size that the message did not tell is known.
+   * where it is absent. Where the message tells no size, it is called again once the size is known, and
+   * until then with every piece that comes.
    */
   readonly decide?: ((file: FileRequest) => FileDecision) | undefined;
   /** Moves the bytes; where it is absent, files are fetched by HTTP and HTTPS, and none are uploaded. */

@@ -7,6 +7,9 @@ import { FileRefused } from './transfer-handler.ts';
 /** A folder is looked through again after this part of the quota was added, and that much more is freed. */
 const SLACK = 1 / 16;
 
+/** What tells no size, and may have no end, takes the place of others up to this part of the quota. */
+const ENDLESS_SHARE = 1 / 2;
+
 /** A file in the folder. */
 interface Kept {
   readonly path: string;
@@ -60,17 +63,21 @@ export class FileQuota {
 
   async #take(bytes: number, claim: Claim): Promise<void> {
     const fits = () => this.#takenBytes + bytes <= this.quotaBytes;
-    if (!fits() || this.#sinceBytes + bytes > this.quotaBytes * SLACK) await this.#clear(bytes);
-    if (!fits()) throw noRoom();
+    const large = claim.endless && claim.wholeBytes + bytes > this.quotaBytes * ENDLESS_SHARE;
+    if (!fits() || this.#sinceBytes + bytes > this.quotaBytes * SLACK) {
+      const kept = await this.#look();
+      if (!fits() && !large) await this.#clear(bytes, kept);
+    }
+    if (!fits()) throw large ? tooLarge('It tells no size, and there is no room left') : noRoom();
     this.#takenBytes += bytes;
     this.#sinceBytes += bytes;
     claim.aheadBytes += bytes;
   }
 
-  /** Looks through the folder, and where it is too full, removes what nobody used for longest. */
-  async #clear(bytes: number): Promise<void> {
-    const kept = await this.#look();
-    if (this.#takenBytes + bytes <= this.quotaBytes) return;
+  /** Removes what nobody used for longest, if that makes room beside what is claimed. */
+  async #clear(bytes: number, kept: Kept[]): Promise<void> {
+    const keptBytes = kept.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (this.#takenBytes - keptBytes + bytes > this.quotaBytes) return;
     const goal = this.quotaBytes * (1 - SLACK) - bytes;
     for (const { path, sizeBytes } of kept.sort((a, b) => a.usedAtMs - b.usedAtMs)) {
       if (this.#takenBytes <= goal) return;
@@ -110,6 +117,8 @@ interface ClaimedQuota {
 /** Room that was set aside for one file. */
 export class Claim implements Disposable {
   readonly path: string;
+  /** Whether nobody tells how much will come. */
+  endless = false;
   /** Bytes that were set aside, and did not come yet. */
   aheadBytes = 0;
   /** Bytes that stand in the file. */
@@ -129,8 +138,8 @@ export class Claim implements Disposable {
   }
 
   /**
-   * Sets aside what `bytes` need. Fails with RESOURCE_EXHAUSTED, reason NO_ROOM, where all of the quota
-   * is claimed for other files.
+   * Sets aside what `bytes` need. Fails with RESOURCE_EXHAUSTED, reason NO_ROOM, where the quota is
+   * claimed for other files, and with FILE_TOO_LARGE where none is free for more of an endless one.
    */
   async reserve(bytes: number): Promise<void> {
     if (bytes > this.aheadBytes) await this.#quota.more(bytes - this.aheadBytes);
@@ -162,10 +171,11 @@ export function isNoRoom(error: unknown): boolean {
 /** What is larger than the quota never fits. */
 export function refuseTooLarge(sizeBytes: number, quotaBytes: number): void {
   if (sizeBytes <= quotaBytes) return;
-  throw new FileRefused(
-    `The file has ${sizeBytes} bytes, and the quota is ${quotaBytes}`,
-    'FILE_TOO_LARGE',
-  );
+  throw tooLarge(`It has ${sizeBytes} bytes, and the quota is ${quotaBytes}`);
+}
+
+function tooLarge(why: string): FileRefused {
+  return new FileRefused(`The file is too large: ${why}`, 'FILE_TOO_LARGE');
 }
 
 function noRoom(): BackscrollError {

@@ -29,7 +29,9 @@ export interface Transfer {
   /** Longest that less than 16 KiB may come, in milliseconds. */
   readonly stallMs: number;
   readonly signal: AbortSignal;
-  /** Told the size once it is known; whether to go on. */
+  /** Told the size once it is known. */
+  readonly onSize: (sizeBytes: number) => void;
+  /** Whether to go on with a file that has so many bytes or, as long as nobody tells, at least so many. */
   readonly wanted: (sizeBytes: number) => boolean;
   /** Told when nobody else fetches it, and it is not there. */
   readonly onBegin: () => void;
@@ -40,7 +42,7 @@ export interface Transfer {
  * Fetches a content into the store, from where an earlier try ended, and resolves to its SHA-256. Fails
  * with a `FileRefused` (FILE_WRONG_SIZE, FILE_WRONG_DIGEST, FILE_TOO_LARGE, FILE_NOT_WANTED, or the
  * handler's), with ABORTED, reason FILE_ELSEWHERE, where another fetches what is in the same shard, or
- * as the handler or the disk does. What came stays for the next try, unless it was refused.
+ * as the handler or the disk does. What came stays for the next try, unless it was refused for good.
  */
 export async function fetchContent(transfer: Transfer): Promise<string> {
   const { store, key, sha256, file, signal } = transfer;
@@ -78,9 +80,14 @@ export async function fetchContent(transfer: Transfer): Promise<string> {
   try {
     return await attempts.run(attempt, willPass);
   } catch (error) {
-    if (error instanceof FileRefused) await part.clear();
+    if (isFinal(error)) await part.clear();
     throw error;
   }
+}
+
+/** A file that the app does not want now, by its size, may be wanted later. */
+export function isFinal(error: unknown): error is FileRefused {
+  return error instanceof FileRefused && error.reason !== 'FILE_NOT_WANTED';
 }
 
 /** Another transfer has the lock. */
@@ -115,10 +122,13 @@ async function receive(
     const size = sizeOf(transfer, fetched.sizeBytes);
     if (fetched.offset === 0) await part.begin({ url: file.url, validator: fetched.validator });
     else part.goOn(fetched.offset);
+    part.claim.endless = size === undefined;
     if (size !== undefined) await part.claim.reserve(size - part.sizeBytes);
     for await (const bytes of fetched.body) {
       refuseLonger(transfer, part.sizeBytes + bytes.length, size);
       await part.append(bytes);
+      // Once the piece is there: what stays then tells, too, that the file has more than is wanted.
+      if (size === undefined) refuseUnwanted(transfer, part.sizeBytes);
       patience.came(bytes.length);
       came(part.sizeBytes);
       transfer.onProgress(part.sizeBytes);
@@ -134,20 +144,25 @@ async function receive(
 
 /** How large the file will be; refuses what the message, the quota or the app does not allow. */
 function sizeOf(transfer: Transfer, sizeBytes: number | undefined): number | undefined {
-  const { file, store, wanted } = transfer;
+  const { file } = transfer;
   if (file.sizeBytes > 0) {
     if (sizeBytes === undefined || sizeBytes === file.sizeBytes) return file.sizeBytes;
     throw wrongSize(`${sizeBytes}`, file.sizeBytes);
   }
   if (sizeBytes === undefined) return undefined;
-  refuseTooLarge(sizeBytes, store.quota.quotaBytes);
-  if (wanted(sizeBytes)) return sizeBytes;
-  throw new FileRefused('The file is not wanted', 'FILE_NOT_WANTED');
+  refuseTooLarge(sizeBytes, transfer.store.quota.quotaBytes);
+  transfer.onSize(sizeBytes);
+  refuseUnwanted(transfer, sizeBytes);
+  return sizeBytes;
 }
 
 function refuseLonger({ file, store }: Transfer, came: number, size: number | undefined): void {
   if (size === undefined) refuseTooLarge(came, store.quota.quotaBytes);
   else if (came > size) throw wrongSize('more', file.sizeBytes || size);
+}
+
+function refuseUnwanted({ wanted }: Transfer, sizeBytes: number): void {
+  if (!wanted(sizeBytes)) throw new FileRefused('The file is not wanted', 'FILE_NOT_WANTED');
 }
 
 function wrongSize(came: string, toldBytes: number): FileRefused {

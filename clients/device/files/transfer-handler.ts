@@ -18,7 +18,7 @@ export interface FileRequest {
   readonly name: string;
   /** Such as `image/jpeg`; empty for unknown. */
   readonly mediaType: string;
-  /** 0 for unknown. */
+  /** As long as nobody tells it, what has come so far; 0 for nothing. */
   readonly sizeBytes: number;
   readonly priority: FilePriority;
 }

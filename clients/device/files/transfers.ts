@@ -6,7 +6,7 @@ import type { FileOptions } from './file-options.ts';
 import { isNoRoom } from './file-quota.ts';
 import { type FileState, FileStates } from './file-states.ts';
 import type { FileStore } from './file-store.ts';
-import { fetchContent, isElsewhere } from './file-transfer.ts';
+import { fetchContent, isElsewhere, isFinal } from './file-transfer.ts';
 import { type FileInit, type UploadInit, uploadFile } from './file-upload.ts';
 import { HttpTransfer } from './http-transfer.ts';
 import { type FilePlace, fileAt, filesOf, type MessageFile, shardOf } from './message-files.ts';
@@ -146,8 +146,10 @@ export class Transfers {
       if (wanted.join(file)) this.#tell(this.#stateOf(wanted, file.place));
       return;
     }
-    if (this.#states.of(file).state !== 'absent') return;
-    if (this.#policy.allows(file.request, priority)) this.#enqueue(file, priority);
+    const { state, receivedBytes } = this.#states.of(file);
+    if (state !== 'absent') return;
+    const request = { ...file.request, sizeBytes: file.request.sizeBytes || receivedBytes };
+    if (this.#policy.allows(request, priority)) this.#enqueue(file, priority);
   }
 
   #enqueue(file: MessageFile, priority: FilePriority): Wanted {
@@ -215,10 +217,10 @@ export class Transfers {
       const came = await fetchContent({
         ...{ store: this.#store, handler: this.#handler, key, sha256, stallMs, signal },
         file: { ...request, priority: wanted.priority },
-        wanted: (sizeBytes) => {
+        onSize: (sizeBytes) => {
           wanted.sizeBytes = sizeBytes;
-          return this.#policy.allows({ ...request, sizeBytes }, wanted.priority);
         },
+        wanted: (sizeBytes) => this.#policy.allows({ ...request, sizeBytes }, wanted.priority),
         onBegin: () => {
           wanted.fetching = true;
           this.#tellWanted(wanted);
@@ -302,11 +304,6 @@ export class Transfers {
       if (!this.#closed) this.#onChange(state);
     });
   }
-}
-
-/** A file that the app does not want now, by its size, may be wanted later. */
-function isFinal(error: unknown): error is FileRefused {
-  return error instanceof FileRefused && error.reason !== 'FILE_NOT_WANTED';
 }
 
 function codeOf(error: unknown): string {
