@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { status } from '@grpc/grpc-js';
@@ -165,7 +166,9 @@ describe('reading', () => {
       ...{ marks: { readSeq: 0, deliveredSeq: expect.any(Number) }, lastMessage: { text: 'Meow' } },
     });
     expect(result).toEqual({ result: { count: 1, reachedEnd: true, lacking: false } });
-    expect(await json('inbox', ...of('ann', 'new.db'), '--offline')).toEqual([
+    const fresh = of('ann', 'new.db');
+    await done('open', ...fresh);
+    expect(await json('inbox', ...fresh, '--offline')).toEqual([
       { result: { count: 0, reachedEnd: false, lacking: true } },
     ]);
   });
@@ -263,6 +266,12 @@ describe('usage', () => {
       [['open', ...of('ben', 'jan.db')], 2, "another user's database: name its owner with --user"],
       [['open', ...of('jan', 'no/such.db')], 2, 'There is no folder'],
       [['age', ...of('jan', 'none.db')], 4, 'make it by `device open`'],
+      ...[['inbox'], ['read', '--peer', 'ben'], ['files', '--peer', 'ben']].map(
+        (offline): [string[], number, string] => [
+          [...offline, '--offline', ...of('jan', 'none.db')],
+          ...([4, 'make it by `device open`'] as const),
+        ],
+      ),
       [['schedule', ...of('jan'), '--every', '5'], 2, 'such as 30s, 10m, 6h or 1d'],
       [['backup', ...of('jan'), '--label', 'x'], 2, 'add --upload'],
       [['restore', ...of('jan')], 2, 'name a file, or say --latest or --number'],
@@ -273,5 +282,6 @@ describe('usage', () => {
       expect(result).toMatchObject({ code, stdout: '' });
       expect(result.stderr).toContain(said);
     }
+    expect(existsSync(at('none.db'))).toBe(false);
   });
 });

@@ -49,7 +49,7 @@ export interface DeviceUse {
   /** The service that it calls, if any. */
   readonly calls: Callee['name'];
   /** It makes no database where there is none. */
-  readonly existing?: boolean;
+  readonly existing?: boolean | undefined;
   readonly files?: OpenOptions['files'];
 }
 

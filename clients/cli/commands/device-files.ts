@@ -74,7 +74,8 @@ async function files(
   const conversation = nameOf(options);
   // Nothing is fetched but what is asked for.
   const decide = ({ priority }: FileRequest) => (priority === 'asked' ? 'now' : 'later');
-  const use = { calls: 'history', files: { maxTransfers: atOnce, decide } } as const;
+  const transfers = { maxTransfers: atOnce, decide };
+  const use = { calls: 'history', existing: offline, files: transfers } as const;
   await withDevice(context, options, use, async (device, signal) => {
     const read: LocalMessage[] = [];
     const session = device.readSession(

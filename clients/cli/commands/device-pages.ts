@@ -16,7 +16,7 @@ export function withPages(command: Command): Command {
   return command
     .option('-n, --count <number>', 'how many at once', positive, 50)
     .option('-a, --all', 'go on until there are no more')
-    .option('--offline', 'read what the device holds, and ask no service');
+    .option('--offline', 'read what the device holds, and ask no service; makes no database');
 }
 
 /** What is read in pages: a session. */

@@ -49,7 +49,8 @@ Examples:
 
 async function inbox(context: Context, options: InboxOptions): Promise<void> {
   const { output } = context;
-  await withDevice(context, options, { calls: 'history' }, async (device) => {
+  const use = { calls: 'history', existing: options.offline } as const;
+  await withDevice(context, options, use, async (device) => {
     const lines: string[] = [];
     const lineOf = options.json ? conversationJson : conversationLine(output);
     const { unread } = options;
@@ -108,7 +109,8 @@ async function read(context: Context, options: ReadOptions): Promise<void> {
   const conversation = nameOf(options);
   const { kind, thread, unread, oldestFirst, receipts, offline, json } = options;
   const { output } = context;
-  await withDevice(context, options, { calls: 'history' }, async (device) => {
+  const use = { calls: 'history', existing: offline } as const;
+  await withDevice(context, options, use, async (device) => {
     const lines: string[] = [];
     const lineOf = json ? (message: LocalMessage) => JSON.stringify(message) : messageLine(output);
     const session = device.readSession(
