@@ -23,6 +23,14 @@ export interface MessageFile {
   readonly request: Omit<FileRequest, 'priority'>;
 }
 
+/**
+ * Whether it can be found again once it was fetched: by its own SHA-256, or by what is noted under the
+ * seq of its message.
+ */
+export function canBeFound({ sha256, place }: MessageFile): boolean {
+  return sha256 !== undefined || place.seq !== undefined;
+}
+
 /** Files whose keys begin alike stand in one folder, and are fetched one after the other. */
 export function shardOf(key: string): string {
   return key.slice(0, 2);

@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
 import { cancelled } from '../../stream-faults.ts';
 import type { LocalStore } from '../local/local-store.ts';
@@ -9,7 +10,14 @@ import type { FileStore } from './file-store.ts';
 import { fetchContent, isElsewhere, isFinal } from './file-transfer.ts';
 import { type FileInit, type UploadInit, uploadFile } from './file-upload.ts';
 import { HttpTransfer } from './http-transfer.ts';
-import { type FilePlace, fileAt, filesOf, type MessageFile, shardOf } from './message-files.ts';
+import {
+  canBeFound,
+  type FilePlace,
+  fileAt,
+  filesOf,
+  type MessageFile,
+  shardOf,
+} from './message-files.ts';
 import { type FilePriority, FileRefused, type TransferHandler } from './transfer-handler.ts';
 import { TransferPolicy } from './transfer-policy.ts';
 import { TransferQueue, Wanted } from './transfer-queue.ts';
@@ -121,6 +129,7 @@ export class Transfers {
     const here = this.#states.of(file);
     if (here.state === 'present') return here;
     if (this.#closed) throw cancelled(CLOSED);
+    if (!canBeFound(file)) throw notSent();
     if (!this.#policy.allows(file.request, 'asked')) {
       throw new FileRefused('The file is not wanted', 'FILE_NOT_WANTED');
     }
@@ -147,7 +156,7 @@ export class Transfers {
       return;
     }
     const { state, receivedBytes } = this.#states.of(file);
-    if (state !== 'absent') return;
+    if (state !== 'absent' || !canBeFound(file)) return;
     const request = { ...file.request, sizeBytes: file.request.sizeBytes || receivedBytes };
     if (this.#policy.allows(request, priority)) this.#enqueue(file, priority);
   }
@@ -304,6 +313,13 @@ export class Transfers {
       if (!this.#closed) this.#onChange(state);
     });
   }
+}
+
+function notSent(): BackscrollError {
+  return new BackscrollError('The message waits in the outbox, and tells no SHA-256 of the file', {
+    code: status.FAILED_PRECONDITION,
+    reason: 'NOT_SENT',
+  });
 }
 
 function codeOf(error: unknown): string {
