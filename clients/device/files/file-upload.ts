@@ -3,8 +3,10 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
+import { regularStats } from '../../backup/regular-file.ts';
 import { BackscrollError } from '../../errors.ts';
 import type { FileSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
+import { checkString, invalid } from '../local/checks.ts';
 import { isNoRoom } from './file-quota.ts';
 import type { FileStore } from './file-store.ts';
 import type { TransferHandler } from './transfer-handler.ts';
@@ -22,7 +24,10 @@ export interface UploadInit {
 /** A file as a message describes it. */
 export type FileInit = MessageInitShape<typeof FileSchema>;
 
-/** Uploads a file by the app's handler, and keeps its content: a device does not fetch what it sent. */
+/**
+ * Uploads a file by the app's handler, and keeps its content: a device does not fetch what it sent. Fails
+ * with INVALID_FIELD (`path`), NO_SUCH_FILE or NOT_A_FILE for what can't be uploaded, and with NO_UPLOAD.
+ */
 export async function uploadFile(
   store: FileStore,
   handler: TransferHandler,
@@ -30,6 +35,8 @@ export async function uploadFile(
   init: UploadInit,
   signal: AbortSignal,
 ): Promise<FileInit> {
+  checkPath(path);
+  await regularStats(path);
   if (!handler.upload) {
     throw new BackscrollError('The transfer handler uploads nothing', {
       code: status.FAILED_PRECONDITION,
@@ -42,6 +49,12 @@ export async function uploadFile(
   const file = { path, name, mediaType, sizeBytes, sha256 };
   const url = await handler.upload(file, { signal, onProgress });
   return { url, name, mediaType, sizeBytes: BigInt(sizeBytes), sha256 };
+}
+
+function checkPath(path: string): void {
+  checkString('path', path);
+  if (path !== '' && !path.includes('\0')) return;
+  throw invalid('INVALID_FIELD', 'path', 'must be a path');
 }
 
 async function digestOf(path: string, signal: AbortSignal) {
