@@ -21,6 +21,15 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** What a call that answers with a stream takes besides. */
+export interface StreamOptions extends CallOptions {
+  /**
+   * How long the next answer may take, in milliseconds; then the call fails with UNAVAILABLE, reason
+   * CUT_OFF. No bound unless told: a connection that is dead is noticed by itself.
+   */
+  readonly stallMs?: number | undefined;
+}
+
 /** What the calls of grpc-js have in common. */
 interface Cancellable {
   cancel(): void;
@@ -72,7 +81,7 @@ export async function* callServerStream<Req, Res>(
   client: Client,
   method: MethodDefinition<Req, Res>,
   request: Req,
-  options: CallOptions = {},
+  options: StreamOptions = {},
 ): AsyncGenerator<Res, void, undefined> {
   const call = client.makeServerStreamRequest(
     method.path,
@@ -85,11 +94,27 @@ export async function* callServerStream<Req, Res>(
   // The iteration throws the error; without a listener, the event would end the process.
   call.on('error', () => {});
   const unbind = cancelOn(options.signal, call);
+  const { stallMs } = options;
+  let isWaiting = true;
+  let isStalled = false;
+  const stalled = () => {
+    isStalled = isWaiting;
+    if (isStalled) call.cancel();
+  };
+  const timer = stallMs === undefined ? undefined : setTimeout(stalled, stallMs);
   try {
-    yield* call as AsyncIterable<Res>;
+    for await (const answer of call as AsyncIterable<Res>) {
+      // Whoever takes it may take any time.
+      isWaiting = false;
+      yield answer;
+      isWaiting = true;
+      timer?.refresh();
+    }
   } catch (error) {
+    if (isStalled) throw cutOff(`Nothing came for ${stallMs} ms`, error);
     throw failureOf(error, options.signal);
   } finally {
+    clearTimeout(timer);
     unbind();
     call.cancel();
   }

@@ -26,6 +26,8 @@ const SERVICE_CONFIG = {
   ],
 };
 
+const ADDRESS = /^(?:(https?):\/\/)?((?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5})\/?$/;
+
 /** How to connect. */
 export interface ChannelOptions {
   /** Those of grpc-js. Without any: TLS for `https://`, in the clear for all else. */
@@ -56,9 +58,13 @@ export function openChannel(address: string, options: ChannelOptions = {}): Clie
   });
 }
 
+/** Whether it is an address that `openChannel` takes. */
+export function isAddress(address: string): boolean {
+  return ADDRESS.test(address);
+}
+
 function parseAddress(address: string): { target: string; secure: boolean } {
-  const [, scheme, target] =
-    /^(?:(https?):\/\/)?((?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5})\/?$/.exec(address) ?? [];
+  const [, scheme, target] = ADDRESS.exec(address) ?? [];
   if (target === undefined) throw new TypeError(`no address of the form host:port: ${address}`);
   return { target, secure: scheme === 'https' };
 }

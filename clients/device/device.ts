@@ -23,7 +23,13 @@ import type { FileState } from './files/file-states.ts';
 import type { FileStore } from './files/file-store.ts';
 import type { FileInit, UploadInit } from './files/file-upload.ts';
 import { Transfers } from './files/transfers.ts';
-import { checkConversationName, checkName, checkString, checkWhole } from './local/checks.ts';
+import {
+  checkAddress,
+  checkConversationName,
+  checkName,
+  checkString,
+  checkWhole,
+} from './local/checks.ts';
 import { type ConversationRow, statusOf } from './local/conversation-row.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
 import { type LocalConversation, localConversation } from './local/local-conversation.ts';
@@ -67,18 +73,18 @@ export interface DeviceOptions {
  * with an EventTarget, and breaks off nothing of what the device does.
  */
 export interface DeviceEvents {
-  /** A message that just came, by `receive`; its origin is `live`. */
+  /** A message that just came, by `receive`, or was edited or deleted, as that tells; its origin is `live`. */
   readonly message: [message: LocalMessage];
-  /** Something new became known of a conversation by `refresh`, or by a summary session. */
+  /** Something new became known of a conversation by `refresh`, a summary session, or the `sync` of a session. */
   readonly conversation: [conversation: LocalConversation];
   /** The state of a message's file changed, or more of it has come. */
   readonly file: [file: FileState];
   /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
   readonly problem: [error: unknown];
   /** A message of the outbox is stored by the service, in this place. */
-  readonly sent: [id: string, seq: number];
+  readonly sent: [id: string, seq: number, conversation: ConversationName];
   /** A message of the outbox was refused for good; it stays there until `retry` or `discard`. */
-  readonly failed: [id: string, error: BackscrollError];
+  readonly failed: [id: string, error: BackscrollError, conversation: ConversationName];
 }
 
 /**
@@ -151,8 +157,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
    * Opens a device. Needs Node 24 (FAILED_PRECONDITION, reason NODE_TOO_OLD). The database may be open
    * in several processes of the same user. Fails, and leaves the file as it is, for the reasons of
    * `openDatabase`: WRONG_OWNER, NEWER_SCHEMA, NOT_A_DATABASE, NOT_A_DEVICE_DATABASE, DATABASE_DAMAGED,
-   * DATABASE_BUSY, DISK_FULL; with INVALID_ARGUMENT for options that can't be meant; or with the system's
-   * error where there is no such folder.
+   * DATABASE_BUSY, DISK_FULL; with INVALID_ARGUMENT for options that can't be meant, before anything is
+   * made; or with the system's error where there is no such folder.
    */
   static async open(options: DeviceOptions): Promise<Device> {
     requireSqlite('A device');
@@ -161,6 +167,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const { FileStore } = await import('./files/file-store.ts');
     checkString('database', options.database);
     checkName('user', options.user);
+    for (const service of ['history', 'backup'] as const) checkAddress(service, options[service]);
     checkFileOptions(options.files ?? {});
     const tasks = new Tasks();
     const database = openDatabase(resolve(options.database), options.user);
@@ -178,6 +185,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       pull: this.#pull,
       receipts: this.#receipts,
       onFiles: (message: LocalMessage) => this.#transfers.seen(message),
+      onNews: (row: ConversationRow) => this.#tellOf(row),
       tasks: this.#tasks,
     };
     return new ReadSession(context, options, listener);
@@ -223,8 +231,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Puts in messages that arrived in another way, as by a push: each as the service stored it, with its
-   * seq. Tells those that are new to the `message` event, and gives how many they were: none of a group that
-   * is `gone`. Fails with INVALID_ARGUMENT where one has no seq, or for a name that nobody has, and puts in
+   * seq. Tells those that are new, or newer than what is held, to the `message` event, and gives how many
+   * they were: none of a group that is `gone`. Fails with INVALID_ARGUMENT where one has no seq, or for a name that nobody has, and puts in
    * none.
    */
   receive(conversation: ConversationName, messages: Message | readonly Message[]): number {
@@ -265,15 +273,15 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   }
 
   /** Sends a message again that was refused, in its old place among those that wait. Gives whether there is one. */
-  retry(id: string): boolean {
-    const found = this.#outbox.retry(id);
+  retry(conversation: ConversationName, id: string): boolean {
+    const found = this.#outbox.retry(conversation, id);
     if (found) this.#wake();
     return found;
   }
 
   /** Removes a message that was refused. Gives whether there was one. */
-  discard(id: string): boolean {
-    return this.#outbox.discard(id);
+  discard(conversation: ConversationName, id: string): boolean {
+    return this.#outbox.discard(conversation, id);
   }
 
   /**
@@ -295,8 +303,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Deletes messages, at the service and here, for the user alone or for everyone; resolves to how many
-   * the service deleted by this call. Needs a connection, and fails as the proto's `DeleteMessages`;
-   * repeating it is harmless.
+   * the service deleted by this call (0 for the user alone up to a seq). Needs a connection, and fails as
+   * the proto's `DeleteMessages`; repeating it is harmless.
    */
   deleteMessages(conversation: ConversationName, deletion: Deletion): Promise<number> {
     return this.#tasks.run((signal) => this.#edits.delete(conversation, deletion, signal));
@@ -346,7 +354,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   }
 
   /**
-   * Puts a backup in a file in the place of the database, and goes on with it; gives one of `RESTORE`: 0,
+   * Puts a backup in a file in the place of the database, and goes on with it, with new sessions; gives one of `RESTORE`: 0,
    * or a negative code, with the reason in `lastError`. Works only while the device does nothing by itself,
    * and no other process has the database open; until it resolves, nothing else is to be done with the
    * device. All is checked on a copy: the file stays as it is, and the database, too, until the new one
@@ -490,8 +498,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
       pull: this.#pull,
       outbox: this.#outbox,
       receipts: this.#receipts,
-      onSent: (id, seq) => this.#tell('sent', id, seq),
-      onFailed: (id, error) => this.#tell('failed', id, error),
+      onSent: (...sent) => this.#tell('sent', ...sent),
+      onFailed: (...failed) => this.#tell('failed', ...failed),
     });
   }
 

@@ -9,12 +9,16 @@ export class Tasks {
   #isAlone = false;
 
   /**
-   * Does `work`, whose signal fires when the device is closed. Fails as `work` does, or with CANCELLED
+   * Does `work`, whose signal fires when the device is closed, or the given one does. Fails as `work` does, or with CANCELLED
    * where the device was closed before, or with DATABASE_IN_USE while something is done alone.
    */
-  async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async run<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    signal?: AbortSignal | undefined,
+  ): Promise<T> {
     this.refuse();
-    const task = work(this.#closing.signal);
+    const closing = this.#closing.signal;
+    const task = work(signal ? AbortSignal.any([closing, signal]) : closing);
     this.#underWay.add(task);
     try {
       return await task;

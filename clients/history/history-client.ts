@@ -1,5 +1,12 @@
 import { create } from '@bufbuild/protobuf';
-import { type CallOptions, callBidi, callServerStream, callUnary, typedMethods } from '../calls.ts';
+import {
+  type CallOptions,
+  callBidi,
+  callServerStream,
+  callUnary,
+  type StreamOptions,
+  typedMethods,
+} from '../calls.ts';
 import type {
   DeleteMessagesResponse,
   EditMessageResponse,
@@ -46,7 +53,7 @@ import { SyncPage } from './sync-page.ts';
  */
 export class HistoryClient extends ServiceClient {
   /** Reads one page of a conversation. The call begins when the page is read. */
-  sync(request: SyncInit, options?: CallOptions): SyncPage {
+  sync(request: SyncInit, options?: StreamOptions): SyncPage {
     return new SyncPage(
       callServerStream(this.channel, methods.sync, syncRequest(request), options),
     );
@@ -56,7 +63,7 @@ export class HistoryClient extends ServiceClient {
    * What a device that holds messages of a conversation must correct. The call begins when it is read.
    * Reason RESYNC_REQUIRED: forget the conversation's messages, and sync again.
    */
-  changes(request: ChangesInit, options?: CallOptions): ChangeStream {
+  changes(request: ChangesInit, options?: StreamOptions): ChangeStream {
     return new ChangeStream(
       callServerStream(this.channel, methods.changes, changesRequest(request), options),
     );

@@ -18,7 +18,8 @@ const rooms: readonly { readonly files: RegExp; readonly may: readonly string[] 
     files: /^clients\/device\/local\//,
     may: [
       ...['clients/device/local/', 'clients/backup/', 'clients/format/', 'clients/history/'],
-      ...['clients/gen/', 'clients/errors.ts', 'clients/stream-faults.ts', 'clients/uuid.ts'],
+      ...['clients/gen/', 'clients/channel.ts', 'clients/errors.ts', 'clients/stream-faults.ts'],
+      ...['clients/uuid.ts'],
       ...['@bufbuild/protobuf', '@grpc/grpc-js'],
     ],
   },

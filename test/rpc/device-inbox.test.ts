@@ -20,7 +20,6 @@ import {
 } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { settleLeftOver } from '../../services/history/domain/settle-pending.ts';
 import { eventually } from '../support/eventually.ts';
-import type { RelayedCall } from '../support/history-relay.ts';
 import { Random } from '../support/random.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
@@ -76,19 +75,6 @@ async function expectReadUpTo(seq: bigint): Promise<void> {
     const { readSeq } = await harness.history.markRead({ ...alice, seq: 0 });
     expect(readSeq).toBe(seq);
   });
-}
-
-/** Holds the first answer back that `matches`, until it is let go of. */
-function holdFirst(matches: (call: RelayedCall) => boolean) {
-  const came = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
-  harness.relay.watch = (call) => {
-    if (!matches(call)) return;
-    harness.relay.watch = undefined;
-    came.resolve();
-    return held.promise;
-  };
-  return { came: came.promise, release: held.resolve };
 }
 
 /** Holds the device's inbox to the service's. */
@@ -450,7 +436,7 @@ describe("what the user's other devices do", () => {
         path = harness.path();
         await using late = await harness.open('alice', path);
         await late.refresh();
-        const answer = holdFirst(({ method }) => method === 'sync');
+        const answer = harness.relay.hold(({ method }) => method === 'sync');
         const reading = new Reader(late, { ...room, kinds }).session.more(10);
         await answer.came;
         await harness.directory.deleteGroup(room);
@@ -473,7 +459,7 @@ describe("what the user's other devices do", () => {
         user: 'dave',
         messages: [{ content: { text: '!' } }],
       });
-      const answer = holdFirst(({ method, request }) => {
+      const answer = harness.relay.hold(({ method, request }) => {
         const { sinceUserRevision } = request as ListConversationsRequest;
         return method === 'listConversations' && sinceUserRevision === undefined;
       });

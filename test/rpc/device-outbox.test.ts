@@ -63,7 +63,7 @@ test('sends what was said in order, and moves it to where all else stands', asyn
     ['two', 2, 'sent'],
     ['three', 3, 'sent'],
   ]);
-  expect(sent).toEqual(ids.map((id, n) => [id, n + 1]));
+  expect(sent).toEqual(ids.map((id, n) => [id, n + 1, bob]));
   expect(device.counts(bob)).toEqual({ stored: 3, unread: 0, waiting: 0 });
 
   const before = harness.relay.calls.length;
@@ -186,12 +186,12 @@ test('a message that is refused keeps nothing else waiting', async () => {
   reader.session.read(1);
   expect(reader.messages[0]?.failure).toMatch(/^TOO_LARGE: message\.content\.files: /);
 
-  expect(device.retry('another')).toBe(false);
-  expect(device.retry(bad)).toBe(true);
+  expect(device.retry(bob, 'another')).toBe(false);
+  expect(device.retry(bob, bad)).toBe(true);
   await eventually(() => expect(failed).toHaveLength(2));
-  expect(device.discard(bad)).toBe(true);
-  expect(device.discard(bad)).toBe(false);
-  expect(device.retry(bad)).toBe(false);
+  expect(device.discard(bob, bad)).toBe(true);
+  expect(device.discard(bob, bad)).toBe(false);
+  expect(device.retry(bob, bad)).toBe(false);
   expect(held(device)).toHaveLength(3);
 });
 
@@ -313,6 +313,58 @@ test.each([
     error = thrown;
   }
   expect(error).toMatchObject({ code: 3, reason, fields: [{ field }] });
+});
+
+test("hides nobody else's message that has the id of one that was refused", async () => {
+  await harness.history.append({
+    ...{ user: 'bob', peer: 'alice' },
+    messages: [{ id: '1', content: { text: 'theirs' } }],
+  });
+  await using device = await harness.open('alice');
+  device.append(bob, { id: '1', content: { text: 'mine' } });
+  const waiting = new Reader(device, bob);
+  expect(waiting.session.read(1)).toBe(1);
+  await device.flush();
+  await waiting.session.more(10);
+  expect(waiting.texts).toEqual(['mine', 'theirs']);
+  const refused = new Reader(device, bob);
+  await refused.session.more(10);
+  expect(refused.texts).toEqual(['mine', 'theirs']);
+});
+
+test('tells apart messages of one id in two conversations', async () => {
+  for (const group of ['one', 'two']) {
+    await harness.directory.createGroup({ user: 'dave', group, members: [{ user: 'bob' }] });
+  }
+  await using device = await harness.open('alice');
+  const failed: unknown[] = [];
+  device.on('failed', (id, { reason }, conversation) => failed.push([id, reason, conversation]));
+  const [one, two] = [{ group: 'one' }, { group: 'two' }];
+  for (const group of [one, two]) device.append(group, { id: '1', content: { text: 'hi' } });
+  await device.flush();
+  expect(failed).toEqual([one, two].map((group) => ['1', 'NOT_A_MEMBER', group]));
+  expect(device.discard(one, '1')).toBe(true);
+  expect(new Reader(device, one).session.read(10)).toBe(0);
+  expect(new Reader(device, two).session.read(10)).toBe(1);
+  expect(device.discard({ group: 'three' }, '1')).toBe(false);
+});
+
+test('sent once more, a message that was deleted since stays so', async () => {
+  const database = harness.path();
+  const restored = harness.path();
+  {
+    await using device = await harness.open('alice', database);
+    device.append(bob, { content: { text: 'regretted' } });
+    expect(await device.backupDatabase(restored)).toBe(restored);
+    await device.flush();
+    await device.deleteMessages(bob, { scope: 'for-everyone', seqs: [1] });
+  }
+  await using device = await harness.open('alice', restored);
+  await device.flush();
+  const reader = new Reader(device, bob);
+  expect(reader.session.read(10)).toBe(1);
+  expect(reader.messages[0]).toMatchObject({ seq: 1, text: '', deletedAtMs: expect.any(Number) });
+  expect(reader.messages[0]!.deletedAtMs).toBeGreaterThan(0);
 });
 
 test('one process sends what another put in', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { Device, RESTORE } from '../../clients/device/index.ts';
@@ -109,8 +110,8 @@ test('once it is closed, everything fails with one reason', async () => {
     () => device.receive(bob, create(MessageSchema, { seq: 9n, id: 'x' })),
     () => device.append(bob, { content: { text: 'x' } }),
     () => device.flush(),
-    () => device.retry('x'),
-    () => device.discard('x'),
+    () => device.retry({ peer: 'bob' }, 'x'),
+    () => device.discard({ peer: 'bob' }, 'x'),
     () => device.edit(bob, 1, { text: 'x' }),
     () => device.deleteMessages(bob, { scope: 'for-me', seqs: [1] }),
     () => device.markRead(bob, 1),
@@ -153,6 +154,18 @@ test('a listener that fails breaks off nothing', async () => {
   ]);
   expect(await app.exited, app.stderr).toEqual({ code: 0, signal: null });
   expect(JSON.parse(app.stdout)).toEqual({ fresh: 2, thrown: ['a', 'b'] });
+});
+
+test.each([
+  [{ history: 'nonsense' }, 'history'],
+  [{ backup: 'localhost' }, 'backup'],
+  [{ user: 'a\ud800' }, 'user'],
+])('no database is made, nor kept open, for %j', async (options, field) => {
+  const database = harness.path();
+  const good = { database, user: 'alice', history: '127.0.0.1:1', backup: '127.0.0.1:1' };
+  const refused = { code: 3, reason: 'INVALID_FIELD', fields: [{ field }] };
+  await expect(Device.open({ ...good, ...options })).rejects.toMatchObject(refused);
+  expect(existsSync(database)).toBe(false);
 });
 
 test('a restore that fails before it begins leaves the device as it was', async () => {

@@ -112,6 +112,37 @@ describe('scrolling up', () => {
   });
 });
 
+test('at the end of what is held, sync learns what has changed and what is new', async () => {
+  await harness.chat(5);
+  await using device = await harness.open('alice');
+  await new Reader(device, bob).session.more(10);
+  await harness.say([6, 7].map((n) => ({ sender: 'bob', content: { text: `${n}` } })));
+  await harness.history.edit({ user: 'bob', peer: 'alice', seq: 2, content: { text: 'edited' } });
+  const told: unknown[] = [];
+  device.on('conversation', ({ lastSeq }) => told.push(lastSeq));
+  const { session } = new Reader(device, bob);
+  expect(session.read(100)).toBe(5);
+  expect(await session.sync(95)).toBe(0);
+  expect(told).toEqual([7]);
+  harness.relay.isCut = true;
+  const next = new Reader(device, bob);
+  expect(next.session.read(100)).toBe(7);
+  expect(next.texts).toEqual(['7', '6', '5', '4', '3', 'edited', '1']);
+});
+
+test('what a session fetches ends with its signal', async () => {
+  await harness.chat(5);
+  await using device = await harness.open('alice');
+  const page = harness.relay.hold(({ method }) => method === 'sync');
+  const leaving = new AbortController();
+  const syncing = new Reader(device, { ...bob, signal: leaving.signal }).session.sync(10);
+  await page.came;
+  leaving.abort();
+  await expect(syncing).rejects.toMatchObject({ reason: 'CANCELLED' });
+  page.release();
+  expect(await new Reader(device, bob).session.sync(10)).toBe(5);
+});
+
 describe('holes', () => {
   /** A device that holds 1 to 40 of 100, and 61 to 70. */
   async function withHoles() {
@@ -318,9 +349,10 @@ describe('without a connection', () => {
     await using device = await harness.open('alice', path);
     const reader = new Reader(device, bob);
     expect(await reader.session.more(30)).toBe(30);
-    expect(await reader.session.sync(30)).toBe(0);
     expect(await reader.session.more(30)).toBe(0);
     expect(harness.relay.calls).toEqual([]);
+    // What is new could not be asked for; what can be read is known all the same.
+    expect(await reader.session.sync(30)).toBe(0);
   });
 
   test('what had come when the connection broke is there, and not fetched again', async () => {

@@ -28,6 +28,14 @@ export interface RelayedCall {
 /** Looks at an answer, or one frame of it, before it is passed on; what it throws breaks the call. */
 export type Watch = (call: RelayedCall, answer: Answer) => Promise<void> | void;
 
+/** An answer that the service has given, and the device does not have yet. */
+export interface HeldAnswer {
+  /** Resolves when the service has given it. */
+  readonly came: Promise<void>;
+  /** Passes it on. */
+  readonly release: () => void;
+}
+
 /** What the answers that matter here have in common. */
 export interface Answer extends ProtoMessage {
   readonly messages?: readonly { readonly seq: bigint }[];
@@ -86,6 +94,19 @@ export class HistoryRelay implements AsyncDisposable {
     });
     relay = new HistoryRelay(server, openChannel(target), port);
     return relay;
+  }
+
+  /** Holds the first answer back that `matches`, or its first frame, until it is released. */
+  hold(matches: (call: RelayedCall) => boolean): HeldAnswer {
+    const came = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    this.watch = (call) => {
+      if (!matches(call)) return;
+      this.watch = undefined;
+      came.resolve();
+      return held.promise;
+    };
+    return { came: came.promise, release: held.resolve };
   }
 
   /** How often each seq was passed on by pages, of which the messages fit. */

@@ -62,8 +62,8 @@ async function send(
       refusals.push(error);
     });
     const { id: given, retry, discard } = options;
-    if (discard !== undefined && !device.discard(discard)) throw noSuch(discard);
-    if (retry !== undefined && !device.retry(retry)) throw noSuch(retry);
+    if (discard !== undefined && !device.discard(nameOf(options), discard)) throw noSuch(discard);
+    if (retry !== undefined && !device.retry(nameOf(options), retry)) throw noSuch(retry);
     const message = { ...(given !== undefined && { id: given }), content: { text: text ?? '' } };
     const id = text === undefined ? undefined : device.append(nameOf(options), message);
     try {

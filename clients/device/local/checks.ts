@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { isAddress } from '../../channel.ts';
 import { BackscrollError } from '../../errors.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { ConversationName } from './message.ts';
@@ -36,6 +37,13 @@ export function checkName(field: string, name: unknown): void {
   checkString(field, name);
   checkBytes(field, name, NAME_BYTES);
   if (CONTROL.test(name)) throw invalid('INVALID_FIELD', field, 'must not hold control characters');
+  if (!name.isWellFormed()) throw invalid('INVALID_FIELD', field, 'must be well-formed Unicode');
+}
+
+/** Refuses what is no address of a service: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkAddress(field: string, value: string): void {
+  checkString(field, value);
+  if (!isAddress(value)) throw invalid('INVALID_FIELD', field, `must be host:port: ${value}`);
 }
 
 /** Refuses what is no string: INVALID_ARGUMENT, reason INVALID_FIELD. */

@@ -60,7 +60,7 @@ const RULES: Readonly<Record<string, Rules>> = {
     ...bounds(1, 2, 'kind'),
     ...bounds(0, 2, 'listed'),
     ...bounds(1, HIGHEST_COUNT, 'id'),
-    ...bounds(0, HIGHEST_COUNT, 'landings', 'round'),
+    ...bounds(0, HIGHEST_COUNT, 'landings', 'forgets', 'round'),
     ...bounds(-1, HIGHEST, 'epoch', 'round_seq'),
     ...bounds(1, HIGHEST, 'floor_seq'),
     ...bounds(

@@ -1,4 +1,4 @@
-import { type Marks, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
+import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { ConversationName, MessageRow, MessageStatus } from './message.ts';
 
 /** A conversation as it stands in the table, which explains the columns. */
@@ -17,6 +17,7 @@ export interface ConversationRow {
   readonly told_revision: number;
   readonly epoch: number;
   readonly landings: number;
+  readonly forgets: number;
   readonly read_seq: number;
   readonly delivered_seq: number;
   readonly told_read_seq: number;
@@ -84,18 +85,18 @@ export function keyOf(name: ConversationName): [kind: number, name: string] {
 /** Of a conversation that nothing is known of yet. */
 export function firstOf(
   name: ConversationName,
-): Pick<ConversationRow, 'epoch' | 'landings' | 'state' | 'told_revision'> {
-  const [landings, state, told_revision] = [0, MemberState.UNSPECIFIED, 0];
+): Pick<ConversationRow, 'epoch' | 'landings' | 'forgets' | 'told_revision'> {
   // The epoch of pairs never changes.
-  return { epoch: name.group === undefined ? 0 : UNKNOWN_EPOCH, landings, state, told_revision };
+  const epoch = name.group === undefined ? 0 : UNKNOWN_EPOCH;
+  return { epoch, landings: 0, forgets: 0, told_revision: 0 };
 }
 
-/** Whether a group was lost since it stood as `before`: what is still on its way from it comes too late. */
-export function isLostSince(
-  before: Pick<ConversationRow, 'state'>,
-  now: Pick<ConversationRow, 'state'>,
+/** Whether all was forgotten since a conversation stood as `before`: what is on its way from then comes too late. */
+export function isForgottenSince(
+  before: Pick<ConversationRow, 'forgets'>,
+  now: Pick<ConversationRow, 'forgets'>,
 ): boolean {
-  return now.state === MemberState.GONE && before.state !== MemberState.GONE;
+  return now.forgets !== before.forgets;
 }
 
 /** How far a message that is stored has come. */

@@ -248,8 +248,15 @@ export class LocalStore {
     );
   }
 
-  /** Stores messages; one that stands there at a higher revision stays. Gives how many changed a row. */
-  putMessages(id: number, rows: readonly MessageRow[]): number {
+  /**
+   * Stores messages; one that stands there at a higher revision stays, and one below the floor was removed
+   * while it was on its way. Gives how many changed a row.
+   */
+  putMessages(id: number, messages: readonly MessageRow[]): number {
+    if (messages.length === 0) return 0;
+    const sql = 'SELECT floor_seq FROM conversation WHERE id = ?';
+    const floorSeq = this.sqlite.get<{ floor_seq: number }>(sql, id)?.floor_seq ?? 1;
+    const rows = messages.filter(({ seq }) => seq >= floorSeq);
     let changed = 0;
     for (let at = 0; at < rows.length; ) {
       const some = rows.slice(at, at + (rows.length - at < PUT_AT_ONCE ? 1 : PUT_AT_ONCE));
@@ -260,13 +267,18 @@ export class LocalStore {
     return changed;
   }
 
-  /** Whether a message stands there. */
-  hasMessage(id: number, seq: number): boolean {
-    const found = this.sqlite.get(
-      'SELECT 1 FROM message WHERE conversation_id = ? AND seq = ?',
+  /** At which revision a message stands there; undefined where none does. */
+  revisionOf(id: number, seq: number): number | undefined {
+    const found = this.sqlite.get<{ revision: number }>(
+      'SELECT revision FROM message WHERE conversation_id = ? AND seq = ?',
       ...[id, seq],
     );
-    return found !== undefined;
+    return found?.revision;
+  }
+
+  /** Counts what was put in, so that what others have on its way is not taken for all. */
+  countLanding(id: number): void {
+    this.sqlite.run('UPDATE conversation SET landings = landings + 1 WHERE id = ?', id);
   }
 
   /** Removes single messages. */
@@ -293,7 +305,8 @@ export class LocalStore {
     this.sqlite.run('DELETE FROM file WHERE conversation_id = ?', id);
     this.sqlite.run(
       `UPDATE conversation
-       SET last_seq = 0, told_seq = 0, floor_seq = 1, revision = 0, told_revision = 0, landings = landings + 1
+       SET last_seq = 0, told_seq = 0, floor_seq = 1, revision = 0, told_revision = 0,
+         landings = landings + 1, forgets = forgets + 1
        WHERE id = ?`,
       id,
     );

@@ -46,6 +46,7 @@ export const SCHEMA: readonly string[] = [
     told_revision INTEGER NOT NULL DEFAULT 0,        -- highest that is known of: above it, ask for changes
     epoch INTEGER NOT NULL DEFAULT -1,               -- of what is held; -1: not known yet
     landings INTEGER NOT NULL DEFAULT 0,             -- counts what was put in or forgotten: tells if another did
+    forgets INTEGER NOT NULL DEFAULT 0,              -- counts how often all was: what was asked for before is late
     read_seq INTEGER NOT NULL DEFAULT 0,             -- the user's own marks
     delivered_seq INTEGER NOT NULL DEFAULT 0,
     told_read_seq INTEGER NOT NULL DEFAULT 0,        -- as far as the service has them: the rest is to be sent

@@ -1,7 +1,6 @@
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { EditInit } from '../../history/history-requests.ts';
 import { checkConversationName, checkWhole } from '../local/checks.ts';
-import { stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
 import type { Pull } from './pull.ts';
@@ -44,7 +43,8 @@ export class Edits {
     const row = rowOf(answer.message!, store.owner);
     store.write(() => {
       const { id, revision } = store.ensureConversation(name);
-      if (stretchBelow(store.knownUnderAny(id), row.seq).held) store.putMessages(id, [row]);
+      // Where it does not stand, it is fetched as it then is, or another device has hidden it meanwhile.
+      if (store.revisionOf(id, row.seq) !== undefined) store.putMessages(id, [row]);
       const now = this.#noteRevision(id, answer.revision);
       // No other change lies between: what is held is right as of this one.
       const isNext = now === revision + 1 && now === row.revision;
@@ -61,11 +61,13 @@ export class Edits {
       checkWhole(`seqs[${index}]`, seq, 1);
     if (deletion.upToSeq !== undefined) checkWhole('upToSeq', deletion.upToSeq, 1);
     const request = { user: store.owner, ...name, ...deletion };
+    const hidden = deletion.scope === 'for-me' ? this.#held(name, deletion) : undefined;
     const answer = await this.#history.delete(request, { signal });
     store.write(() => {
       const { id } = store.ensureConversation(name);
       this.#noteRevision(id, answer.revision);
-      if (deletion.scope === 'for-me') this.#hide(id, deletion);
+      if (hidden?.seqs) store.removeSeqs(id, hidden.seqs);
+      if (hidden?.upToSeq) store.raiseFloor(id, hidden.upToSeq + 1);
     });
     // Only the service knows which were the user's to delete, and when it was.
     if (deletion.scope === 'for-everyone') {
@@ -74,10 +76,12 @@ export class Edits {
     return Number(answer.deleted);
   }
 
-  #hide(id: number, { seqs, upToSeq }: Deletion): void {
-    const store = this.#store;
-    if (seqs) store.removeSeqs(id, seqs);
-    else store.raiseFloor(id, Math.min(upToSeq, store.conversationOf(id).last_seq) + 1);
+  /** What the service certainly has of it when it is asked: what comes meanwhile may not be meant. */
+  #held(name: ConversationName, { seqs, upToSeq }: Deletion) {
+    const row = this.#store.conversation(name);
+    if (!row) return undefined;
+    if (seqs === undefined) return { upToSeq: Math.min(upToSeq, row.last_seq) };
+    return { seqs: seqs.filter((seq) => seq <= row.last_seq) };
   }
 
   /** There may be changes of others below it: the next time a session syncs, it asks for them. */

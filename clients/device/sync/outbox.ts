@@ -5,7 +5,7 @@ import { type Message, MessageSchema } from '../../gen/backscroll/history/v1/mes
 import type { MessageInit } from '../../history/history-requests.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { checkConversationName, checkMessage, invalid } from '../local/checks.ts';
-import { type ConversationRow, isLostSince } from '../local/conversation-row.ts';
+import { type ConversationRow, isForgottenSince, nameOf } from '../local/conversation-row.ts';
 import { decoded } from '../local/decoded.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
@@ -28,7 +28,7 @@ export interface Entry {
 }
 
 /** Told each message that is refused for good, once. */
-export type OnFailed = (id: string, error: BackscrollError) => void;
+export type OnFailed = (id: string, error: BackscrollError, conversation: ConversationName) => void;
 
 /** The next messages of one conversation, in order, as many as one call takes. */
 export interface Batch {
@@ -81,20 +81,14 @@ export class Outbox {
     });
   }
 
-  /** Lets messages that were refused wait again, in their old places. Gives whether there was one. */
-  retry(messageId: string): boolean {
-    return this.#change(
-      'UPDATE outbox SET failure = NULL WHERE message_id = ? AND failure IS NOT NULL',
-      messageId,
-    );
+  /** Lets a message that was refused wait again, in its old place. Gives whether there was one. */
+  retry(name: ConversationName, messageId: string): boolean {
+    return this.#changeRefused('UPDATE outbox SET failure = NULL', name, messageId);
   }
 
-  /** Removes messages that were refused. Gives whether there was one. */
-  discard(messageId: string): boolean {
-    return this.#change(
-      'DELETE FROM outbox WHERE message_id = ? AND failure IS NOT NULL',
-      messageId,
-    );
+  /** Removes a message that was refused. Gives whether there was one. */
+  discard(name: ConversationName, messageId: string): boolean {
+    return this.#changeRefused('DELETE FROM outbox', name, messageId);
   }
 
   /** Conversations in which messages wait, in the order of the oldest. */
@@ -107,16 +101,16 @@ export class Outbox {
 
   /**
    * What is to be sent next of what waits, at most `most` messages; undefined where nothing does. One that
-   * can't be read is refused here, and keeps none of the others waiting.
+   * can't be read is refused here, and keeps none of the others waiting; nor do those of no conversation,
+   * of which it fails with DATABASE_DAMAGED once.
    */
   next(waiting: WaitingIn, most: number, onFailed: OnFailed): Batch | undefined {
     for (;;) {
       const rows = this.#nextRows(waiting, most);
       if (rows.length === 0) return undefined;
-      const conversation = orDamaged(() => this.#store.conversationOf(waiting.conversationId));
+      const conversation = this.#conversationOf(rows);
       const entries = rows.flatMap((row) => this.#entry(row, conversation, onFailed));
-      if (conversation instanceof BackscrollError || entries.length === 0) continue;
-      return { conversation, entries };
+      if (entries.length > 0) return { conversation, entries };
     }
   }
 
@@ -134,15 +128,21 @@ export class Outbox {
     );
   }
 
+  #conversationOf(rows: readonly OutboxRow[]): ConversationRow {
+    const found = orDamaged(() => this.#store.conversationOf(rows[0]!.conversation_id));
+    if (!(found instanceof BackscrollError)) return found;
+    for (const { id } of rows) this.refuse(id, found);
+    throw found;
+  }
+
   #entry(
     { id, message_id, body }: OutboxRow,
-    conversation: ConversationRow | BackscrollError,
+    conversation: ConversationRow,
     onFailed: OnFailed,
   ): Entry[] {
-    const isDamaged = conversation instanceof BackscrollError;
-    const message = isDamaged ? conversation : orDamaged(() => decoded(MessageSchema, body));
+    const message = orDamaged(() => decoded(MessageSchema, body));
     if (!(message instanceof BackscrollError)) return [{ id, message }];
-    if (this.refuse(id, message)) onFailed(message_id, message);
+    if (this.refuse(id, message)) onFailed(message_id, message, nameOf(conversation));
     return [];
   }
 
@@ -194,6 +194,16 @@ export class Outbox {
     );
   }
 
+  #changeRefused(change: string, name: ConversationName, messageId: string): boolean {
+    checkConversationName(name);
+    const conversation = this.#store.conversation(name);
+    if (!conversation) return false;
+    return this.#change(
+      `${change} WHERE conversation_id = ? AND message_id = ? AND failure IS NOT NULL`,
+      ...[conversation.id, messageId],
+    );
+  }
+
   /** Runs a statement in a transaction of its own; gives whether it changed a row. */
   #change(sql: string, ...values: Value[]): boolean {
     return this.#store.write(() => this.#store.sqlite.run(sql, ...values) > 0);
@@ -201,16 +211,15 @@ export class Outbox {
 }
 
 /**
- * Whether a message stands in the conversation as it was sent, as far as what is known of it goes: a
- * change would be later than all that the service told.
+ * Whether a message stands in the conversation as it was sent: one that had been stored before may have
+ * changed since.
  */
 function isCertain(
   { conversation: before }: Batch,
   now: ConversationRow,
-  { seq, repeated }: AppendedMessage,
+  { repeated }: AppendedMessage,
 ): boolean {
-  if (before.epoch !== now.epoch || isLostSince(before, now)) return false;
-  return !repeated || Number(seq) > now.told_seq;
+  return !repeated && !isForgottenSince(before, now);
 }
 
 /** What the user said raises their own marks, as it does in the service. */

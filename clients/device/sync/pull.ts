@@ -8,7 +8,7 @@ import { checkWhole } from '../local/checks.ts';
 import {
   type ConversationRow,
   firstOf,
-  isLostSince,
+  isForgottenSince,
   isStale,
   keyOf,
   nameOf,
@@ -18,6 +18,9 @@ import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
 import type { Picked } from '../local/pick.ts';
+
+/** How long the service may take for the next part of an answer, in milliseconds: others wait for it. */
+const STALL_MS = 30_000;
 
 /** What a fetch is to bring. */
 export interface Wanted {
@@ -83,24 +86,23 @@ export class Pull {
     // Counts what this call puts in, as long as nobody else does, where there was nothing before.
     let alone = known && store.holdsAny(known.id) ? undefined : before.landings;
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
-    const page = this.#history.sync(this.#request(name, wanted), { signal });
-    const land = (messages: readonly Message[]): boolean => {
-      const { id, epoch, landings } = store.ensureConversation(name);
-      // Meanwhile it was learned that what the user may see has changed.
-      if (epoch !== before.epoch && before.epoch !== UNKNOWN_EPOCH) return false;
+    const options = { signal, stallMs: STALL_MS };
+    const page = this.#history.sync(this.#request(name, wanted), options);
+    const land = (messages: readonly Message[]) => {
+      const { id, landings } = store.ensureConversation(name);
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
       store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
       alone = alone === landings ? landings + 1 : undefined;
       edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
-      return true;
     };
     // The last frame and the result are put in together: mostly there is but one.
     let frame: readonly Message[] = [];
     const landed = () => {
-      const now = store.conversation(name);
-      if (now && isLostSince(before, now)) return false;
-      return frame.length === 0 || land(frame);
+      // Meanwhile the user may have come to see something else, or nothing.
+      if (isForgottenSince(before, store.conversation(name) ?? firstOf(name))) return false;
+      if (frame.length > 0) land(frame);
+      return true;
     };
     try {
       for await (const messages of page.frames()) {
@@ -124,9 +126,9 @@ export class Pull {
   }
 
   /**
-   * Messages that arrived in another way: they are known. Gives those that are new. One that the service
-   * told of before may have changed since it was sent on its way: it is left to be fetched; so are all of a
-   * group that is gone. Fails with INVALID_ARGUMENT where one has no seq: nothing is then put in.
+   * Messages that arrived in another way: they are known. Gives those that are new, or newer than what is
+   * held. One that the service told of before may have changed since it was sent on its way: it is left to
+   * be fetched; so are all of a group that is gone. Fails with INVALID_ARGUMENT where one has no seq: nothing is then put in.
    */
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
@@ -139,23 +141,29 @@ export class Pull {
       if (conversation.state === MemberState.GONE) return [];
       const known = store.known(id, '');
       const fresh: MessageRow[] = [];
+      const changed: MessageRow[] = [];
       for (const row of rows) {
         const { seq } = row;
-        if (seq <= last_seq && store.hasMessage(id, seq)) store.putMessages(id, [row]);
-        // Within what is known, what does not stand there is not for the user to see.
-        else if (stretchBelow(known, seq).held) continue;
-        else if (seq > told_seq || row.revision >= revision) fresh.push(row);
+        const held = seq <= last_seq ? store.revisionOf(id, seq) : undefined;
+        if (held !== undefined) {
+          if (row.revision > held) changed.push(row);
+        } else if (stretchBelow(known, seq).held) {
+          // What does not stand there, within what is known, is not for the user to see.
+        } else if (seq > told_seq || row.revision >= revision) fresh.push(row);
       }
-      if (fresh.length === 0) return fresh;
+      store.putMessages(id, changed);
+      if (fresh.length === 0) return changed;
       store.land(id, fresh, { key: '', intervals: runsOf(fresh.map(({ seq }) => seq)) }, revision);
       const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
       if (newest.seq > last_seq) {
         const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
         store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
       }
-      // One that came twice is new once, and one whose time has come is not.
+      // One that came twice is told once, and one whose time has come is not.
       const nowMs = Date.now();
-      const lasting = fresh.filter((row) => row.expires_at_ms === 0 || row.expires_at_ms > nowMs);
+      const lasting = [...fresh, ...changed].filter(
+        (row) => row.expires_at_ms === 0 || row.expires_at_ms > nowMs,
+      );
       return [...new Map(lasting.map((row) => [row.seq, row])).values()];
     });
   }
@@ -185,10 +193,13 @@ export class Pull {
     const { id } = before;
     const changes = this.#history.changes(
       { user: store.owner, ...nameOf(before), sinceRevision: before.revision },
-      { signal },
+      { signal, stallMs: STALL_MS },
     );
+    let { landings } = before;
     for await (const { messages, hiddenSeqs } of changes.frames()) {
+      landings += 1;
       store.write(() => {
+        store.countLanding(id);
         const known = store.knownUnderAny(id);
         const held = messages.filter(({ seq }) => stretchBelow(known, Number(seq)).held);
         store.putMessages(
@@ -201,10 +212,9 @@ export class Pull {
     const result = await changes.result;
     store.write(() => {
       const now = store.conversationOf(id);
-      const { landings } = now;
-      if (isLostSince(before, now) || !store.learn(id, result)) return;
+      if (isForgottenSince(before, now) || !store.learn(id, result)) return;
       // What was put in meanwhile may have missed its change: the next time asks once more.
-      if (landings !== before.landings) return;
+      if (now.landings !== landings) return;
       store.changeConversation(id, { revision: Number(result.revision) });
     });
   }

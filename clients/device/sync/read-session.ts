@@ -31,6 +31,8 @@ export type ReadOptions = ConversationName & {
    * there, so that `sync` can fetch it.
    */
   readonly acrossHoles?: boolean | undefined;
+  /** Ends what the session fetches, which then fails with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
 };
 
 /** What a look at the local database came to. */
@@ -63,6 +65,8 @@ export interface ReadContext {
   readonly receipts: Receipts;
   /** Told each message with files that is read, before the listener. */
   readonly onFiles: (message: LocalMessage) => void;
+  /** Told the conversation when something came that is above a session. */
+  readonly onNews: (row: ConversationRow) => void;
   readonly tasks: Tasks;
 }
 
@@ -175,30 +179,36 @@ export class ReadSession {
   /**
    * Fetches what the local database lacks of the next `count` messages, of this conversation alone,
    * and corrects what it has. Resolves to how many can now be read, and tells that to `onSync` before;
-   * 0 means that there are no more. Fails with the `BackscrollError` of the call; what had arrived by
-   * then is there, and the next call goes on behind it.
+   * 0 means that there are no more: then, once, up to `count` messages that are new above where the session
+   * began are fetched, and told by the device's `conversation` event. Fails with the `BackscrollError` of
+   * the call; what had arrived by then is there, and the next call goes on behind it.
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
     checkCount(count);
-    const readable = await this.#fetch(count, () => this.#readable(count));
+    const readable = await this.#inTurn(async (signal) => {
+      if (this.#isOver()) await this.#renew(count, signal);
+      return this.#fetch(count, () => this.#readable(count), signal);
+    });
     onSync?.(readable);
     return readable;
   }
 
   /**
    * Reads `count` messages, and where the local database has fewer, fetches the rest and reads it.
-   * Gives how many were handed over; fewer than `count` means that there are no more.
+   * Gives how many were handed over; fewer than `count` means that there are no more. Nothing is asked of
+   * the service where the database knows that by itself.
    */
   async more(count: number): Promise<number> {
     checkCount(count);
     await this.#freshen();
     let read = this.#read(count, false).found;
     if (read >= count) return read;
-    await this.#fetch(count, (atEnd) => {
+    const look: Look = (atEnd) => {
       const { found, hole } = this.#read(count - read, atEnd);
       read += found;
       return { found: read, hole };
-    });
+    };
+    await this.#inTurn((signal) => this.#fetch(count, look, signal));
     return read;
   }
 
@@ -206,9 +216,8 @@ export class ReadSession {
   async #freshen(): Promise<void> {
     const row = this.#row();
     if (!row || !isStale(row)) return;
-    const { pull, tasks } = this.#context;
     try {
-      await tasks.run((signal) => pull.inTurn(this.conversation, () => this.#correct(signal)));
+      await this.#inTurn((signal) => this.#correct(signal));
     } catch (error) {
       if (!(error instanceof BackscrollError && willPass(error))) throw error;
     }
@@ -218,14 +227,7 @@ export class ReadSession {
    * Fetches the holes that `look` comes to before it has found `count` messages; it is told whether the
    * service has no more. Resolves to how many it found at last, 0 where all were handed over before.
    */
-  #fetch(count: number, look: Look): Promise<number> {
-    const { pull, tasks } = this.#context;
-    return tasks.run((signal) =>
-      pull.inTurn(this.conversation, () => this.#fetchInTurn(count, look, signal)),
-    );
-  }
-
-  async #fetchInTurn(count: number, look: Look, signal: AbortSignal): Promise<number> {
+  async #fetch(count: number, look: Look, signal: AbortSignal): Promise<number> {
     const { pull } = this.#context;
     if (this.#isOver()) return 0;
     await this.#correct(signal);
@@ -241,6 +243,36 @@ export class ReadSession {
       };
       asked = (await pull.fetch(this.conversation, wanted, signal)) ? undefined : hole;
     }
+  }
+
+  /**
+   * A session that goes down has come to the end: what has changed and what is new is learned all the same, once,
+   * where there is a connection, so that the next one has it.
+   */
+  async #renew(count: number, signal: AbortSignal): Promise<void> {
+    if (this.#corrected || count === 0) return;
+    const { store, pull, onNews } = this.#context;
+    try {
+      await this.#correct(signal);
+      const row = this.#row()!;
+      const { held, from, to } = stretchBelow(this.#known(row), row.last_seq);
+      if (held || from <= this.#next!) return;
+      const wanted = { hole: { from, to }, count, newestFirst: true };
+      const what = { pick: this.#pick, filter: this.#filter };
+      await pull.fetch(this.conversation, { ...wanted, ...what }, signal);
+      onNews(store.conversationOf(row.id));
+    } catch (error) {
+      if (!(error instanceof BackscrollError && willPass(error))) throw error;
+    }
+  }
+
+  /** Does `work` when all that was asked of the conversation before is done. */
+  #inTurn<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { pull, tasks } = this.#context;
+    return tasks.run(
+      (signal) => pull.inTurn(this.conversation, () => work(signal)),
+      this.#options.signal,
+    );
   }
 
   /** Brings what is held up to date: once, and again where that failed or more is known to have changed. */
@@ -271,10 +303,7 @@ export class ReadSession {
     across: boolean,
     find: LocalStore['reach'],
   ): Looked & { readonly next: number | undefined } {
-    const { store } = this.#context;
-    const { key } = this.#pick;
-    const all = store.known(row.id, '');
-    const known = key === '' ? all : union(all, store.known(row.id, key));
+    const known = this.#known(row);
     const lowest = this.#fixLowest(row);
     let found = 0;
     const start = this.#next ?? this.#start(row, known, lowest);
@@ -301,6 +330,14 @@ export class ReadSession {
       if (this.#falling) next = full ? some.last! - 1 : cut.from - 1;
       else next = full ? some.last! + 1 : cut.to + 1;
     }
+  }
+
+  /** Intervals that are known under the session's filter. */
+  #known({ id }: ConversationRow): Interval[] {
+    const { store } = this.#context;
+    const { key } = this.#pick;
+    const all = store.known(id, '');
+    return key === '' ? all : union(all, store.known(id, key));
   }
 
   /** How many of the next `count` messages can be read without a hole, and the hole that comes next. */
@@ -330,7 +367,8 @@ export class ReadSession {
     if (this.#options.unread) return narrowed(this.#pick, NEWS, this.#context.store.owner);
     if (this.#waited.size === 0) return this.#pick;
     const ids = JSON.stringify([...this.#waited]);
-    return narrowed(this.#pick, 'id NOT IN (SELECT value FROM json_each(?))', ids);
+    const others = 'NOT (sender = ? AND id IN (SELECT value FROM json_each(?)))';
+    return narrowed(this.#pick, others, this.#context.store.owner, ids);
   }
 
   /** What waits to be sent matches no filter, for it has no seq yet. */
@@ -346,7 +384,8 @@ export class ReadSession {
     const waiting = this.#waiting(row, count);
     for (const one of waiting) {
       this.#outbox = one.id;
-      this.#waited.add(one.row.id);
+      // One that was refused is not what is stored under its id.
+      if (one.failure === null) this.#waited.add(one.row.id);
       this.#listener(waitingMessage(this.conversation, one, store.owner));
     }
     return waiting.length;
@@ -376,6 +415,6 @@ function checkOptions(options: ReadOptions): void {
   checkString('thread', thread);
 }
 
-function narrowed(pick: Picked, condition: string, value: Value): Picked {
-  return { ...pick, and: `${pick.and} AND ${condition}`, values: [...pick.values, value] };
+function narrowed(pick: Picked, condition: string, ...values: readonly Value[]): Picked {
+  return { ...pick, and: `${pick.and} AND ${condition}`, values: [...pick.values, ...values] };
 }

@@ -57,23 +57,26 @@ export class Receipts {
     });
   }
 
-  /** Notes that the service has a mark, and how the marks now stand; undefined where it refused it for good. */
-  told({ conversation: { id }, mark, seq }: Untold, marks: Marks | undefined): void {
+  /**
+   * Notes that the service has a mark, and how the marks now stand; undefined where it refused it for good.
+   * It has none beyond the newest message, and none for somebody who may not see that.
+   */
+  told({ conversation, mark, seq }: Untold, marks: Marks | undefined): void {
     this.#store.write(() => {
-      const row = this.#store.conversationOf(id);
-      const readSeq = Number(marks?.readSeq ?? 0n);
-      const deliveredSeq = Number(marks?.deliveredSeq ?? 0n);
-      this.#store.changeConversation(id, {
-        delivered_seq: Math.max(row.delivered_seq, deliveredSeq),
-        told_delivered_seq: Math.max(
-          row.told_delivered_seq,
-          marks && mark === 'read' ? deliveredSeq : seq,
-        ),
-        ...(mark === 'read' && { told_read_seq: marks ? readSeq : seq }),
-        // Beyond the newest message, the service's mark stands at that one.
-        ...(mark === 'read' &&
-          marks &&
-          row.read_seq === seq && { read_seq: readSeq, delivered_seq: deliveredSeq }),
+      const row = this.#store.conversationOf(conversation.id);
+      const known = Math.min(seq, row.last_seq);
+      const readSeq = marks ? Number(marks.readSeq) : known;
+      const deliveredSeq = marks ? Number(marks.deliveredSeq) : known;
+      const delivered = mark === 'read' ? deliveredSeq : seq;
+      const change = { told_delivered_seq: Math.max(row.told_delivered_seq, delivered) };
+      if (mark === 'delivered') return this.#store.changeConversation(row.id, change);
+      // What came since the service was asked counts as read, as it was meant; what was read since stays.
+      const meant = row.last_seq > conversation.last_seq ? Math.max(readSeq, known) : readSeq;
+      const isLatest = row.read_seq === seq;
+      this.#store.changeConversation(row.id, {
+        ...change,
+        told_read_seq: readSeq,
+        ...(isLatest && { read_seq: meant, delivered_seq: Math.max(deliveredSeq, meant) }),
       });
     });
   }

@@ -4,6 +4,7 @@ import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb
 import type { HistoryClient } from '../../history/history-client.ts';
 import { nameOf } from '../local/conversation-row.ts';
 import type { LocalStore } from '../local/local-store.ts';
+import type { ConversationName } from '../local/message.ts';
 import { ALL } from '../local/pick.ts';
 import {
   BATCH_MESSAGES,
@@ -23,7 +24,7 @@ export interface SenderParts {
   readonly outbox: Outbox;
   readonly receipts: Receipts;
   /** Told each message that the service has now. */
-  readonly onSent: (id: string, seq: number) => void;
+  readonly onSent: (id: string, seq: number, conversation: ConversationName) => void;
   /** Told each message that was refused for good. */
   readonly onFailed: OnFailed;
 }
@@ -88,14 +89,14 @@ export class Sender {
       // What may not be read any more is in its place all the same.
       await refusable(fetching);
     }
-    for (const { id, seq } of outbox.move(batch, places)) onSent(id, seq);
+    for (const { id, seq } of outbox.move(batch, places)) onSent(id, seq, name);
   }
 
   /**
    * Nothing of the batch was stored. The reason is that of the first message at fault: the others are told
    * theirs when they are sent again. Where it is not told which message that is, fewer are tried.
    */
-  #refused({ entries }: Batch, error: BackscrollError): void {
+  #refused({ conversation, entries }: Batch, error: BackscrollError): void {
     const { outbox, onFailed } = this.#parts;
     const named = /^messages\[(\d+)\]/.exec(error.fields[0]?.field ?? '')?.[1];
     const index = entries.length === 1 ? 0 : named;
@@ -105,7 +106,7 @@ export class Sender {
     }
     const { id, message } = entries[Number(index)]!;
     const failure = ofMessage(error, `messages[${index}]`);
-    if (outbox.refuse(id, failure)) onFailed(message.id, failure);
+    if (outbox.refuse(id, failure)) onFailed(message.id, failure, nameOf(conversation));
   }
 
   async #tell(untold: Untold, signal: AbortSignal): Promise<void> {

@@ -13,6 +13,8 @@ import type { Ahead } from './read-session.ts';
 export interface SummaryOptions {
   /** Those with unread messages alone. */
   readonly unread?: boolean | undefined;
+  /** Ends what the session fetches, which then fails with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Conversations of one answer, at least, where only some of them are wanted. */
@@ -83,7 +85,10 @@ export class SummarySession {
    */
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
     checkCount(count);
-    const readable = await this.#tasks.run((signal) => this.#sync(count, signal));
+    const readable = await this.#tasks.run(
+      (signal) => this.#sync(count, signal),
+      this.#options.signal,
+    );
     onSync?.(readable);
     return readable;
   }

@@ -194,6 +194,14 @@ describe('import', () => {
     expect(answers.filter((answer) => answer.repeated === 1).length).toBe(2);
   });
 
+  it('gives up a stream that gives nothing for as long as it is told', async () => {
+    const { client } = await clientOf({
+      sync: (call: Syncing) => void call.write(create(SyncResponseSchema, {})),
+    });
+    const page = client.sync({ user: 'a', peer: 'b' }, { stallMs: 50 });
+    await expect(page.collect()).rejects.toMatchObject({ code: 14, reason: 'CUT_OFF' });
+  });
+
   it('takes at most four batches ahead of their answers', async () => {
     let taken = 0;
     const calls: Importing[] = [];
