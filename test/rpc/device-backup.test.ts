@@ -16,8 +16,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackupState } from '../../clients/device/backup/backup-state.ts';
-import { adopt } from '../../clients/device/backup/restore.ts';
+import { adopt, restoreInto } from '../../clients/device/backup/restore.ts';
 import { Device, RESTORE } from '../../clients/device/index.ts';
+import { LocalStore } from '../../clients/device/local/local-store.ts';
 import { openDatabase } from '../../clients/device/local/open.ts';
 import { APPLICATION_ID, SCHEMA } from '../../clients/device/local/schema.ts';
 import { linesOf } from '../support/backscroll.ts';
@@ -292,6 +293,26 @@ describe('restoreDatabase', () => {
     using sqlite = openDatabase(backup, 'ana', newer);
     expect(sqlite.all('SELECT * FROM addition')).toEqual([]);
     expect(() => openDatabase(backup, 'ana')).toThrow('newer version');
+  });
+
+  it('tells why it failed also where the database can not be opened again', async () => {
+    const database = join(home, 'broken.db');
+    const store = new LocalStore(openDatabase(database, 'ana'), 'ana');
+    const { signal } = new AbortController();
+    const restoring = restoreInto(
+      { store, closing: signal, signal },
+      {
+        name: backup,
+        bring: async (_, sqlite, to) => {
+          await sqlite.copyFile(backup, to);
+          rmSync(database);
+          writeFileSync(database, 'no database '.repeat(100));
+          mkdirSync(`${database}-journal`);
+        },
+      },
+    );
+    const failure = { reason: 'SQLITE_FAILED', message: expect.stringContaining('broken.db') };
+    await expect(restoring).rejects.toMatchObject({ ...failure, cause: failure });
   });
 
   it('ends with the device, which leaves the database as it was', async () => {

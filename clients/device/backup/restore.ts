@@ -88,11 +88,24 @@ async function whileClosed(
 ): Promise<void> {
   const { path } = store.sqlite;
   store.sqlite.close();
+  let failure: unknown;
   try {
     await work();
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
     // A device that is closed meanwhile has closed it for good.
-    if (!closing.aborted) store.sqlite = openDatabase(path, store.owner);
+    if (!closing.aborted) store.sqlite = reopened(path, store.owner, failure);
+  }
+}
+
+/** What it fails with has as its cause what `failure` was before, if anything. */
+function reopened(path: string, owner: string, failure: unknown): Sqlite {
+  try {
+    return openDatabase(path, owner);
+  } catch (error) {
+    throw failure === undefined ? error : Object.assign(error as Error, { cause: failure });
   }
 }
 
