@@ -174,6 +174,14 @@ describe('restoreDatabase', () => {
       'known: 1 row without a gap to the next',
       'UPDATE known SET to_seq = 140 WHERE from_seq = 100',
     ],
+    [
+      "conversation: 1 row whose name is nobody's",
+      "UPDATE conversation SET name = '' WHERE id = 1",
+    ],
+    [
+      "conversation: 1 row whose name is nobody's",
+      "UPDATE conversation SET name = replace(hex(zeroblob(64)), '0', 'é') WHERE id = 1",
+    ],
     ['file: 1 row whose sha256 is none', `${SHA256} = '../../etc/passwd' WHERE position = 0`],
     [
       'file: 1 row whose sha256 is none',

@@ -5,7 +5,7 @@ import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { ConversationName } from './message.ts';
 
 /** Bytes of a user's or group's name, at most. */
-const NAME_BYTES = 255;
+export const NAME_BYTES = 255;
 
 /** Bytes of a message's id, at most. */
 const MESSAGE_ID_BYTES = 128;

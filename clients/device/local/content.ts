@@ -5,6 +5,7 @@ import { isReason } from '../../errors.ts';
 import { ProfileSchema } from '../../gen/backscroll/history/v1/directory_pb.ts';
 import { ContentSchema, MessageSchema } from '../../gen/backscroll/history/v1/message_pb.ts';
 import { cancelled } from '../../stream-faults.ts';
+import { NAME_BYTES } from './checks.ts';
 import { decoded } from './decoded.ts';
 import { KIND } from './message.ts';
 import type { Sqlite, Value } from './sqlite.ts';
@@ -58,6 +59,7 @@ const RULES: Readonly<Record<string, Rules>> = {
   },
   conversation: {
     ...bounds(1, 2, 'kind'),
+    "whose name is nobody's": `octet_length(name) NOT BETWEEN 1 AND ${NAME_BYTES}`,
     ...bounds(0, 2, 'listed'),
     ...bounds(1, HIGHEST_COUNT, 'id'),
     ...bounds(0, HIGHEST_COUNT, 'landings', 'forgets', 'round'),
