@@ -62,14 +62,14 @@ describe('a part of a file', () => {
 });
 
 describe('the lock of a shard', () => {
-  it('is one alone, and of that shard alone', () => {
-    using first = store.lock(KEY);
+  it('is one alone, and of that shard alone', async () => {
+    using first = await store.lock(KEY);
     expect(first).toBeDefined();
-    expect(store.lock(`ab${'0'.repeat(62)}`)).toBeUndefined();
-    using other = store.lock('cd'.repeat(32));
+    expect(await store.lock(`ab${'0'.repeat(62)}`)).toBeUndefined();
+    using other = await store.lock('cd'.repeat(32));
     expect(other).toBeDefined();
     first?.[Symbol.dispose]();
-    using again = store.lock(KEY);
+    using again = await store.lock(KEY);
     expect(again).toBeDefined();
   });
 });

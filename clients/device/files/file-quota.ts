@@ -2,6 +2,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { BackscrollError, isReason } from '../../errors.ts';
+import { writingTo } from './folder-fault.ts';
 import { FileRefused } from './transfer-handler.ts';
 
 /** A folder is looked through again after this part of the quota was added, and that much more is freed. */
@@ -56,7 +57,7 @@ export class FileQuota {
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(work);
+    const turn = this.#turn.then(() => writingTo(this.#folder, work));
     this.#turn = turn.catch(() => {});
     return turn;
   }

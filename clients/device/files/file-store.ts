@@ -1,9 +1,10 @@
-import { mkdirSync, statSync, utimesSync } from 'node:fs';
+import { statSync, utimesSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFolder } from '../../backup/new-file.ts';
 import { tryLock } from '../local/sqlite.ts';
 import { FileQuota } from './file-quota.ts';
+import { writingTo } from './folder-fault.ts';
 import { shardOf } from './message-files.ts';
 import { PartFile } from './part-file.ts';
 
@@ -51,19 +52,21 @@ export class FileStore {
   /**
    * Keeps all others, also in other processes, from what comes under keys of the same shard, until it
    * is disposed of; undefined where another does. Its file stays: two could else lock two files of one
-   * name.
+   * name. Fails, as all that writes here, with FOLDER_UNWRITABLE.
    */
-  lock(key: string): Disposable | undefined {
-    const path = join(this.folder, shardOf(key), 'lock');
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    return tryLock(path);
+  lock(key: string): Promise<Disposable | undefined> {
+    return writingTo(this.folder, async () => {
+      const path = join(this.folder, shardOf(key), 'lock');
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      return tryLock(path);
+    });
   }
 
   /** What has come so far under a key; to be called under its lock. */
   async openPart(key: string): Promise<PartFile> {
     const claim = this.quota.claim(this.#partOf(key), this.partBytes(key));
     try {
-      return await PartFile.open(claim);
+      return await writingTo(this.folder, () => PartFile.open(claim, this.folder));
     } catch (error) {
       claim[Symbol.dispose]();
       throw error;
@@ -74,9 +77,11 @@ export class FileStore {
   async keep(part: PartFile): Promise<string> {
     const sha256 = part.digest();
     const path = this.#pathOf(sha256);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await part.moveTo(path);
-    if (!this.#durable.has(shardOf(sha256))) await syncFolder(this.folder);
+    await writingTo(this.folder, async () => {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await part.moveTo(path);
+      if (!this.#durable.has(shardOf(sha256))) await syncFolder(this.folder);
+    });
     this.#durable.add(shardOf(sha256));
     return sha256;
   }

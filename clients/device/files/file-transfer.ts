@@ -46,7 +46,7 @@ export interface Transfer {
  */
 export async function fetchContent(transfer: Transfer): Promise<string> {
   const { store, key, sha256, file, signal } = transfer;
-  using lock = store.lock(key);
+  using lock = await store.lock(key);
   if (!lock) throw elsewhere();
   if (sha256 !== undefined && store.find(sha256)) return sha256;
   refuseTooLarge(file.sizeBytes, store.quota.quotaBytes);

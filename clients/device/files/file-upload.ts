@@ -76,7 +76,7 @@ async function keepCopy(
   signal: AbortSignal,
 ): Promise<void> {
   if (sizeBytes > store.quota.quotaBytes || store.find(sha256)) return;
-  using lock = store.lock(sha256);
+  using lock = await store.lock(sha256);
   if (!lock) return;
   await using part = await store.openPart(sha256);
   await part.begin({ url: '', validator: undefined });

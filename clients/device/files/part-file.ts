@@ -3,6 +3,7 @@ import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/
 import { dirname } from 'node:path';
 import { syncFolder } from '../../backup/new-file.ts';
 import type { Claim } from './file-quota.ts';
+import { writingTo } from './folder-fault.ts';
 
 const READ_BYTES = 256 * 1024;
 
@@ -25,18 +26,23 @@ export class PartFile implements AsyncDisposable {
   /** Whether they came in several pieces, which need not fit together. */
   pieced = false;
   readonly claim: Claim;
+  readonly #folder: string;
   readonly #file: FileHandle;
   #hash = createHash('sha256');
   #open = true;
 
-  private constructor(claim: Claim, file: FileHandle) {
+  private constructor(claim: Claim, folder: string, file: FileHandle) {
     this.claim = claim;
+    this.#folder = folder;
     this.#file = file;
   }
 
-  /** Opens the part at the claim's path, whose folder exists; makes an empty one where there is none. */
-  static async open(claim: Claim): Promise<PartFile> {
-    const part = new PartFile(claim, await open(claim.path, 'a+', 0o600));
+  /**
+   * Opens the part at the claim's path, whose shard exists in the folder of files; makes an empty one
+   * where there is none.
+   */
+  static async open(claim: Claim, folder: string): Promise<PartFile> {
+    const part = new PartFile(claim, folder, await open(claim.path, 'a+', 0o600));
     try {
       await part.#readBack();
       return part;
@@ -49,7 +55,8 @@ export class PartFile implements AsyncDisposable {
   /** Throws away what is there; the first piece comes from `origin`. */
   async begin(origin: Origin): Promise<void> {
     await this.clear();
-    await writeFile(`${this.claim.path}.from`, JSON.stringify(origin), { mode: 0o600 });
+    const path = `${this.claim.path}.from`;
+    await this.#write(() => writeFile(path, JSON.stringify(origin), { mode: 0o600 }));
     this.origin = origin;
   }
 
@@ -62,7 +69,7 @@ export class PartFile implements AsyncDisposable {
   /** Puts bytes at the end; fails as `Claim.came` where there is no room. */
   async append(bytes: Uint8Array): Promise<void> {
     await this.claim.came(bytes.length);
-    await this.#file.appendFile(bytes);
+    await this.#write(() => this.#file.appendFile(bytes));
     this.#hash.update(bytes);
     this.sizeBytes += bytes.length;
   }
@@ -74,7 +81,7 @@ export class PartFile implements AsyncDisposable {
 
   /** Throws away what is there. */
   async clear(): Promise<void> {
-    await this.#file.truncate(0);
+    await this.#write(() => this.#file.truncate(0));
     this.claim.cleared();
     this.sizeBytes = 0;
     this.origin = undefined;
@@ -91,14 +98,18 @@ export class PartFile implements AsyncDisposable {
     await rm(`${this.claim.path}.from`, { force: true });
   }
 
-  /** Closes it; an empty one is removed. */
+  /** Closes it; an empty one is removed, where that can be done. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.claim[Symbol.dispose]();
     if (!this.#open) return;
     await this.#close();
     if (this.sizeBytes > 0) return;
-    await rm(this.claim.path, { force: true });
-    await rm(`${this.claim.path}.from`, { force: true });
+    const { path } = this.claim;
+    await Promise.allSettled([path, `${path}.from`].map((one) => rm(one, { force: true })));
+  }
+
+  #write(work: () => Promise<void>): Promise<void> {
+    return writingTo(this.#folder, work);
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { BackscrollError } from '../../errors.ts';
+import { BackscrollError, isReason } from '../../errors.ts';
 import { cancelled } from '../../stream-faults.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import type { LocalMessage } from '../local/message.ts';
@@ -55,11 +55,13 @@ export class Transfers {
   #running = false;
   #closed = false;
   #woken = false;
+  /** It was told that the folder can't be written, and no file was kept since. */
+  #unwritable = false;
   #timer: NodeJS.Timeout | undefined;
 
   /**
    * `onChange` is told how the state of a file changed, and from time to time how much has come;
-   * `onProblem` what the local database failed with.
+   * `onProblem` what the local database failed with, and, once, that the folder can't be written.
    */
   constructor(
     store: FileStore,
@@ -211,6 +213,7 @@ export class Transfers {
     this.#queue.release();
     if (failed) this.#failed(wanted, failed.error, signal);
     else {
+      this.#unwritable = false;
       this.#tellSettled(wanted.files);
       wanted.asked?.resolve();
     }
@@ -253,7 +256,11 @@ export class Transfers {
   #failed(wanted: Wanted, error: unknown, signal: AbortSignal): void {
     const waits = isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
     const { others, priority } = wanted;
-    const sources = others.filter(({ request }) => this.#policy.allows(request, priority));
+    const unwritable = isReason(error, 'FOLDER_UNWRITABLE');
+    const sources = unwritable
+      ? []
+      : others.filter(({ request }) => this.#policy.allows(request, priority));
+    if (unwritable) this.#leaveAll(error);
     if (this.#closed) {
       wanted.asked?.reject(cancelled(CLOSED));
     } else if (!isFinal(error) && (waits || signal.aborted)) {
@@ -268,6 +275,15 @@ export class Transfers {
       if (sources.length > 0) this.#requeue(wanted);
       else wanted.asked?.reject(error);
     }
+  }
+
+  /** Nothing can be kept: what waits is left until its messages are read again. */
+  #leaveAll(error: BackscrollError): void {
+    for (const { files } of this.#queue.removeIf(({ asked }) => !asked)) {
+      this.#tellSettled(files, error.reason);
+    }
+    if (!this.#unwritable) this.#onProblem(error);
+    this.#unwritable = true;
   }
 
   #requeue(wanted: Wanted): void {
