@@ -79,7 +79,10 @@ export interface DeviceEvents {
   readonly conversation: [conversation: LocalConversation];
   /** The state of a message's file changed, or more of it has come. */
   readonly file: [file: FileState];
-  /** What the device does by itself failed with this; it tries again, after longer and longer pauses. */
+  /**
+   * What the device does by itself failed with this; it tries again, after longer and longer pauses. Files
+   * that found their folder unwritable, of which one alone is told, are tried when they are read again.
+   */
   readonly problem: [error: unknown];
   /** A message of the outbox is stored by the service, in this place. */
   readonly sent: [id: string, seq: number, conversation: ConversationName];
@@ -431,7 +434,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Fetches a file of a message, before all others, whether the device is started or not; resolves when
-   * it is present. Fails with FILE_UNREACHABLE, or where it can't be had, with the reason.
+   * it is present. Fails with FILE_UNREACHABLE, or where it can't be had, with the reason; with NOT_SENT where
+   * its message waits in the outbox, and tells no SHA-256 of it; and with FOLDER_UNWRITABLE.
    */
   fetchFile(message: LocalMessage, position = 0): Promise<FileState> {
     return this.#tasks.run(() => this.#transfers.fetch(message, position));
@@ -444,7 +448,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Uploads a file by the app's transfer handler (else NO_UPLOAD); resolves to what is put into
-   * `content.files` of a message. Its content is kept as if it had been fetched.
+   * `content.files` of a message. Its content is kept as if it had been fetched. Fails with NO_SUCH_FILE
+   * where there is none, and with NOT_A_FILE for what is no regular file.
    */
   uploadFile(path: string, init: UploadInit = {}): Promise<FileInit> {
     return this.#tasks.run((signal) => this.#transfers.upload(path, init, signal));
