@@ -235,8 +235,30 @@ describe('sending', () => {
     expect(read.stdout).toMatch(/^- \S+Z dan: Let me in \(refused\)\n$/);
     const added = ['group', 'add', ...group, '--user', 'owner', 'dan'];
     expect(await ended(startBackscroll(environment, added))).toMatchObject({ code: 0 });
-    expect((await done('send', ...of('dan'), '--retry', 'no')).stdout).toBe('no: sent, seq 1\n');
-    expect(await device('send', ...of('dan'), '--discard', 'no')).toMatchObject({ code: 4 });
+    const where = [...of('dan'), ...group];
+    const away = await done('send', ...where, '--retry', 'no', ...AWAY);
+    expect(away.stdout).toContain('no: waits in the outbox');
+    expect(await json('send', ...of('dan'))).toEqual([{ id: 'no', status: 'sent', seq: 1 }]);
+  });
+
+  it('says what became of a refused message that is sent again or removed, or that there is none', async () => {
+    const where = [...of('dan'), '--group', 'shut'];
+    const group = (command: string, ...args: string[]) =>
+      ended(startBackscroll(environment, ['group', command, '--group', 'shut', ...args]));
+    await group('create', '--user', 'owner');
+    for (const id of ['a', 'b', 'c']) await device('send', ...where, '--id', id, id);
+    const kept = await done('send', ...where, '--discard', 'a', ...AWAY);
+    expect(kept.stdout).toBe('a: removed from the outbox\n');
+    expect(await json('send', ...where, '--discard', 'b')).toEqual([
+      { id: 'b', status: 'discarded' },
+    ]);
+    await group('add', '--user', 'owner', 'dan');
+    expect((await done('send', ...where, '--retry', 'c')).stdout).toBe('c: sent, seq 1\n');
+    for (const option of ['--retry', '--discard']) {
+      const none = await device('send', ...where, option, 'a', '--json');
+      expect(none).toMatchObject({ code: 4, stdout: '' });
+      expect(none.stderr).toContain('No refused message a is in the outbox');
+    }
   });
 });
 
@@ -272,10 +294,16 @@ describe('usage', () => {
           ...([4, 'make it by `device open`'] as const),
         ],
       ),
+      [['send', ...of('jan', 'none.db'), '--discard', 'x'], 2, '--peer NAME, or --group NAME'],
+      [
+        ['send', ...of('jan', 'none.db'), '--peer', 'ben', '--retry', 'x'],
+        4,
+        'make it by `device open`',
+      ],
       [['schedule', ...of('jan'), '--every', '5'], 2, 'such as 30s, 10m, 6h or 1d'],
       [['backup', ...of('jan'), '--label', 'x'], 2, 'add --upload'],
       [['restore', ...of('jan')], 2, 'name a file, or say --latest or --number'],
-      [['open', ...of('jan'), '--history', 'x'], 2, 'no address of the form host:port'],
+      [['open', ...of('jan'), '--history', 'x'], 2, 'must be host:port'],
     ];
     for (const [args, code, said] of cases) {
       const result = await device(...args);

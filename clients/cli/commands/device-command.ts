@@ -96,10 +96,5 @@ async function open(options: OpenOptions): Promise<Device> {
     );
   }
   const { Device } = await import('../../device/index.ts');
-  try {
-    return await Device.open(options);
-  } catch (error) {
-    // The address of a service has no such form.
-    throw error instanceof TypeError ? usage(error.message) : error;
-  }
+  return Device.open(options);
 }

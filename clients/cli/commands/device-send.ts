@@ -19,7 +19,7 @@ interface SendOptions extends DeviceConversationOptions {
 type Fate =
   | { readonly id: string; readonly status: 'sent'; readonly seq: number | null }
   | { readonly id: string; readonly status: 'failed'; readonly reason: string }
-  | { readonly id: string; readonly status: 'outbox' };
+  | { readonly id: string; readonly status: 'outbox' | 'discarded' };
 
 /** Adds `backscroll device send`. */
 export function addDeviceSend(group: Command, context: Context): void {
@@ -29,18 +29,19 @@ export function addDeviceSend(group: Command, context: Context): void {
       'Puts a message in the outbox, and sends all that waits there. Without a connection the message ' +
         'waits for the next `device send` or `device schedule`; that is no failure. Without a text, ' +
         'sends what waits.\nWith --json, one message a line: {"id", "status": "sent", "seq"}, ' +
-        '{"id", "status": "failed", "reason"} or {"id", "status": "outbox"}.',
+        '{"id", "status": "failed", "reason"}, or {"id", "status"} that is "outbox" or "discarded".',
     )
     .argument('[text]', 'what is said')
     .option('--id <id>', 'id of the message, unique in its conversation (a new UUID)', nonEmpty)
-    .option('--retry <id>', 'send a message again that was refused')
-    .option('--discard <id>', 'remove a message that was refused from the outbox')
+    .option('--retry <id>', 'send a message of the conversation again that was refused')
+    .option('--discard <id>', 'remove one that was refused from the outbox')
     .addHelpText(
       'after',
       `
 Examples:
   backscroll device send --user alice --peer bob "Hello, Bob"
-  backscroll device send --user alice`,
+  backscroll device send --user alice
+  backscroll device send --user alice --peer bob --discard 0197c9a2-6f7c-7d40-8000-2c1b7e5d9f10`,
     )
     .action(async (text: string | undefined, _options, command: Command) => {
       await send(context, text, command.optsWithGlobals<SendOptions>());
@@ -52,8 +53,12 @@ async function send(
   text: string | undefined,
   options: SendOptions,
 ): Promise<void> {
-  if (text === undefined && options.id !== undefined) throw usage('--id is that of a text');
-  await withDevice(context, options, { calls: 'history' }, async (device) => {
+  const { id: given, retry, discard } = options;
+  if (text === undefined && given !== undefined) throw usage('--id is that of a text');
+  const ofRefused = retry ?? discard;
+  if ((text ?? ofRefused) !== undefined) nameOf(options);
+  const use = { calls: 'history', existing: ofRefused !== undefined } as const;
+  await withDevice(context, options, use, async (device) => {
     const fates: Fate[] = [];
     const refusals: BackscrollError[] = [];
     device.on('sent', (id, seq) => fates.push({ id, status: 'sent', seq }));
@@ -61,23 +66,26 @@ async function send(
       fates.push({ id, status: 'failed', reason: error.reason });
       refusals.push(error);
     });
-    const { id: given, retry, discard } = options;
-    if (discard !== undefined && !device.discard(nameOf(options), discard)) throw noSuch(discard);
+    const tell = (fate: Fate) =>
+      context.output.line(options.json ? JSON.stringify(fate) : textOf(fate));
+    if (discard !== undefined) {
+      if (!device.discard(nameOf(options), discard)) throw noSuch(discard);
+      await tell({ id: discard, status: 'discarded' });
+    }
     if (retry !== undefined && !device.retry(nameOf(options), retry)) throw noSuch(retry);
     const message = { ...(given !== undefined && { id: given }), content: { text: text ?? '' } };
-    const id = text === undefined ? undefined : device.append(nameOf(options), message);
+    const said = text === undefined ? undefined : device.append(nameOf(options), message);
+    const waiting = [retry, said].filter((id) => id !== undefined);
+    const untold = () => waiting.filter((id) => fates.every((fate) => fate.id !== id));
     try {
       await device.flush();
       // Another process with this database may have been faster.
-      const isTold = fates.some((fate) => fate.id === id);
-      if (id !== undefined && !isTold) fates.push({ id, status: 'sent', seq: null });
+      for (const id of untold()) fates.push({ id, status: 'sent', seq: null });
     } catch (error) {
-      if (id === undefined || !isUnreachable(error)) throw error;
-      fates.push({ id, status: 'outbox' });
+      if ((text ?? ofRefused) === undefined || !isUnreachable(error)) throw error;
+      for (const id of untold()) fates.push({ id, status: 'outbox' });
     }
-    for (const fate of fates) {
-      await context.output.line(options.json ? JSON.stringify(fate) : textOf(fate));
-    }
+    for (const fate of fates) await tell(fate);
     const [refusal] = refusals;
     if (refusal) throw refused(refusal);
   });
@@ -91,6 +99,8 @@ function textOf(fate: Fate): string {
       return `${fate.id}: refused (${fate.reason})`;
     case 'outbox':
       return `${fate.id}: waits in the outbox for a connection; \`device send\` tries again`;
+    case 'discarded':
+      return `${fate.id}: removed from the outbox`;
   }
 }
 
