@@ -350,7 +350,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
   /**
    * Copies the database to a file (null: to `backup.db` beside it), which appears, or takes the place of
    * an older one, in one step: while the app runs, and writers go on. Gives its full path, or null with
-   * the reason in `lastError`.
+   * the reason in `lastError`, such as DATABASE_IN_USE for what belongs to the database and stands beside it.
    */
   backupDatabase(path: string | null, options: DeviceBackupOptions = {}): Promise<string | null> {
     return this.#backups.toFile(path, options);
@@ -394,7 +394,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Downloads the newest backup, and restores it like `restoreDatabase`, with the same codes for what it
-   * is. What the service, or the way there, fails with is thrown, such as BACKUP_NOT_FOUND.
+   * is, and for what fails on this side, as where the disk is full. What the service, or the way there,
+   * fails with is thrown, such as BACKUP_NOT_FOUND, and so is what can't be meant.
    */
   restoreLatest(options: DeviceDownloadOptions = {}): Promise<RestoreCode> {
     return this.#backups.restoreUploaded(options, this.#started !== undefined);
@@ -415,7 +416,8 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
 
   /**
    * Uploads backups while the device is started, one after the other, and one alone if several processes
-   * do so for the same database. Replaces the schedule there was; gives what ends it.
+   * do so for the same database. That of a new device has its first when it is old enough (see
+   * `ScheduleOptions`). Replaces the schedule there was; gives what ends it.
    */
   scheduleBackups(options: ScheduleOptions): () => void {
     this.#tasks.refuse();
