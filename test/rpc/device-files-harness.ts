@@ -49,6 +49,9 @@ export function open(files: FileOptions = {}): Promise<Device> {
 /** Where its files are kept. */
 export const folder = () => join(home, 'device.db.files');
 
+/** Of the messages that were put in last: the same ones then come as edited ones. */
+let revision = 0n;
+
 /** Puts messages of bob's in, each with one file, from a seq on. */
 export function receive(
   device: Device,
@@ -56,11 +59,12 @@ export function receive(
   fromSeq = 1,
   sentAtMs = Date.now(),
 ): void {
+  revision += 1n;
   device.receive(
     BOB,
     files.map((file, n) =>
       create(MessageSchema, {
-        ...{ id: `${fromSeq + n}`, sender: 'bob', seq: BigInt(fromSeq + n) },
+        ...{ id: `${fromSeq + n}`, sender: 'bob', seq: BigInt(fromSeq + n), revision },
         ...{ sentAtMs: BigInt(sentAtMs), content: { files: [file] } },
       }),
     ),
