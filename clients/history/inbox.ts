@@ -2,7 +2,7 @@ import type {
   Conversation,
   ListConversationsResponse,
 } from '../gen/backscroll/history/v1/inbox_pb.ts';
-import { pagesOf } from '../pages.ts';
+import { pageOf, pagesOf } from '../pages.ts';
 
 /**
  * A user's conversations, those with the newest messages first, as they are read: page after page
@@ -25,7 +25,7 @@ export class Inbox implements AsyncIterable<Conversation> {
 
   /** One answer: the page that begins where `pageToken`, of the page before it, tells; empty for the first. */
   page(pageToken: string): Promise<ListConversationsResponse> {
-    return this.#fetch(pageToken);
+    return pageOf(this.#fetch, pageToken);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Conversation, void, undefined> {

@@ -14,6 +14,7 @@ import {
   MESSAGE_COLUMNS,
   type MessageRow,
   rowOfValues,
+  safe,
   valuesOf,
 } from './message.ts';
 import type { Picked } from './pick.ts';
@@ -172,8 +173,9 @@ export class LocalStore {
     return union([], all);
   }
 
-  /** Notes that an interval is completely known. */
-  addKnown(id: number, key: string, interval: Interval): void {
+  /** Notes that an interval is completely known; below 1 there is nothing to know. */
+  addKnown(id: number, key: string, { from, to }: Interval): void {
+    const interval = { from: Math.max(from, 1), to };
     if (interval.to < interval.from) return;
     const touching = this.sqlite.all<{ from: number; to: number }>(
       `SELECT from_seq AS "from", to_seq AS "to" FROM known
@@ -200,23 +202,23 @@ export class LocalStore {
    */
   learn(id: number, told: Told, alone = false): boolean {
     let row = this.conversationOf(id);
-    const kept = row.epoch === UNKNOWN_EPOCH || row.epoch === Number(told.epoch);
+    const kept = row.epoch === UNKNOWN_EPOCH || row.epoch === safe(told.epoch);
     if (!kept) {
       this.forget(id);
       row = this.conversationOf(id);
     }
-    const revision = Number(told.revision);
+    const revision = safe(told.revision);
     const toldRevision = Math.max(row.told_revision, revision);
     this.changeConversation(id, {
-      epoch: Number(told.epoch),
-      last_seq: Math.max(row.last_seq, Number(told.lastSeq)),
-      told_seq: Math.max(row.told_seq, Number(told.lastSeq)),
+      epoch: safe(told.epoch),
+      last_seq: Math.max(row.last_seq, safe(told.lastSeq)),
+      told_seq: Math.max(row.told_seq, safe(told.lastSeq)),
       told_revision: toldRevision,
       // What holds nothing is right as of any revision.
       ...(alone ? { revision } : !this.holdsAny(id) && { revision: toldRevision }),
       ...risen(row, told),
     });
-    if (told.floorSeq > row.floor_seq) this.raiseFloor(id, Number(told.floorSeq));
+    if (told.floorSeq > row.floor_seq) this.raiseFloor(id, safe(told.floorSeq));
     return kept;
   }
 

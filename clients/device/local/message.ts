@@ -144,7 +144,7 @@ export class LocalMessage {
 export function rowOf(message: Message, owner: string): MessageRow {
   const { content } = message;
   return {
-    seq: Number(message.seq),
+    seq: safe(message.seq),
     id: message.id,
     sender: message.sender,
     sent_at_ms: safe(message.sentAtMs),

@@ -1,8 +1,9 @@
 import type { HistoryClient } from '../../history/history-client.ts';
 import type { EditInit } from '../../history/history-requests.ts';
+import { wrongAnswer } from '../../stream-faults.ts';
 import { checkConversationName, checkWhole } from '../local/checks.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
+import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Pull } from './pull.ts';
 
 /** New content for a message. */
@@ -40,7 +41,8 @@ export class Edits {
     checkWhole('expectedRevision', edit.expectedRevision ?? 0, 0);
     const request = { user: store.owner, ...name, ...edit };
     const answer = await this.#history.edit(request, { signal });
-    const row = rowOf(answer.message!, store.owner);
+    if (!answer.message) throw wrongAnswer('The service does not tell how the message now stands');
+    const row = rowOf(answer.message, store.owner);
     store.write(() => {
       const { id, revision } = store.ensureConversation(name);
       // Where it does not stand, it is fetched as it then is, or another device has hidden it meanwhile.
@@ -73,7 +75,7 @@ export class Edits {
     if (deletion.scope === 'for-everyone') {
       await this.#pull.inTurn(name, () => this.#pull.correct(name, signal));
     }
-    return Number(answer.deleted);
+    return safe(answer.deleted);
   }
 
   /** What the service certainly has of it when it is asked: what comes meanwhile may not be meant. */
@@ -88,8 +90,8 @@ export class Edits {
   #noteRevision(id: number, revision: bigint): number {
     const { told_revision } = this.#store.conversationOf(id);
     this.#store.changeConversation(id, {
-      told_revision: Math.max(told_revision, Number(revision)),
+      told_revision: Math.max(told_revision, safe(revision)),
     });
-    return Number(revision);
+    return safe(revision);
   }
 }

@@ -7,6 +7,7 @@ import {
   inboxState,
   startInboxAnew,
 } from '../local/inbox-state.ts';
+import { safe } from '../local/message.ts';
 import { loseUnlisted, putEntries, wasTold } from './inbox-entry.ts';
 import type { InboxPull } from './inbox-pull.ts';
 
@@ -23,6 +24,8 @@ export class InboxRound {
   #number: number | undefined;
   #pageToken = '';
   #met = false;
+  /** A token was refused: once is a service that has changed, twice is one that refuses its own. */
+  #isAnew = false;
 
   constructor(pull: InboxPull) {
     this.#pull = pull;
@@ -64,7 +67,7 @@ export class InboxRound {
       if (whole !== before.whole || rest !== before.rest) return [];
       const changed = putEntries(store, page.conversations, whole);
       // What changes later for the user alone is told since then, also of what is not listed yet.
-      if (rest === undefined) store.setFact('user_revision', Number(page.userRevision));
+      if (rest === undefined) store.setFact('user_revision', safe(page.userRevision));
       return [...changed, ...this.#noteRest(page.nextPageToken)];
     });
     if (before.rest === undefined) this.#met = true;
@@ -118,7 +121,8 @@ export class InboxRound {
     try {
       return await this.#pull.inbox(pageSize, signal).page(pageToken);
     } catch (error) {
-      if (pageToken === '' || !isRefused(error)) throw error;
+      if (pageToken === '' || !isRefused(error) || this.#isAnew) throw error;
+      this.#isAnew = true;
       store.write(() => startInboxAnew(store));
       return undefined;
     }

@@ -155,7 +155,7 @@ export class Outbox {
     const known = this.#store.known(row.id, '');
     const seqs = places
       .filter((place) => !isCertain(batch, row, place))
-      .map(({ seq }) => Number(seq));
+      .map(({ seq }) => safe(seq));
     return runsOf(seqs.filter((seq) => !stretchBelow(known, seq).held));
   }
 

@@ -16,7 +16,7 @@ import {
 } from '../local/conversation-row.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, type MessageRow, rowOf } from '../local/message.ts';
+import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Picked } from '../local/pick.ts';
 
 /** How long the service may take for the next part of an answer, in milliseconds: others wait for it. */
@@ -85,10 +85,12 @@ export class Pull {
     const before = known ?? firstOf(name);
     // Counts what this call puts in, as long as nobody else does, where there was nothing before.
     let alone = known && store.holdsAny(known.id) ? undefined : before.landings;
+    let came = 0;
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
     const options = { signal, stallMs: STALL_MS };
     const page = this.#history.sync(this.#request(name, wanted), options);
     const land = (messages: readonly Message[]) => {
+      came += messages.length;
       const { id, landings } = store.ensureConversation(name);
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
@@ -122,7 +124,7 @@ export class Pull {
     });
     if (!row) return true;
     if (isStale(row)) await this.correct(name, signal);
-    return Number(result.count) === wanted.count;
+    return came === wanted.count;
   }
 
   /**
@@ -183,8 +185,8 @@ export class Pull {
     if (!store.learn(id, result, alone)) return;
     const { fromSeq, toSeq, lastSeq, reachedOldest, reachedNewest } = result;
     store.addKnown(id, key, {
-      from: reachedOldest ? 1 : Number(fromSeq),
-      to: reachedNewest ? Number(lastSeq) : Number(toSeq),
+      from: reachedOldest ? 1 : safe(fromSeq),
+      to: reachedNewest ? safe(lastSeq) : safe(toSeq),
     });
   }
 
@@ -215,7 +217,7 @@ export class Pull {
       if (isForgottenSince(before, now) || !store.learn(id, result)) return;
       // What was put in meanwhile may have missed its change: the next time asks once more.
       if (now.landings !== landings) return;
-      store.changeConversation(id, { revision: Number(result.revision) });
+      store.changeConversation(id, { revision: safe(result.revision) });
     });
   }
 }

@@ -1,7 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import { BackscrollError } from '../../errors.ts';
-import type { AppendedMessage } from '../../gen/backscroll/history/v1/history_pb.ts';
+import type {
+  AppendedMessage,
+  AppendResponse,
+} from '../../gen/backscroll/history/v1/history_pb.ts';
 import type { HistoryClient } from '../../history/history-client.ts';
+import { wrongAnswer } from '../../stream-faults.ts';
 import { nameOf } from '../local/conversation-row.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import type { ConversationName } from '../local/message.ts';
@@ -70,7 +74,7 @@ export class Sender {
       const request = { user: store.owner, ...nameOf(conversation), messages };
       const answer = await refusable(history.append(request, { signal }));
       if (answer instanceof BackscrollError) this.#refused(batch, answer);
-      else await this.#stored(batch, answer.messages, signal);
+      else await this.#stored(batch, placesOf(answer, entries.length), signal);
     }
   }
 
@@ -120,6 +124,13 @@ export class Sender {
     const marks = await refusable(call);
     receipts.told(untold, marks instanceof BackscrollError ? undefined : marks);
   }
+}
+
+/** Where messages are stored, by their order. */
+function placesOf({ messages }: AppendResponse, count: number): readonly AppendedMessage[] {
+  const isSeq = ({ seq }: AppendedMessage) => seq > 0n && seq <= Number.MAX_SAFE_INTEGER;
+  if (messages.length === count && messages.every(isSeq)) return messages;
+  throw wrongAnswer('The service does not tell where it stored each message');
 }
 
 /** What an error of a batch says of one of its messages. */
