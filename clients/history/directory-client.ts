@@ -11,11 +11,11 @@ import {
   GetGroupRequestSchema,
   type GetGroupResponse,
   GetProfilesRequestSchema,
+  type GetProfilesResponse,
   type Group,
   GroupSchema,
   ListMembersRequestSchema,
   type Member,
-  type Profile,
   PutProfilesRequestSchema,
   RemoveMembersRequestSchema,
   type RemoveMembersResponse,
@@ -138,14 +138,14 @@ export class DirectoryClient extends ServiceClient {
     await callUnary(this.channel, methods.putProfiles, message, options);
   }
 
-  /** Profiles of up to 500 users; those who have none, or none stored after `changedSinceMs`, are left out. */
+  /** Profiles of up to 500 users, without those that were not stored after `changedSinceMs`; and who has none. */
   async getProfiles(
     users: readonly string[],
     options: CallOptions & { readonly changedSinceMs?: bigint | number } = {},
-  ): Promise<Profile[]> {
+  ): Promise<GetProfilesResponse> {
     const changedSinceMs = BigInt(options.changedSinceMs ?? 0);
     const message = create(GetProfilesRequestSchema, { users: [...users], changedSinceMs });
-    return (await callUnary(this.channel, methods.getProfiles, message, options)).profiles;
+    return callUnary(this.channel, methods.getProfiles, message, options);
   }
 
   /** Removes a person with all that they said; resolves when all is gone. Has no time limit of its own. */

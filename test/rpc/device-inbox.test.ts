@@ -784,6 +784,19 @@ test('what waits to be sent stands in the inbox, also in a conversation that is 
 });
 
 describe('profiles', () => {
+  test('of who was erased are shown no more, until they have one again', async () => {
+    await harness.directory.putProfiles([{ user: 'bob', displayName: 'Bob' }]);
+    await using device = await harness.open('alice');
+    await device.refreshProfiles(['bob', 'carol']);
+    expect(device.profile('bob')).toMatchObject({ displayName: 'Bob' });
+    await harness.directory.eraseUser('bob');
+    expect(await device.refreshProfiles(['bob', 'carol'])).toEqual([]);
+    expect(device.profile('bob')).toBeUndefined();
+    await harness.directory.putProfiles([{ user: 'bob', displayName: 'Robert' }]);
+    expect(await device.refreshProfiles(['bob', 'carol'])).toHaveLength(1);
+    expect(device.profile('bob')).toMatchObject({ displayName: 'Robert' });
+  });
+
   /** Requests for profiles that came through: of how many users, since when. */
   function asked(): [users: number, sinceMs: number][] {
     return harness.relay.calls

@@ -80,10 +80,12 @@ describe.each(['sqlite', 'mysql'] as const)('DirectoryClient: %s', (engine) => {
   it('stores profiles, and fetches those that changed', async () => {
     const alice = { user: 'alice', displayName: 'Alice', attributes: { city: 'Paris' } };
     await client.putProfiles([alice, { user: 'bob' }]);
-    const found = await client.getProfiles(['bob', 'nobody', 'alice']);
-    expect(found).toMatchObject([{ user: 'bob', displayName: '' }, alice]);
-    const changedSinceMs = found[1]!.updatedAtMs;
-    expect(await client.getProfiles(['alice', 'bob'], { changedSinceMs })).toEqual([]);
+    const { profiles, absentUsers } = await client.getProfiles(['bob', 'nobody', 'alice']);
+    expect(profiles).toMatchObject([{ user: 'bob', displayName: '' }, alice]);
+    expect(absentUsers).toEqual(['nobody']);
+    const changedSinceMs = profiles[1]!.updatedAtMs;
+    const later = await client.getProfiles(['alice', 'nobody', 'bob'], { changedSinceMs });
+    expect(later).toMatchObject({ profiles: [], absentUsers: ['nobody'] });
   });
 
   it('erases a user', async () => {
@@ -92,7 +94,8 @@ describe.each(['sqlite', 'mysql'] as const)('DirectoryClient: %s', (engine) => {
     await client.putProfiles([{ user: 'erased', displayName: 'E' }]);
     expect(await client.eraseUser('erased')).toMatchObject({ messages: 2n, conversations: 1n });
     expect(await client.eraseUser('erased')).toMatchObject({ messages: 0n, conversations: 0n });
-    expect(await client.getProfiles(['erased'])).toEqual([]);
+    const erased = await client.getProfiles(['erased'], { changedSinceMs: 1 });
+    expect(erased).toMatchObject({ profiles: [], absentUsers: ['erased'] });
     const { messages } = await history.sync({ user: 'other', peer: 'erased' }).collect();
     expect(messages.map(({ sender, content }) => [sender, content])).toEqual([
       ['', undefined],

@@ -69,7 +69,8 @@ async function profile(context: Context, user: string, options: ProfileOptions):
     };
     await client.putProfiles([stored], context.call(options));
   }
-  const [found] = await client.getProfiles([user], context.call(options));
+  const { profiles } = await client.getProfiles([user], context.call(options));
+  const [found] = profiles;
   if (!found) throw new CliError(Exit.nothing, 'There is no profile of this user');
   await print(context, options, textOf(found), toJson(ProfileSchema, found, ALL_FIELDS));
 }

@@ -89,7 +89,9 @@ export class People {
     const users = batch.map(({ user }) => user);
     try {
       const options = { changedSinceMs: sinceMs, signal };
-      return this.#put(users, sinceMs, await this.#directory.getProfiles(users, options));
+      const { profiles, absentUsers } = await this.#directory.getProfiles(users, options);
+      this.#remove(absentUsers);
+      return this.#put(users, sinceMs, profiles);
     } catch (error) {
       // Their profiles are too large for one answer.
       if (!isReason(error, 'TOO_LARGE') || batch.length === 1) throw error;
@@ -97,6 +99,20 @@ export class People {
       const first = await this.#fetch(batch.slice(0, half), signal);
       return [...first, ...(await this.#fetch(batch.slice(half), signal))];
     }
+  }
+
+  /** Of those who have no profile any more, nothing is kept but that. */
+  #remove(users: readonly string[]): void {
+    const gone = users.filter((user) => (this.#row(user)?.updated_at_ms ?? 0) !== 0);
+    if (gone.length === 0) return;
+    this.#store.write(() => {
+      for (const user of gone) {
+        this.#store.sqlite.run(
+          "UPDATE profile SET updated_at_ms = 0, body = x'' WHERE user = ?",
+          user,
+        );
+      }
+    });
   }
 
   /** Stores what was answered to a question of all of `users`. Gives what is new. */

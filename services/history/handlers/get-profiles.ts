@@ -12,7 +12,7 @@ import { profileMessage } from '../domain/profiles.ts';
 import { PROFILE } from '../limits.ts';
 import { readProfiles, type StoredProfile } from '../store/profiles.ts';
 
-/** Gives the profiles of those named who have one, whoever asks. */
+/** Gives the profiles of those named who have one, and the others, whoever asks. */
 export async function getProfiles(
   { database }: Pick<HistoryContext, 'database'>,
   request: GetProfilesRequest,
@@ -21,19 +21,24 @@ export async function getProfiles(
   const users = parse(request);
   const sinceMs = clamped(request.changedSinceMs);
   const profiles: StoredProfile[] = [];
+  const absentUsers: string[] = [];
   let bytes = 0;
   for (let from = 0; from < users.length; from += PROFILE.readAtOnce) {
     const some = users.slice(from, from + PROFILE.readAtOnce);
     const found = await readProfiles(database, some, sinceMs, signal);
-    const places = new Map(some.map((user, place) => [user, place]));
-    profiles.push(...found.sort((a, b) => places.get(a.user)! - places.get(b.user)!));
-    bytes += found.reduce((sum, { body }) => sum + body.length, 0);
+    absentUsers.push(...some.filter((user) => !found.has(user)));
+    const changed = some.flatMap((user) => found.get(user) ?? []);
+    profiles.push(...changed);
+    bytes += changed.reduce((sum, { body }) => sum + body.length, 0);
     if (bytes > PROFILE.getBytes) {
       const description = `have profiles of more than ${PROFILE.getBytes} bytes together`;
       throw invalidArgument('TOO_LARGE', 'users', description);
     }
   }
-  return create(GetProfilesResponseSchema, { profiles: profiles.map(profileMessage) });
+  return create(GetProfilesResponseSchema, {
+    profiles: profiles.map(profileMessage),
+    absentUsers,
+  });
 }
 
 /** The users, each once. @throws ServiceError INVALID_ARGUMENT with all faults */

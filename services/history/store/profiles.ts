@@ -28,18 +28,24 @@ export async function writeProfiles(
   );
 }
 
-/** The profiles of `users` that were stored after `sinceMs`, in no particular order. */
+/** The profiles of those of `users` who have one: undefined for what was not stored after `sinceMs`. */
 export function readProfiles(
   database: Database,
   users: readonly string[],
   sinceMs: number,
   signal: AbortSignal,
-): Promise<StoredProfile[]> {
+): Promise<Map<string, StoredProfile | undefined>> {
   return database.run(async (session) => {
-    const rows = await session.rows<[Buffer, number, Buffer]>(
-      'SELECT user_name, updated_at_ms, body FROM profile WHERE user_name IN (?) AND updated_at_ms > ?',
-      [users.map((user) => Buffer.from(user)), sinceMs],
+    const rows = await session.rows<[Buffer, number, Buffer | null]>(
+      `SELECT user_name, updated_at_ms, CASE WHEN updated_at_ms > ? THEN body END
+       FROM profile WHERE user_name IN (?)`,
+      [sinceMs, users.map((user) => Buffer.from(user))],
     );
-    return rows.map(([user, updatedAtMs, body]) => ({ user: user.toString(), updatedAtMs, body }));
+    return new Map(
+      rows.map(([name, updatedAtMs, body]) => {
+        const user = name.toString();
+        return [user, body ? { user, updatedAtMs, body } : undefined];
+      }),
+    );
   }, signal);
 }

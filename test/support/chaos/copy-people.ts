@@ -64,10 +64,11 @@ export const profile: Operation = async (life, random, signal) => {
     await life.call(random, signal, ({ directory }) =>
       directory.putProfiles([{ user, displayName }], { signal }),
     );
-    const { value = [] } = await life.call(random, signal, ({ directory }) =>
+    const { value } = await life.call(random, signal, ({ directory }) =>
       directory.getProfiles([user], { signal }),
     );
-    if (value[0]?.displayName !== displayName) throw new Error(`${user} has another profile`);
+    if (value?.profiles[0]?.displayName !== displayName)
+      throw new Error(`${user} has another profile`);
   } finally {
     life.profiling.delete(user);
   }
