@@ -103,7 +103,8 @@ describe('files of a device whose size nobody tells', () => {
 describe('a file for which there is no room beside those that are coming', () => {
   it('takes the place of none', async () => {
     await using device = await open({ quotaBytes: 1_000_000 });
-    const bytes = [randomBytes(300_000), randomBytes(600_000), randomBytes(500_000)];
+    // Always the same, for chance could put two of them into one shard.
+    const bytes = [300_000, 600_000, 500_000].map((size) => Buffer.alloc(size, `${size}`));
     const [stored, slow, waiting] = bytes.map((each, n) =>
       told(each, server.put(path(), n === 1 ? held(each, 100_000) : whole(each))),
     );
@@ -120,5 +121,27 @@ describe('a file for which there is no room beside those that are coming', () =>
     expect(device.file(here!).state).toBe('present');
     await device.close();
     await Promise.all([slowly, waits]);
+  });
+});
+
+describe('files for which there is no room beside one that comes slowly', () => {
+  it('are asked for once, and again when that has ended', async () => {
+    await using device = await open({ quotaBytes: 1_000_000, stallMs: 500 });
+    const bytes = [randomBytes(600_000), randomBytes(500_000), randomBytes(500_000)];
+    const paths = bytes.map((each, n) => {
+      const where = path();
+      server.put(where, n === 0 ? held(each, 100_000, 3) : whole(each));
+      return where;
+    });
+    receive(
+      device,
+      bytes.map((each, n) => told(each, server.url(paths[n]!))),
+    );
+    const [slow, ...others] = read(device);
+    const slowly = device.fetchFile(slow!);
+    await eventually(() => expect(device.file(slow!).receivedBytes).toBe(100_000));
+    await Promise.all([slowly, ...others.map((message) => device.fetchFile(message))]);
+    expect(server.askedOf(paths[0]!)).toHaveLength(4);
+    expect(paths.slice(1).flatMap((where) => server.askedOf(where)).length).toBeLessThanOrEqual(6);
   });
 });

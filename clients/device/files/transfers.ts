@@ -210,7 +210,8 @@ export class Transfers {
     }
     this.#active.delete(wanted.key);
     wanted.fetching = false;
-    this.#queue.release();
+    // What has to wait made nothing free: two of them would else take turns.
+    if (!failed || !this.#hasToWait(failed.error)) this.#queue.release();
     if (failed) this.#failed(wanted, failed.error, signal);
     else {
       this.#unwritable = false;
@@ -253,8 +254,13 @@ export class Transfers {
     }
   }
 
+  /** Whether a transfer failed that can go on once another ends, here or in another process. */
+  #hasToWait(error: unknown): boolean {
+    return isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
+  }
+
   #failed(wanted: Wanted, error: unknown, signal: AbortSignal): void {
-    const waits = isElsewhere(error) || (isNoRoom(error) && this.#active.size > 0);
+    const waits = this.#hasToWait(error);
     const { others, priority } = wanted;
     const unwritable = isReason(error, 'FOLDER_UNWRITABLE');
     const sources = unwritable
@@ -265,7 +271,7 @@ export class Transfers {
       wanted.asked?.reject(cancelled(CLOSED));
     } else if (!isFinal(error) && (waits || signal.aborted)) {
       wanted.held = waits;
-      if (waits) this.#lookAgain();
+      if (isElsewhere(error)) this.#lookAgain();
       this.#requeue(wanted);
     } else {
       const left = wanted.files.filter((file) => !sources.includes(file));
