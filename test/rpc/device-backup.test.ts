@@ -69,6 +69,14 @@ describe('backupDatabase and restoreDatabase', () => {
     );
   });
 
+  it('make a backup also where nothing can be noted of it', async () => {
+    await using device = await open();
+    device.receive({ peer: 'bob' }, messagesOf(1, 3));
+    mkdirSync(`${path}-state`);
+    expect(await device.backupDatabase(null)).toBe(join(home, 'backup.db'));
+    expect(auditOf(join(home, 'backup.db'))).toBe(3);
+  });
+
   it('keep nothing of a database that nothing was written to', async () => {
     await using old = await open('ana', join(home, 'old.db'));
     old.receive({ peer: 'bob' }, messagesOf(1, 3));

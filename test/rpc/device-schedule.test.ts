@@ -181,8 +181,27 @@ describe('a schedule', () => {
     expect(await numberOfBackups()).toBe(0);
   });
 
-  it.each([0, -1, Number.NaN])('is refused where it is every %s ms', (every) => {
-    expect(() => schedule({ every })).toThrow(expect.objectContaining({ reason: 'INVALID_FIELD' }));
+  it.each([0, -1, Number.NaN, Number.MAX_SAFE_INTEGER, Infinity])(
+    'is refused where it is every %s ms',
+    (every) => {
+      const refused = expect.objectContaining({ reason: 'INVALID_FIELD' });
+      expect(() => schedule({ every })).toThrow(refused);
+      expect(() => schedule({ jitter: every || -1 })).toThrow(refused);
+    },
+  );
+
+  it('does not wait for a `when` that never ends once it is to stop', async () => {
+    const stopping = new AbortController();
+    const asked = Promise.withResolvers<void>();
+    const when = () => {
+      asked.resolve();
+      return new Promise<boolean>(() => {});
+    };
+    const round = schedule({ when }).round(stopping.signal);
+    await asked.promise;
+    stopping.abort();
+    expect(await round).toBe(MINUTE);
+    expect(outcomes).toEqual([]);
   });
 
   it('backs up once, however many do so', async () => {

@@ -74,8 +74,7 @@ export class Backups {
 
   /** Uploads a copy of the database, and removes the copy. */
   upload(options: DeviceUploadOptions): Promise<Uploaded> {
-    return this.#tasks.run(async (closing) => {
-      const signal = anyOf(closing, options.signal);
+    return this.#tasks.run(async (signal) => {
       // What is written from here on counts as changed, whether or not the copy has it.
       const version = this.#version();
       const name = options.database || DEFAULT_DATABASE;
@@ -83,7 +82,7 @@ export class Backups {
       const uploaded = await this.#send(copy.path, name, { ...options, signal }, version);
       this.#made(name, version);
       return uploaded;
-    });
+    }, options.signal);
   }
 
   /** Restores a file. */
@@ -168,7 +167,7 @@ export class Backups {
     }
   }
 
-  /** Goes on with an upload that broke off, unless it had come to its end with another copy. */
+  /** Goes on with an upload that broke off, unless that was of another copy. */
   async #send(
     path: string,
     name: string,
@@ -181,17 +180,22 @@ export class Backups {
       this.#state.update(name, () => ({ upload_id: uploadId }));
       return this.#client.upload(path, { ...options, user, databaseCreatedAtMs, uploadId });
     };
-    const { upload_id } = this.#state.read(name);
     try {
-      return await send(upload_id);
+      return await send(this.#state.read(name).upload_id);
     } catch (error) {
-      if (upload_id === null || !isReason(error, 'UPLOAD_ID_CONFLICT')) throw error;
+      // It had come to its end, or another process goes on with it.
+      if (!isReason(error, 'UPLOAD_ID_CONFLICT')) throw error;
       return send(null);
     }
   }
 
+  /** Notes that a backup was made. Where that can't be written the backup is one all the same. */
   #made(name: string, { lineage, writes }: DatabaseVersion): void {
-    this.#state.update(name, () => ({ at_ms: Date.now(), lineage, writes, upload_id: null }));
+    try {
+      this.#state.update(name, () => ({ at_ms: Date.now(), lineage, writes, upload_id: null }));
+    } catch (error) {
+      if (!(error instanceof BackscrollError)) throw error;
+    }
   }
 
   #version(): DatabaseVersion {

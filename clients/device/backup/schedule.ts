@@ -4,7 +4,7 @@ import type { Uploaded } from '../../backup/upload.ts';
 import { invalid } from '../local/checks.ts';
 import type { BackupRow, BackupState } from './backup-state.ts';
 
-/** When a device's backups are made. Times are in milliseconds. */
+/** When a device's backups are made. Times are in milliseconds, up to a hundred years. */
 export interface ScheduleOptions {
   /** From one backup to the next. */
   readonly every: number;
@@ -63,6 +63,9 @@ export interface DatabaseVersion {
 /** How often is looked, at the least: a clock may be set, a machine sleep, other processes do the work. */
 const LOOK_MS = 60_000;
 
+/** A hundred years: later times are not to be kept exactly. */
+const LONGEST_MS = 100 * 365 * 24 * 3_600_000;
+
 const FIRST_RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
 
@@ -108,13 +111,14 @@ export class Schedule {
       if (this.#ifDue({ due_at_ms: this.#nextMs() })) this.#tell({ outcome: 'unchanged' });
       return 0;
     }
-    const hindrance = await this.#hindrance();
+    const hindrance = await this.#hindrance(signal);
+    if (signal.aborted) return LOOK_MS;
     if (hindrance) {
       this.#tell(hindrance);
       return LOOK_MS;
     }
     using lock = this.#scheduled.lock();
-    if (!lock || signal.aborted) return LOOK_MS;
+    if (!lock) return LOOK_MS;
     // Awaited, for the lock to last as long.
     return await this.#backUp(signal);
   }
@@ -127,13 +131,18 @@ export class Schedule {
     return Math.max(minDatabaseAge - ageMs, 0);
   }
 
-  /** What of `when` keeps a backup that is due from being made now. */
-  async #hindrance(): Promise<ScheduledResult | undefined> {
+  /** What of `when` keeps a backup that is due from being made now. A signal that fires waits for nobody. */
+  async #hindrance(signal: AbortSignal): Promise<ScheduledResult | undefined> {
     const { when } = this.#options;
+    const { promise: stopped, resolve } = Promise.withResolvers<boolean>();
+    const stop = () => resolve(false);
+    signal.addEventListener('abort', stop);
     try {
-      return !when || (await when()) ? undefined : { outcome: 'refused' };
+      return !when || (await Promise.race([when(), stopped])) ? undefined : { outcome: 'refused' };
     } catch (error) {
       return { outcome: 'failed', error };
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
 
@@ -197,9 +206,11 @@ export class Schedule {
   }
 }
 
-/** INVALID_ARGUMENT, reason INVALID_FIELD: no time, or one that would have it never stop. */
+/** INVALID_ARGUMENT, reason INVALID_FIELD: no time, one that would have it never stop, or one that never comes. */
 function checkTimes({ every, minDatabaseAge = 0, jitter = 0 }: ScheduleOptions): void {
   if (!(every > 0)) throw invalid('INVALID_FIELD', 'every', 'must be above 0');
-  if (!(minDatabaseAge >= 0)) throw invalid('INVALID_FIELD', 'minDatabaseAge', 'must be 0 or more');
-  if (!(jitter >= 0)) throw invalid('INVALID_FIELD', 'jitter', 'must be 0 or more');
+  for (const [field, value] of Object.entries({ every, minDatabaseAge, jitter })) {
+    if (value >= 0 && value <= LONGEST_MS) continue;
+    throw invalid('INVALID_FIELD', field, `must be from 0 to ${LONGEST_MS} ms`);
+  }
 }
