@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { damaged } from '../../backup/damaged.ts';
 import { beginsAsDatabase, refuseUnsettled } from '../../backup/database-file.ts';
-import { requireRegular } from '../../backup/regular-file.ts';
+import { regularStats } from '../../backup/regular-file.ts';
 import {
   nameToKeep,
   refuseUsed,
@@ -114,7 +114,7 @@ export function fileOf(path: string): Origin {
   return {
     name: path,
     bring: async ({ store }, sqlite, to) => {
-      const { size, dev, ino } = await sourceStats(path);
+      const { size, dev, ino } = await regularStats(path);
       const own = statSync(store.sqlite.path, { throwIfNoEntry: false });
       if (own?.dev === dev && own.ino === ino) throw itself(path);
       await refuseUnsettled(path);
@@ -150,22 +150,6 @@ export async function adopt(
   const store = new LocalStore(sqlite, owner);
   store.write(() => store.setFact('lineage', uuidv7()));
   sqlite.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-}
-
-async function sourceStats(path: string) {
-  try {
-    const stats = await stat(path);
-    requireRegular(path, stats);
-    return stats;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
-    throw new BackscrollError(`There is no file ${path}`, {
-      code: status.NOT_FOUND,
-      reason: 'NO_SUCH_FILE',
-      cause: error,
-    });
-  }
 }
 
 /** In a process of its own, which is killed where it takes too long: the file may have been made for that. */
