@@ -29,6 +29,7 @@ import {
   checkName,
   checkString,
   checkWhole,
+  invalid,
 } from './local/checks.ts';
 import { type ConversationRow, statusOf } from './local/conversation-row.ts';
 import { type Counts, countsOf, countsOfAll, NOTHING } from './local/counts.ts';
@@ -169,6 +170,7 @@ export class Device extends EventEmitter<DeviceEvents> implements AsyncDisposabl
     const { Backups } = await import('./backup/backups.ts');
     const { FileStore } = await import('./files/file-store.ts');
     checkString('database', options.database);
+    if (options.database === '') throw invalid('MISSING_FIELD', 'database', 'is required');
     checkName('user', options.user);
     for (const service of ['history', 'backup'] as const) checkAddress(service, options[service]);
     checkFileOptions(options.files ?? {});

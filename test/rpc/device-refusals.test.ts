@@ -47,6 +47,9 @@ test('what can’t be meant is refused by its field, and reaches no service', as
     ['peer', () => device.readSession({ peer: 'b\n' }, nobody)],
     ['order', () => device.readSession({ ...bob, order: untyped('fifo') }, nobody)],
     ['kinds[1]', () => device.readSession({ ...bob, kinds: ['file', untyped('odd')] }, nobody)],
+    ['kinds', () => device.readSession({ ...bob, kinds: untyped('file') }, nobody)],
+    ['listener', () => device.readSession(bob, untyped(undefined))],
+    ['listener', () => device.readSummary(untyped(5))],
     ['thread', () => device.readSession({ ...bob, thread: untyped(5) }, nobody)],
     ...[-1, 0, 1.5, Number.NaN].flatMap((seq): [string, () => unknown][] => [
       ['seq', () => device.edit(bob, seq, { text: 'x' })],
@@ -157,16 +160,20 @@ test('a listener that fails breaks off nothing', async () => {
 });
 
 test.each([
+  [{ database: '' }, 'database', 'MISSING_FIELD'],
   [{ history: 'nonsense' }, 'history'],
   [{ backup: 'localhost' }, 'backup'],
   [{ user: 'a\ud800' }, 'user'],
-])('no database is made, nor kept open, for %j', async (options, field) => {
-  const database = harness.path();
-  const good = { database, user: 'alice', history: '127.0.0.1:1', backup: '127.0.0.1:1' };
-  const refused = { code: 3, reason: 'INVALID_FIELD', fields: [{ field }] };
-  await expect(Device.open({ ...good, ...options })).rejects.toMatchObject(refused);
-  expect(existsSync(database)).toBe(false);
-});
+])(
+  'no database is made, nor kept open, for %j',
+  async (options, field, reason = 'INVALID_FIELD') => {
+    const database = harness.path();
+    const good = { database, user: 'alice', history: '127.0.0.1:1', backup: '127.0.0.1:1' };
+    const refused = { code: 3, reason, fields: [{ field }] };
+    await expect(Device.open({ ...good, ...options })).rejects.toMatchObject(refused);
+    expect(existsSync(database)).toBe(false);
+  },
+);
 
 test('a restore that fails before it begins leaves the device as it was', async () => {
   await using device = await harness.open('alice');

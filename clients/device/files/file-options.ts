@@ -1,4 +1,4 @@
-import { checkString, checkWhole, invalid } from '../local/checks.ts';
+import { checkFunction, checkString, checkWhole, invalid } from '../local/checks.ts';
 import type { FileRequest, TransferHandler } from './transfer-handler.ts';
 import type { FileDecision } from './transfer-policy.ts';
 
@@ -44,8 +44,4 @@ function checkTransfer(transfer: Partial<TransferHandler> | null): void {
   checkFunction('files.transfer', transfer?.fetch, 'must have a function `fetch`');
   if (transfer?.upload === undefined) return;
   checkFunction('files.transfer', transfer.upload, 'must have a function as its `upload`');
-}
-
-function checkFunction(field: string, value: unknown, description = 'must be a function'): void {
-  if (typeof value !== 'function') throw invalid('INVALID_FIELD', field, description);
 }

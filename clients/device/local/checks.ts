@@ -51,6 +51,15 @@ export function checkString(field: string, value: unknown): asserts value is str
   if (typeof value !== 'string') throw invalid('INVALID_FIELD', field, 'must be a string');
 }
 
+/** Refuses what is no function: INVALID_ARGUMENT, reason INVALID_FIELD. */
+export function checkFunction(
+  field: string,
+  value: unknown,
+  description = 'must be a function',
+): void {
+  if (typeof value !== 'function') throw invalid('INVALID_FIELD', field, description);
+}
+
 /** Refuses what is no number of messages to ask for: INVALID_ARGUMENT, reason INVALID_FIELD. */
 export function checkCount(count: number): void {
   checkWhole('count', count, 0, MOST_AT_ONCE);

@@ -35,8 +35,9 @@ export function countsOf(store: LocalStore, row: ConversationRow, nowMs: number)
     ...[row.id, nowMs],
   );
   const waiting = sqlite.get<{ n: number }>(
-    'SELECT count(*) AS n FROM outbox WHERE conversation_id = ? AND failure IS NULL',
-    row.id,
+    `SELECT count(*) AS n FROM outbox WHERE conversation_id = ? AND failure IS NULL
+       AND (expires_at_ms = 0 OR expires_at_ms > ?)`,
+    ...[row.id, nowMs],
   );
   return { stored: stored!.n, unread: unreadOf(store, row, nowMs), waiting: waiting!.n };
 }

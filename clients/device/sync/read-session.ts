@@ -1,7 +1,13 @@
 import { willPass } from '../../attempts.ts';
 import { BackscrollError } from '../../errors.ts';
 import type { Filter, MessageKind } from '../../history/history-requests.ts';
-import { checkConversationName, checkCount, checkString, invalid } from '../local/checks.ts';
+import {
+  checkConversationName,
+  checkCount,
+  checkFunction,
+  checkString,
+  invalid,
+} from '../local/checks.ts';
 import { type ConversationRow, isStale, statusOf } from '../local/conversation-row.ts';
 import { NEWS } from '../local/counts.ts';
 import { type Interval, stretchAbove, stretchBelow, union } from '../local/intervals.ts';
@@ -101,6 +107,7 @@ export class ReadSession {
   /** For the device's own use. */
   constructor(context: ReadContext, options: ReadOptions, listener: MessageListener) {
     checkOptions(options);
+    checkFunction('listener', listener);
     const { order, kinds = [], thread = '' } = options;
     this.conversation =
       options.group === undefined ? { peer: options.peer } : { group: options.group };
@@ -408,6 +415,7 @@ function checkOptions(options: ReadOptions): void {
   if (order !== 'newest-first' && order !== 'oldest-first') {
     throw invalid('INVALID_FIELD', 'order', 'must be newest-first or oldest-first');
   }
+  if (!Array.isArray(kinds)) throw invalid('INVALID_FIELD', 'kinds', 'must be an array');
   for (const [index, kind] of kinds.entries()) {
     if (Object.hasOwn(KIND, kind)) continue;
     throw invalid('INVALID_FIELD', `kinds[${index}]`, `must be one of ${Object.keys(KIND)}`);

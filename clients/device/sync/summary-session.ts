@@ -1,5 +1,5 @@
 import { MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
-import { checkCount } from '../local/checks.ts';
+import { checkCount, checkFunction } from '../local/checks.ts';
 import type { ConversationRow } from '../local/conversation-row.ts';
 import { unreadOf } from '../local/counts.ts';
 import { inboxState } from '../local/inbox-state.ts';
@@ -46,6 +46,7 @@ export class SummarySession {
 
   /** For the device's own use. */
   constructor(inbox: InboxPull, tasks: Tasks, options: SummaryOptions, listener: SummaryListener) {
+    checkFunction('listener', listener);
     this.#inbox = inbox;
     this.#tasks = tasks;
     this.#options = options;
