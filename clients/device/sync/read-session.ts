@@ -193,7 +193,7 @@ export class ReadSession {
   async sync(count: number, onSync?: (readable: number) => void): Promise<number> {
     checkCount(count);
     const readable = await this.#inTurn(async (signal) => {
-      if (this.#isOver()) await this.#renew(count, signal);
+      if (this.#isOver()) await ifReachable(this.#renew(count, signal));
       return this.#fetch(count, () => this.#readable(count), signal);
     });
     onSync?.(readable);
@@ -222,12 +222,7 @@ export class ReadSession {
   /** What is known to have changed is corrected before it is read, where there is a connection. */
   async #freshen(): Promise<void> {
     const row = this.#row();
-    if (!row || !isStale(row)) return;
-    try {
-      await this.#inTurn((signal) => this.#correct(signal));
-    } catch (error) {
-      if (!(error instanceof BackscrollError && willPass(error))) throw error;
-    }
+    if (row && isStale(row)) await ifReachable(this.#inTurn((signal) => this.#correct(signal)));
   }
 
   /**
@@ -259,18 +254,14 @@ export class ReadSession {
   async #renew(count: number, signal: AbortSignal): Promise<void> {
     if (this.#corrected || count === 0) return;
     const { store, pull, onNews } = this.#context;
-    try {
-      await this.#correct(signal);
-      const row = this.#row()!;
-      const { held, from, to } = stretchBelow(this.#known(row), row.last_seq);
-      if (held || from <= this.#next!) return;
-      const wanted = { hole: { from, to }, count, newestFirst: true };
-      const what = { pick: this.#pick, filter: this.#filter };
-      await pull.fetch(this.conversation, { ...wanted, ...what }, signal);
-      onNews(store.conversationOf(row.id));
-    } catch (error) {
-      if (!(error instanceof BackscrollError && willPass(error))) throw error;
-    }
+    await this.#correct(signal);
+    const row = this.#row()!;
+    const { held, from, to } = stretchBelow(this.#known(row), row.last_seq);
+    if (held || from <= this.#next!) return;
+    const wanted = { hole: { from, to }, count, newestFirst: true };
+    const what = { pick: this.#pick, filter: this.#filter };
+    await pull.fetch(this.conversation, { ...wanted, ...what }, signal);
+    onNews(store.conversationOf(row.id));
   }
 
   /** Does `work` when all that was asked of the conversation before is done. */
@@ -421,6 +412,15 @@ function checkOptions(options: ReadOptions): void {
     throw invalid('INVALID_FIELD', `kinds[${index}]`, `must be one of ${Object.keys(KIND)}`);
   }
   checkString('thread', thread);
+}
+
+/** Waits for what is worth a try: that there is no connection is no failure. */
+async function ifReachable(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof BackscrollError && willPass(error))) throw error;
+  }
 }
 
 function narrowed(pick: Picked, condition: string, ...values: readonly Value[]): Picked {
