@@ -332,6 +332,34 @@ test("hides nobody else's message that has the id of one that was refused", asyn
   expect(refused.texts).toEqual(['mine', 'theirs']);
 });
 
+test("hides not even the user's own of another device", async () => {
+  await harness.history.append({
+    ...{ user: 'alice', peer: 'bob' },
+    messages: [{ id: '1', content: { text: 'elsewhere' } }],
+  });
+  await using device = await harness.open('alice');
+  device.append(bob, { id: '1', content: { text: 'here' } });
+  await device.flush();
+  const reader = new Reader(device, bob);
+  await reader.session.more(10);
+  expect(reader.texts).toEqual(['here', 'elsewhere']);
+});
+
+test('hands over once what was refused, and then sent', async () => {
+  const room = { group: 'room' };
+  await harness.directory.createGroup({ user: 'dave', ...room, members: [{ user: 'bob' }] });
+  await using device = await harness.open('alice');
+  const id = device.append(room, { content: { text: 'mine' } });
+  await device.flush();
+  const reader = new Reader(device, { ...room, order: 'oldest-first' });
+  expect(reader.session.read(10)).toBe(1);
+  await harness.directory.addMembers({ ...room, members: [{ user: 'alice' }] });
+  expect(device.retry(room, id)).toBe(true);
+  await device.flush();
+  expect(await reader.session.more(10)).toBe(0);
+  expect(reader.messages.map(({ text, status }) => [text, status])).toEqual([['mine', 'failed']]);
+});
+
 test('tells apart messages of one id in two conversations', async () => {
   for (const group of ['one', 'two']) {
     await harness.directory.createGroup({ user: 'dave', group, members: [{ user: 'bob' }] });

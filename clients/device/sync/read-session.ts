@@ -51,6 +51,17 @@ interface Looked {
 
 type Look = (atEnd: boolean) => Looked;
 
+/**
+ * SQL of messages that were not handed over while they waited; binds the user, ids as JSON, and the
+ * conversation. What is refused for its id is not what is stored under that.
+ */
+const NOT_HANDED = `NOT (
+  sender = ? AND id IN (SELECT value FROM json_each(?))
+  AND id NOT IN (
+    SELECT message_id FROM outbox WHERE conversation_id = ? AND failure LIKE 'MESSAGE_ID_CONFLICT:%'
+  )
+)`;
+
 const NOTHING_KNOWN: Looked = { found: 0, hole: { from: 1, to: Infinity } };
 
 /** What the local database has of the next messages, or conversations, of a session. */
@@ -318,7 +329,7 @@ export class ReadSession {
         const atEnd = !this.#falling && stretch.to === Infinity;
         if (!across || atEnd) return { found, next: begun(next), hole: cut };
       }
-      const some = find(row.id, cut, this.#and(), {
+      const some = find(row.id, cut, this.#and(row), {
         falling: this.#falling,
         count: count - found,
         nowMs: Date.now(),
@@ -361,12 +372,12 @@ export class ReadSession {
     return this.#lowest ?? 1;
   }
 
-  #and(): Picked {
-    if (this.#options.unread) return narrowed(this.#pick, NEWS, this.#context.store.owner);
+  #and({ id }: ConversationRow): Picked {
+    const { owner } = this.#context.store;
+    if (this.#options.unread) return narrowed(this.#pick, NEWS, owner);
     if (this.#waited.size === 0) return this.#pick;
     const ids = JSON.stringify([...this.#waited]);
-    const others = 'NOT (sender = ? AND id IN (SELECT value FROM json_each(?)))';
-    return narrowed(this.#pick, others, this.#context.store.owner, ids);
+    return narrowed(this.#pick, NOT_HANDED, owner, ids, id);
   }
 
   /** What waits to be sent matches no filter, for it has no seq yet. */
@@ -382,8 +393,7 @@ export class ReadSession {
     const waiting = this.#waiting(row, count);
     for (const one of waiting) {
       this.#outbox = one.id;
-      // One that was refused is not what is stored under its id.
-      if (one.failure === null) this.#waited.add(one.row.id);
+      this.#waited.add(one.row.id);
       this.#listener(waitingMessage(this.conversation, one, store.owner));
     }
     return waiting.length;
