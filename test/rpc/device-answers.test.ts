@@ -29,6 +29,12 @@ const ofResult = (fields: object) => (answer: Record<string, unknown>) => {
   if (answer.result) Object.assign(answer.result, fields);
 };
 
+/** Alters the first conversation of a page of the inbox. */
+const ofFirst = (fields: object) => (answer: Record<string, unknown>) => {
+  const [first] = answer.conversations as object[];
+  if (first) Object.assign(first, fields);
+};
+
 test.each<Fault>([
   ['listConversations', (answer) => Object.assign(answer, { userRevision: HUGE }), refresh],
   ['append', (answer) => Object.assign(answer, { messages: [] }), send],
@@ -39,13 +45,21 @@ test.each<Fault>([
   ['deleteMessages', (answer) => Object.assign(answer, { revision: HUGE }), hide],
   ['changes', ofResult({ revision: HUGE, lastSeq: HUGE, floorSeq: 0n }), read],
   ['sync', ofResult({ fromSeq: 0n, reachedOldest: false }), read],
+  ['sync', ofResult({ lastSeq: 2n ** 53n }), read],
+  ['listConversations', ofFirst({ userRevision: HUGE }), refresh],
+  ['listConversations', ofFirst({ conversation: { case: 'group', value: '' } }), refresh],
+  [
+    'listConversations',
+    ofFirst({ conversation: { case: 'peer', value: 'x'.repeat(256) } }),
+    refresh,
+  ],
 ])('%s: a wrong answer (%#) spoils no database', async (method, alter, ask) => {
   await harness.chat(3);
   const database = harness.path();
   const copy = harness.path();
   {
     await using device = await harness.open('alice', database);
-    await device.refresh();
+    if (method !== 'listConversations') await device.refresh();
     if (method !== 'sync') await new Reader(device, bob).session.more(10);
     let altered = 0;
     harness.relay.watch = (call, answer: Answer) => {
@@ -60,10 +74,14 @@ test.each<Fault>([
     expect(await device.backupDatabase(copy)).toBe(copy);
   }
   await using device = await harness.open('alice', database);
+  await device.flush();
+  await harness.say([{ sender: 'bob', content: { text: 'later' } }]);
   await device.refresh();
+  await new Reader(device, bob).session.sync(10);
   const reader = new Reader(device, bob);
   await reader.session.more(10);
-  expect(reader.texts).toContain('3');
+  const { messages } = await harness.history.sync({ user: 'alice', ...bob }).collect();
+  expect(reader.texts).toEqual(messages.map(({ content }) => content?.text));
   await using other = await harness.open('alice');
   expect(await other.restoreDatabase(copy), other.lastError?.message).toBe(RESTORE.done);
   expect(other.setting('kept')).toBe('yes');

@@ -463,7 +463,7 @@ describe('uploadBackup and restoreLatest', () => {
       ['ENOSPC', RESTORE.diskFull],
       ['EACCES', RESTORE.failed],
     ] as const) {
-      const error = Object.assign(new Error(failure), { code: failure });
+      const error = Object.assign(new Error(failure), { errno: -1, code: failure });
       const onProgress = () => {
         throw error;
       };
@@ -504,6 +504,32 @@ describe('uploadBackup and restoreLatest', () => {
     const { backup, repeated } = await device.uploadBackup();
     expect([backup.number, repeated]).toEqual([2n, false]);
     expect(state.read('backup.db').upload_id).toBeNull();
+  });
+
+  it('uploads what is newest where another process took up its upload', async () => {
+    await using slow = await open(user);
+    await using fast = await open(user);
+    slow.receive({ peer: 'bob' }, messagesOf(1, 1_000));
+    const take = async () => {
+      fast.receive({ peer: 'bob' }, messagesOf(1_001, 500));
+      await fast.uploadBackup();
+    };
+    let taking: Promise<void> | undefined;
+    const onProgress = () => {
+      taking ??= take();
+    };
+    await slow.uploadBackup({ onProgress });
+    await taking;
+    await using fresh = await open(user, join(home, 'fresh.db'));
+    expect(await fresh.restoreLatest()).toBe(RESTORE.done);
+    expect(seqsOf(fresh)).toEqual(upTo(1_500));
+  });
+
+  it('throws what can not be meant', async () => {
+    await using device = await open(user);
+    device.receive({ peer: 'bob' }, messagesOf(1, 5));
+    await device.uploadBackup();
+    await expect(device.restoreLatest({ number: 'x' as never })).rejects.toThrow();
   });
 
   it('knows of no backup where what it knew is damaged', async () => {

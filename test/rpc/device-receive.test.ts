@@ -1,7 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import type { Device, LocalMessage } from '../../clients/device/index.ts';
-import { type Message, MessageSchema } from '../../clients/gen/backscroll/history/v1/message_pb.ts';
+import {
+  ContentSchema,
+  type Message,
+  MessageSchema,
+} from '../../clients/gen/backscroll/history/v1/message_pb.ts';
 import { eventually } from '../support/eventually.ts';
 import { harness, Reader, range, useHarness } from './device-harness.ts';
 
@@ -41,6 +45,29 @@ test('what arrives is told once, is read without a connection, and counts as del
   device.start();
   const marks = () => harness.relay.calls.map(({ method }) => method);
   await eventually(() => expect(marks()).toEqual(['markDelivered']));
+});
+
+test('of several versions the newest is told, once, and none whose time has come', async () => {
+  await harness.chat(3);
+  const [held] = await messages();
+  await using device = await harness.open('alice');
+  device.receive(bob, held!);
+  const told: unknown[] = [];
+  device.on('message', ({ seq, text }) => told.push([seq, text]));
+  const version = (revision: bigint, fields = {}) => ({
+    ...{ ...held!, revision, content: create(ContentSchema, { text: `${revision}` }) },
+    ...fields,
+  });
+  expect(device.receive(bob, [version(5n), version(4n)])).toBe(1);
+  expect(device.receive(bob, version(6n, { expiresAtMs: 1n }))).toBe(0);
+  const other = { seq: 9n, id: 'other' };
+  expect(device.receive(bob, [version(9n, other), version(8n, other)])).toBe(1);
+  expect(told).toEqual([
+    [1, '5'],
+    [9, '9'],
+  ]);
+  const beyond = expect.objectContaining({ reason: 'INVALID_FIELD' });
+  expect(() => device.receive(bob, version(7n, { seq: 2n ** 60n }))).toThrow(beyond);
 });
 
 test('a newer version of what is held takes its place, and an older one does not', async () => {

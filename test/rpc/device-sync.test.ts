@@ -130,6 +130,17 @@ test('at the end of what is held, sync learns what has changed and what is new',
   expect(next.texts).toEqual(['7', '6', '5', '4', '3', 'edited', '1']);
 });
 
+test('at the end, sync learns what is new also in a session that fetched before', async () => {
+  await harness.chat(5);
+  await using device = await harness.open('alice');
+  const { session } = new Reader(device, bob);
+  expect(await session.sync(50)).toBe(5);
+  expect(session.read(50)).toBe(5);
+  await harness.say([{ sender: 'bob', content: { text: '6' } }]);
+  expect(await session.sync(50)).toBe(0);
+  expect(new Reader(device, bob).session.read(50)).toBe(6);
+});
+
 test('what a session fetches ends with its signal', async () => {
   await harness.chat(5);
   await using device = await harness.open('alice');

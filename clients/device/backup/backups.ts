@@ -74,14 +74,17 @@ export class Backups {
 
   /** Uploads a copy of the database, and removes the copy. */
   upload(options: DeviceUploadOptions): Promise<Uploaded> {
+    const name = options.database || DEFAULT_DATABASE;
     return this.#tasks.run(async (signal) => {
-      // What is written from here on counts as changed, whether or not the copy has it.
-      const version = this.#version();
-      const name = options.database || DEFAULT_DATABASE;
-      await using copy = await snapshot(this.#database, { signal });
-      const uploaded = await this.#send(copy.path, name, { ...options, signal }, version);
-      this.#made(name, version);
-      return uploaded;
+      try {
+        // One that broke off is gone on with.
+        const { upload_id } = this.#state.read(name);
+        return await this.#send(name, { ...options, signal }, upload_id ?? uuidv7());
+      } catch (error) {
+        // It had come to its end with another copy, or another process goes on with it.
+        if (!isReason(error, 'UPLOAD_ID_CONFLICT')) throw error;
+        return this.#send(name, { ...options, signal }, uuidv7());
+      }
     }, options.signal);
   }
 
@@ -100,8 +103,8 @@ export class Backups {
         const { owner: user } = this.#store;
         await this.#client.downloadToFile(to, { ...options, user, signal: restoring.signal });
       } catch (error) {
-        // What the system fails with, as on a full disk, is this side's.
-        if (error instanceof BackscrollError) failure = error;
+        // What the system fails with, as on a full disk, is a code.
+        if (!isOfSystem(error)) failure = error;
         throw error;
       }
     };
@@ -167,32 +170,28 @@ export class Backups {
     }
   }
 
-  /** Goes on with an upload that broke off, unless that was of another copy. */
-  async #send(
-    path: string,
-    name: string,
-    options: DeviceUploadOptions,
-    { createdAtMs: databaseCreatedAtMs }: DatabaseVersion,
-  ): Promise<Uploaded> {
+  /** Uploads the database as it now is. */
+  async #send(name: string, options: DeviceUploadOptions, uploadId: string): Promise<Uploaded> {
     const { owner: user } = this.#store;
-    const send = (known: string | null) => {
-      const uploadId = known ?? uuidv7();
-      this.#state.update(name, () => ({ upload_id: uploadId }));
-      return this.#client.upload(path, { ...options, user, databaseCreatedAtMs, uploadId });
-    };
-    try {
-      return await send(this.#state.read(name).upload_id);
-    } catch (error) {
-      // It had come to its end, or another process goes on with it.
-      if (!isReason(error, 'UPLOAD_ID_CONFLICT')) throw error;
-      return send(null);
-    }
+    // What is written from here on counts as changed, whether or not the copy has it.
+    const version = this.#version();
+    await using copy = await snapshot(this.#database, { signal: options.signal });
+    this.#state.update(name, () => ({ upload_id: uploadId }));
+    const databaseCreatedAtMs = version.createdAtMs;
+    const init = { ...options, user, databaseCreatedAtMs, uploadId };
+    const uploaded = await this.#client.upload(copy.path, init);
+    this.#made(name, version);
+    return uploaded;
   }
 
   /** Notes that a backup was made. Where that can't be written the backup is one all the same. */
   #made(name: string, { lineage, writes }: DatabaseVersion): void {
     try {
-      this.#state.update(name, () => ({ at_ms: Date.now(), lineage, writes, upload_id: null }));
+      this.#state.update(name, (row) => ({
+        ...{ at_ms: Date.now(), lineage, upload_id: null },
+        // Another process may have made a later one meanwhile.
+        writes: row.lineage === lineage ? Math.max(row.writes ?? 0, writes) : writes,
+      }));
     } catch (error) {
       if (!(error instanceof BackscrollError)) throw error;
     }
@@ -216,6 +215,10 @@ function anyOf(closing: AbortSignal, signal: AbortSignal | undefined): AbortSign
 function secondsSince(timeMs: number | undefined): number {
   if (!Number.isSafeInteger(timeMs)) return -1;
   return Math.max(Math.floor((Date.now() - timeMs!) / 1_000), 0);
+}
+
+function isOfSystem(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error;
 }
 
 /** Fails with INVALID_ARGUMENT, reason INVALID_FIELD, where it is no path of a file. */

@@ -68,8 +68,13 @@ export class FileQuota {
     if (!fits() || this.#sinceBytes + bytes > this.quotaBytes * SLACK) {
       const kept = await this.#look();
       if (!fits() && !large) await this.#clear(bytes, kept);
+      // What other transfers have claimed may become free.
+      const leftBytes = this.quotaBytes - claim.wholeBytes - bytesOf(kept);
+      if (!fits() && large && bytes > leftBytes) {
+        throw tooLarge('It tells no size, and there is no room left');
+      }
     }
-    if (!fits()) throw large ? tooLarge('It tells no size, and there is no room left') : noRoom();
+    if (!fits()) throw noRoom();
     this.#takenBytes += bytes;
     this.#sinceBytes += bytes;
     claim.aheadBytes += bytes;
@@ -77,8 +82,7 @@ export class FileQuota {
 
   /** Removes what nobody used for longest, if that makes room beside what is claimed. */
   async #clear(bytes: number, kept: Kept[]): Promise<void> {
-    const keptBytes = kept.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    if (this.#takenBytes - keptBytes + bytes > this.quotaBytes) return;
+    if (this.#takenBytes - bytesOf(kept) + bytes > this.quotaBytes) return;
     const goal = this.quotaBytes * (1 - SLACK) - bytes;
     for (const { path, sizeBytes } of kept.sort((a, b) => a.usedAtMs - b.usedAtMs)) {
       if (this.#takenBytes <= goal) return;
@@ -107,6 +111,10 @@ export class FileQuota {
   #isClaimed(path: string): boolean {
     return [...this.#claims].some((claim) => claim.path === path);
   }
+}
+
+function bytesOf(kept: readonly Kept[]): number {
+  return kept.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 /** What a claim asks of its quota. */

@@ -1,5 +1,5 @@
 import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
-import { type ConversationName, type MessageRow, type MessageStatus, safe } from './message.ts';
+import { type ConversationName, exact, type MessageRow, type MessageStatus } from './message.ts';
 
 /** A conversation as it stands in the table, which explains the columns. */
 export interface ConversationRow {
@@ -66,7 +66,7 @@ export function isStale({
 
 /** Marks after what was told: they only rise. */
 export function risen(row: ConversationRow, { marks, peerMarks }: Told): ConversationChange {
-  const higher = (mark: number, told: bigint | undefined) => Math.max(mark, safe(told ?? 0n));
+  const higher = (mark: number, told: bigint | undefined) => Math.max(mark, exact(told ?? 0n));
   return {
     read_seq: higher(row.read_seq, marks?.readSeq),
     delivered_seq: higher(row.delivered_seq, marks?.deliveredSeq),

@@ -11,10 +11,10 @@ import {
 import { added, type Interval, union } from './intervals.ts';
 import {
   type ConversationName,
+  exact,
   MESSAGE_COLUMNS,
   type MessageRow,
   rowOfValues,
-  safe,
   valuesOf,
 } from './message.ts';
 import type { Picked } from './pick.ts';
@@ -202,23 +202,23 @@ export class LocalStore {
    */
   learn(id: number, told: Told, alone = false): boolean {
     let row = this.conversationOf(id);
-    const kept = row.epoch === UNKNOWN_EPOCH || row.epoch === safe(told.epoch);
+    const kept = row.epoch === UNKNOWN_EPOCH || row.epoch === exact(told.epoch);
     if (!kept) {
       this.forget(id);
       row = this.conversationOf(id);
     }
-    const revision = safe(told.revision);
+    const revision = exact(told.revision);
     const toldRevision = Math.max(row.told_revision, revision);
     this.changeConversation(id, {
-      epoch: safe(told.epoch),
-      last_seq: Math.max(row.last_seq, safe(told.lastSeq)),
-      told_seq: Math.max(row.told_seq, safe(told.lastSeq)),
+      epoch: exact(told.epoch),
+      last_seq: Math.max(row.last_seq, exact(told.lastSeq)),
+      told_seq: Math.max(row.told_seq, exact(told.lastSeq)),
       told_revision: toldRevision,
       // What holds nothing is right as of any revision.
       ...(alone ? { revision } : !this.holdsAny(id) && { revision: toldRevision }),
       ...risen(row, told),
     });
-    if (told.floorSeq > row.floor_seq) this.raiseFloor(id, safe(told.floorSeq));
+    if (told.floorSeq > row.floor_seq) this.raiseFloor(id, exact(told.floorSeq));
     return kept;
   }
 

@@ -6,6 +6,7 @@ import {
   type Message,
 } from '../../gen/backscroll/history/v1/message_pb.ts';
 import type { MessageKind } from '../../history/history-requests.ts';
+import { wrongAnswer } from '../../stream-faults.ts';
 import { decoded } from './decoded.ts';
 import type { Value } from './sqlite.ts';
 
@@ -144,7 +145,7 @@ export class LocalMessage {
 export function rowOf(message: Message, owner: string): MessageRow {
   const { content } = message;
   return {
-    seq: safe(message.seq),
+    seq: exact(message.seq),
     id: message.id,
     sender: message.sender,
     sent_at_ms: safe(message.sentAtMs),
@@ -154,7 +155,7 @@ export function rowOf(message: Message, owner: string): MessageRow {
     thread: content?.thread ?? '',
     edited_at_ms: safe(message.editedAtMs),
     deleted_at_ms: safe(message.deletedAtMs),
-    revision: safe(message.revision),
+    revision: exact(message.revision),
     expires_at_ms: safe(message.expiresAtMs),
   };
 }
@@ -183,6 +184,12 @@ export function valuesOf(row: MessageRow): Value[] {
     ...[row.seq, row.id, row.sender, row.sent_at_ms, row.kinds, row.text, row.more, row.thread],
     ...[row.edited_at_ms, row.deleted_at_ms, row.revision, row.expires_at_ms],
   ];
+}
+
+/** A seq, revision or mark of an answer: INTERNAL for one that is not read exactly, and that no service gives. */
+export function exact(value: bigint): number {
+  if (value <= Number.MAX_SAFE_INTEGER) return Number(value);
+  throw wrongAnswer(`The service told ${value}, which is too high for a seq or revision`);
 }
 
 /** A whole number as a safe integer: the nearest where it is none. */

@@ -3,7 +3,7 @@ import type { EditInit } from '../../history/history-requests.ts';
 import { wrongAnswer } from '../../stream-faults.ts';
 import { checkConversationName, checkWhole } from '../local/checks.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
+import { type ConversationName, exact, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Pull } from './pull.ts';
 
 /** New content for a message. */
@@ -90,8 +90,8 @@ export class Edits {
   #noteRevision(id: number, revision: bigint): number {
     const { told_revision } = this.#store.conversationOf(id);
     this.#store.changeConversation(id, {
-      told_revision: Math.max(told_revision, safe(revision)),
+      told_revision: Math.max(told_revision, exact(revision)),
     });
-    return safe(revision);
+    return exact(revision);
   }
 }

@@ -1,10 +1,12 @@
 import { type Conversation, MemberState } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { Message } from '../../gen/backscroll/history/v1/message_pb.ts';
+import { wrongAnswer } from '../../stream-faults.ts';
+import { NAME_BYTES } from '../local/checks.ts';
 import type { ConversationRow } from '../local/conversation-row.ts';
 import { type InboxState, inboxState } from '../local/inbox-state.ts';
 import { stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, rowOf, safe } from '../local/message.ts';
+import { type ConversationName, exact, rowOf, safe } from '../local/message.ts';
 import { ALL } from '../local/pick.ts';
 
 /**
@@ -36,11 +38,11 @@ function putEntry(store: LocalStore, told: Conversation, aboveMs: number): void 
   const row = store.ensureConversation(nameTold(told));
   const { id } = row;
   // Another process may have asked later, and have been told before.
-  const isLate = safe(told.userRevision) < row.user_revision;
+  const isLate = exact(told.userRevision) < row.user_revision;
   if (isLate && (told.state === MemberState.GONE || row.state === MemberState.GONE)) return;
   if (told.state === MemberState.GONE) {
     lose(store, row, MemberState.GONE);
-    store.changeConversation(id, { user_revision: safe(told.userRevision) });
+    store.changeConversation(id, { user_revision: exact(told.userRevision) });
     return;
   }
   store.learn(id, told);
@@ -70,7 +72,7 @@ export function loseUnlisted(store: LocalStore): ConversationRow[] {
 export function wasTold(store: LocalStore, told: Conversation, state: InboxState): boolean {
   const row = store.conversation(nameTold(told));
   if (!row || row.round < state.whole || row.round > state.finished) return false;
-  return safe(told.lastSeq) <= row.round_seq;
+  return exact(told.lastSeq) <= row.round_seq;
 }
 
 /** Takes a conversation out of the inbox, and forgets what is held of it. */
@@ -92,10 +94,10 @@ function putNewest(store: LocalStore, id: number, told: Conversation, message: M
   const { seq } = row;
   // The answer may be older than what was learned meanwhile.
   if (seq < store.conversationOf(id).floor_seq) return;
-  const top = { from: seq, to: safe(told.lastSeq) };
+  const top = { from: seq, to: exact(told.lastSeq) };
   const known = store.known(id, ALL.key);
   if (!stretchBelow(known, seq).held) {
-    store.land(id, [row], { key: ALL.key, intervals: [top] }, safe(told.revision));
+    store.land(id, [row], { key: ALL.key, intervals: [top] }, exact(told.revision));
     return;
   }
   store.addKnown(id, ALL.key, top);
@@ -111,19 +113,19 @@ function putNewest(store: LocalStore, id: number, told: Conversation, message: M
  */
 function shownOf(row: ConversationRow, told: Conversation, aboveMs: number) {
   const { lastMessage, unreadCount, marks, lastSeq } = told;
-  const isNewest = safe(lastSeq) >= row.last_seq;
+  const isNewest = exact(lastSeq) >= row.last_seq;
   const atMs = lastMessage && isNewest ? safe(lastMessage.sentAtMs) : row.last_at_ms || aboveMs;
   return {
     ...{ listed: 1, last_at_ms: atMs },
     unread_count: unreadCount,
-    unread_from_seq: safe(marks?.readSeq ?? 0n),
-    unread_to_seq: safe(lastSeq),
+    unread_from_seq: exact(marks?.readSeq ?? 0n),
+    unread_to_seq: exact(lastSeq),
   };
 }
 
 /** What the user is there, and what it is called. */
 function stateOf({ title, state, userRevision }: Conversation) {
-  return { title, state, user_revision: safe(userRevision) };
+  return { title, state, user_revision: exact(userRevision) };
 }
 
 /** When the newest message of the outbox came there; the lowest of numbers where there is none. */
@@ -146,11 +148,14 @@ function noteRound(
   // What the whole round tells once more rose meanwhile: another round is to come to it from above.
   const isRepeated = round === state.whole && row.round >= round;
   if (isRepeated || wasTold(store, told, state)) return;
-  store.changeConversation(row.id, { round, round_seq: safe(told.lastSeq) });
+  store.changeConversation(row.id, { round, round_seq: exact(told.lastSeq) });
 }
 
-/** The conversation that is told of. */
+/** The conversation that is told of. Fails with INTERNAL for a name that nobody has. */
 export function nameTold({ conversation }: Conversation): ConversationName {
   const { case: kind, value = '' } = conversation;
+  if (value === '' || Buffer.byteLength(value) > NAME_BYTES) {
+    throw wrongAnswer('The service told of a conversation of nobody');
+  }
   return kind === 'group' ? { group: value } : { peer: value };
 }

@@ -5,7 +5,7 @@ import type { Inbox } from '../../history/inbox.ts';
 import { type ConversationRow, isStale, nameOf } from '../local/conversation-row.ts';
 import { inboxState, startInboxAnew } from '../local/inbox-state.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, safe } from '../local/message.ts';
+import { type ConversationName, exact } from '../local/message.ts';
 import { lose, nameTold, putEntries } from './inbox-entry.ts';
 import type { Pull } from './pull.ts';
 
@@ -72,7 +72,7 @@ export class InboxPull {
           const row = store.conversation(name);
           if (row && isStale(row)) concerned.set(row.id, name);
         }
-        revision = safe(page.userRevision);
+        revision = exact(page.userRevision);
       }
     } catch (error) {
       if (!isReason(error, 'RESYNC_REQUIRED')) throw error;

@@ -7,7 +7,7 @@ import {
   inboxState,
   startInboxAnew,
 } from '../local/inbox-state.ts';
-import { safe } from '../local/message.ts';
+import { exact } from '../local/message.ts';
 import { loseUnlisted, putEntries, wasTold } from './inbox-entry.ts';
 import type { InboxPull } from './inbox-pull.ts';
 
@@ -67,7 +67,7 @@ export class InboxRound {
       if (whole !== before.whole || rest !== before.rest) return [];
       const changed = putEntries(store, page.conversations, whole);
       // What changes later for the user alone is told since then, also of what is not listed yet.
-      if (rest === undefined) store.setFact('user_revision', safe(page.userRevision));
+      if (rest === undefined) store.setFact('user_revision', exact(page.userRevision));
       return [...changed, ...this.#noteRest(page.nextPageToken)];
     });
     if (before.rest === undefined) this.#met = true;

@@ -9,7 +9,7 @@ import { type ConversationRow, isForgottenSince, nameOf } from '../local/convers
 import { decoded } from '../local/decoded.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
+import { type ConversationName, exact, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Value } from '../local/sqlite.ts';
 import { failureOf, type OutboxRow } from '../local/waiting.ts';
 
@@ -155,7 +155,7 @@ export class Outbox {
     const known = this.#store.known(row.id, '');
     const seqs = places
       .filter((place) => !isCertain(batch, row, place))
-      .map(({ seq }) => safe(seq));
+      .map(({ seq }) => exact(seq));
     return runsOf(seqs.filter((seq) => !stretchBelow(known, seq).held));
   }
 

@@ -16,7 +16,7 @@ import {
 } from '../local/conversation-row.ts';
 import { type Interval, runsOf, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { type ConversationName, type MessageRow, rowOf, safe } from '../local/message.ts';
+import { type ConversationName, exact, type MessageRow, rowOf } from '../local/message.ts';
 import type { Picked } from '../local/pick.ts';
 
 /** How long the service may take for the next part of an answer, in milliseconds: others wait for it. */
@@ -134,8 +134,10 @@ export class Pull {
    */
   receive(name: ConversationName, messages: readonly Message[]): MessageRow[] {
     const store = this.#store;
-    const rows = messages.map((message) => rowOf(message, store.owner));
-    for (const [index, { seq }] of rows.entries()) checkWhole(`messages[${index}].seq`, seq, 1);
+    for (const [index, { seq }] of messages.entries()) {
+      checkWhole(`messages[${index}].seq`, Number(seq), 1);
+    }
+    const rows = newestOf(messages.map((message) => rowOf(message, store.owner)));
     return store.write(() => {
       const conversation = store.ensureConversation(name);
       const { id, last_seq, told_seq, revision, last_at_ms } = conversation;
@@ -154,19 +156,18 @@ export class Pull {
         } else if (seq > told_seq || row.revision >= revision) fresh.push(row);
       }
       store.putMessages(id, changed);
-      if (fresh.length === 0) return changed;
-      store.land(id, fresh, { key: '', intervals: runsOf(fresh.map(({ seq }) => seq)) }, revision);
-      const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
-      if (newest.seq > last_seq) {
-        const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
-        store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
+      if (fresh.length > 0) {
+        const intervals = runsOf(fresh.map(({ seq }) => seq));
+        store.land(id, fresh, { key: '', intervals }, revision);
+        const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
+        if (newest.seq > last_seq) {
+          const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
+          store.changeConversation(id, { last_at_ms: lastAtMs, listed: 1 });
+        }
       }
-      // One that came twice is told once, and one whose time has come is not.
+      // One whose time has come is told nobody.
       const nowMs = Date.now();
-      const lasting = [...fresh, ...changed].filter(
-        (row) => row.expires_at_ms === 0 || row.expires_at_ms > nowMs,
-      );
-      return [...new Map(lasting.map((row) => [row.seq, row])).values()];
+      return [...fresh, ...changed].filter(({ expires_at_ms: at }) => at === 0 || at > nowMs);
     });
   }
 
@@ -185,8 +186,8 @@ export class Pull {
     if (!store.learn(id, result, alone)) return;
     const { fromSeq, toSeq, lastSeq, reachedOldest, reachedNewest } = result;
     store.addKnown(id, key, {
-      from: reachedOldest ? 1 : safe(fromSeq),
-      to: reachedNewest ? safe(lastSeq) : safe(toSeq),
+      from: reachedOldest ? 1 : exact(fromSeq),
+      to: reachedNewest ? exact(lastSeq) : exact(toSeq),
     });
   }
 
@@ -217,9 +218,18 @@ export class Pull {
       if (isForgottenSince(before, now) || !store.learn(id, result)) return;
       // What was put in meanwhile may have missed its change: the next time asks once more.
       if (now.landings !== landings) return;
-      store.changeConversation(id, { revision: safe(result.revision) });
+      store.changeConversation(id, { revision: exact(result.revision) });
     });
   }
+}
+
+/** Each message once, as its highest revision tells it. */
+function newestOf(rows: readonly MessageRow[]): MessageRow[] {
+  const newest = new Map<number, MessageRow>();
+  for (const row of rows) {
+    if (row.revision >= (newest.get(row.seq)?.revision ?? 0)) newest.set(row.seq, row);
+  }
+  return [...newest.values()];
 }
 
 /**

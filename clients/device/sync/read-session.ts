@@ -114,6 +114,8 @@ export class ReadSession {
   /** Ids of those that were: sent meanwhile, they are not to be handed over once more. */
   readonly #waited = new Set<string>();
   #corrected = false;
+  /** What is new was asked for at the end. */
+  #renewed = false;
 
   /** For the device's own use. */
   constructor(context: ReadContext, options: ReadOptions, listener: MessageListener) {
@@ -263,9 +265,11 @@ export class ReadSession {
    * where there is a connection, so that the next one has it.
    */
   async #renew(count: number, signal: AbortSignal): Promise<void> {
-    if (this.#corrected || count === 0) return;
+    if (this.#renewed || count === 0) return;
     const { store, pull, onNews } = this.#context;
-    await this.#correct(signal);
+    await pull.correct(this.conversation, signal);
+    this.#corrected = true;
+    this.#renewed = true;
     const row = this.#row()!;
     const { held, from, to } = stretchBelow(this.#known(row), row.last_seq);
     if (held || from <= this.#next!) return;

@@ -1,7 +1,7 @@
 import type { Marks } from '../../gen/backscroll/history/v1/inbox_pb.ts';
 import type { ConversationRow } from '../local/conversation-row.ts';
 import type { LocalStore } from '../local/local-store.ts';
-import { safe } from '../local/message.ts';
+import { exact } from '../local/message.ts';
 
 /** A mark of the user's that the service does not have yet. */
 export interface Untold {
@@ -66,8 +66,8 @@ export class Receipts {
     this.#store.write(() => {
       const row = this.#store.conversationOf(conversation.id);
       const known = Math.min(seq, row.last_seq);
-      const readSeq = marks ? safe(marks.readSeq) : known;
-      const deliveredSeq = marks ? safe(marks.deliveredSeq) : known;
+      const readSeq = marks ? exact(marks.readSeq) : known;
+      const deliveredSeq = marks ? exact(marks.deliveredSeq) : known;
       const delivered = mark === 'read' ? deliveredSeq : seq;
       const change = { told_delivered_seq: Math.max(row.told_delivered_seq, delivered) };
       if (mark === 'delivered') return this.#store.changeConversation(row.id, change);
