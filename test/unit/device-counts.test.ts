@@ -29,7 +29,7 @@ function hold(from: number, to: number, init: MessageInitShape<typeof MessageSch
     const message = create(MessageSchema, init);
     message.seq = BigInt(seq);
     message.sender ||= 'bob';
-    store.putMessages(id, [rowOf(message, 'alice')]);
+    store.putMessages({ id, floor_seq: 1 }, [rowOf(message, 'alice')]);
   }
   store.addKnown(id, '', { from, to });
 }

@@ -27,6 +27,9 @@ export interface Reach {
   readonly last: number | undefined;
 }
 
+/** Where messages are put in: a conversation as it stands in the same transaction. */
+export type Placed = Pick<ConversationRow, 'id' | 'floor_seq'>;
+
 /** Names of facts in the table `device`. */
 export type Fact = 'owner' | 'lineage' | 'created_at_ms' | 'user_revision' | 'inbox' | 'writes';
 
@@ -227,12 +230,13 @@ export class LocalStore {
    * as of the revision `since`: a change after it may be missing from them.
    */
   land(
-    id: number,
+    conversation: Placed,
     rows: readonly MessageRow[],
     known: { readonly key: string; readonly intervals: readonly Interval[] },
     since: number,
   ): void {
-    this.putMessages(id, rows);
+    const { id } = conversation;
+    this.putMessages(conversation, rows);
     for (const interval of known.intervals) this.addKnown(id, known.key, interval);
     const highest = rows.reduce((seq, row) => Math.max(seq, row.seq), 0);
     this.sqlite.run(
@@ -254,11 +258,8 @@ export class LocalStore {
    * Stores messages; one that stands there at a higher revision stays, and one below the floor was removed
    * while it was on its way. Gives how many changed a row.
    */
-  putMessages(id: number, messages: readonly MessageRow[]): number {
-    if (messages.length === 0) return 0;
-    const sql = 'SELECT floor_seq FROM conversation WHERE id = ?';
-    const floorSeq = this.sqlite.get<{ floor_seq: number }>(sql, id)?.floor_seq ?? 1;
-    const rows = messages.filter(({ seq }) => seq >= floorSeq);
+  putMessages({ id, floor_seq }: Placed, messages: readonly MessageRow[]): number {
+    const rows = messages.filter(({ seq }) => seq >= floor_seq);
     let changed = 0;
     for (let at = 0; at < rows.length; ) {
       const some = rows.slice(at, at + (rows.length - at < PUT_AT_ONCE ? 1 : PUT_AT_ONCE));

@@ -44,9 +44,10 @@ export class Edits {
     if (!answer.message) throw wrongAnswer('The service does not tell how the message now stands');
     const row = rowOf(answer.message, store.owner);
     store.write(() => {
-      const { id, revision } = store.ensureConversation(name);
+      const conversation = store.ensureConversation(name);
+      const { id, revision } = conversation;
       // Where it does not stand, it is fetched as it then is, or another device has hidden it meanwhile.
-      if (store.revisionOf(id, row.seq) !== undefined) store.putMessages(id, [row]);
+      if (store.revisionOf(id, row.seq) !== undefined) store.putMessages(conversation, [row]);
       const now = this.#noteRevision(id, answer.revision);
       // No other change lies between: what is held is right as of this one.
       const isNext = now === revision + 1 && now === row.revision;

@@ -97,14 +97,19 @@ function putNewest(store: LocalStore, id: number, told: Conversation, message: M
   const top = { from: seq, to: exact(told.lastSeq) };
   const known = store.known(id, ALL.key);
   if (!stretchBelow(known, seq).held) {
-    store.land(id, [row], { key: ALL.key, intervals: [top] }, exact(told.revision));
+    store.land(
+      store.conversationOf(id),
+      [row],
+      { key: ALL.key, intervals: [top] },
+      exact(told.revision),
+    );
     return;
   }
   store.addKnown(id, ALL.key, top);
   const here = { falling: true, count: 1, nowMs: Date.now() };
   const [held] = store.messages(id, { from: seq, to: seq }, ALL, here);
   // Where it does not stand, it was hidden since.
-  if (held && held.revision < row.revision) store.putMessages(id, [row]);
+  if (held && held.revision < row.revision) store.putMessages(store.conversationOf(id), [row]);
 }
 
 /**

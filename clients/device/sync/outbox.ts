@@ -180,7 +180,7 @@ export class Outbox {
         ({ seq }, index) => isCertain(batch, row, places[index]!) && !stretchBelow(known, seq).held,
       );
       const intervals = runsOf(landing.map(({ seq }) => seq));
-      if (landing.length > 0) store.land(id, landing, { key: '', intervals }, told_revision);
+      if (landing.length > 0) store.land(row, landing, { key: '', intervals }, told_revision);
       raiseOwn(store, row, rows);
       return here;
     });

@@ -89,22 +89,23 @@ export class Pull {
     let edge = wanted.newestFirst ? wanted.hole.to : wanted.hole.from;
     const options = { signal, stallMs: STALL_MS };
     const page = this.#history.sync(this.#request(name, wanted), options);
-    const land = (messages: readonly Message[]) => {
+    const land = (row: ConversationRow, messages: readonly Message[]) => {
       came += messages.length;
-      const { id, landings } = store.ensureConversation(name);
       const rows = messages.map((message) => rowOf(message, store.owner));
       const intervals = intervalsOf(rows, before.epoch, edge, wanted.newestFirst);
-      store.land(id, rows, { key: wanted.pick.key, intervals }, before.told_revision);
-      alone = alone === landings ? landings + 1 : undefined;
+      store.land(row, rows, { key: wanted.pick.key, intervals }, before.told_revision);
+      alone = alone === row.landings ? row.landings + 1 : undefined;
       edge = wanted.newestFirst ? rows.at(-1)!.seq - 1 : rows.at(-1)!.seq + 1;
     };
     // The last frame and the result are put in together: mostly there is but one.
     let frame: readonly Message[] = [];
-    const landed = () => {
+    /** Gives the conversation as it stood before; undefined where nothing was put in any more. */
+    const landed = (): ConversationRow | undefined => {
+      const row = store.ensureConversation(name);
       // Meanwhile the user may have come to see something else, or nothing.
-      if (isForgottenSince(before, store.conversation(name) ?? firstOf(name))) return false;
-      if (frame.length > 0) land(frame);
-      return true;
+      if (isForgottenSince(before, row)) return undefined;
+      if (frame.length > 0) land(row, frame);
+      return row;
     };
     try {
       for await (const messages of page.frames()) {
@@ -112,15 +113,16 @@ export class Pull {
         frame = messages;
       }
     } catch (error) {
-      store.write(landed);
+      if (frame.length > 0) store.write(landed);
       throw error;
     }
     const result = await page.result;
     const row = store.write(() => {
-      if (!landed()) return undefined;
-      const { id, landings } = store.ensureConversation(name);
-      this.#finish(id, wanted.pick, result, alone === landings);
-      return store.conversationOf(id);
+      const place = landed();
+      if (!place) return undefined;
+      const landings = place.landings + (frame.length > 0 ? 1 : 0);
+      this.#finish(place.id, wanted.pick, result, alone === landings);
+      return store.conversationOf(place.id);
     });
     if (!row) return true;
     if (isStale(row)) await this.correct(name, signal);
@@ -155,10 +157,10 @@ export class Pull {
           // What does not stand there, within what is known, is not for the user to see.
         } else if (seq > told_seq || row.revision >= revision) fresh.push(row);
       }
-      store.putMessages(id, changed);
+      store.putMessages(conversation, changed);
       if (fresh.length > 0) {
         const intervals = runsOf(fresh.map(({ seq }) => seq));
-        store.land(id, fresh, { key: '', intervals }, revision);
+        store.land(conversation, fresh, { key: '', intervals }, revision);
         const newest = fresh.reduce((a, b) => (b.seq > a.seq ? b : a));
         if (newest.seq > last_seq) {
           const lastAtMs = Math.max(newest.sent_at_ms, last_at_ms);
@@ -203,10 +205,11 @@ export class Pull {
       landings += 1;
       store.write(() => {
         store.countLanding(id);
+        const conversation = store.conversationOf(id);
         const known = store.knownUnderAny(id);
         const held = messages.filter(({ seq }) => stretchBelow(known, Number(seq)).held);
         store.putMessages(
-          id,
+          conversation,
           held.map((message) => rowOf(message, store.owner)),
         );
         store.removeSeqs(id, hiddenSeqs.map(Number));
@@ -224,7 +227,8 @@ export class Pull {
 }
 
 /** Each message once, as its highest revision tells it. */
-function newestOf(rows: readonly MessageRow[]): MessageRow[] {
+function newestOf(rows: readonly MessageRow[]): readonly MessageRow[] {
+  if (rows.every(({ seq }, n) => n === 0 || seq > rows[n - 1]!.seq)) return rows;
   const newest = new Map<number, MessageRow>();
   for (const row of rows) {
     if (row.revision >= (newest.get(row.seq)?.revision ?? 0)) newest.set(row.seq, row);
