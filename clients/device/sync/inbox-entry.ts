@@ -92,24 +92,21 @@ export function lose(store: LocalStore, row: ConversationRow, state: MemberState
 function putNewest(store: LocalStore, id: number, told: Conversation, message: Message): void {
   const row = rowOf(message, store.owner);
   const { seq } = row;
+  const conversation = store.conversationOf(id);
   // The answer may be older than what was learned meanwhile.
-  if (seq < store.conversationOf(id).floor_seq) return;
+  if (seq < conversation.floor_seq) return;
   const top = { from: seq, to: exact(told.lastSeq) };
   const known = store.known(id, ALL.key);
   if (!stretchBelow(known, seq).held) {
-    store.land(
-      store.conversationOf(id),
-      [row],
-      { key: ALL.key, intervals: [top] },
-      exact(told.revision),
-    );
+    const above = { key: ALL.key, intervals: [top] };
+    store.land(conversation, [row], above, exact(told.revision));
     return;
   }
   store.addKnown(id, ALL.key, top);
   const here = { falling: true, count: 1, nowMs: Date.now() };
   const [held] = store.messages(id, { from: seq, to: seq }, ALL, here);
   // Where it does not stand, it was hidden since.
-  if (held && held.revision < row.revision) store.putMessages(store.conversationOf(id), [row]);
+  if (held && held.revision < row.revision) store.putMessages(conversation, [row]);
 }
 
 /**
