@@ -133,6 +133,17 @@ describe('what comes while all before it is deleted', () => {
   });
 });
 
+test('an edit that makes a message match a filter is known under it', async () => {
+  await harness.chat(6);
+  await using device = await harness.open('alice');
+  const files = { ...bob, kinds: ['file'] } as const;
+  expect(await new Reader(device, files).session.more(10)).toBe(0);
+  await device.edit(bob, 3, { files: [{ url: 'https://files.example/x', name: 'x' }] });
+  const reader = new Reader(device, files);
+  expect(await reader.session.more(10)).toBe(1);
+  expect(reader.seqs).toEqual([3]);
+});
+
 test('what was erased stays so when a page comes late', async () => {
   await harness.chat(20);
   await using device = await harness.open('alice');

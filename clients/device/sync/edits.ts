@@ -2,6 +2,7 @@ import type { HistoryClient } from '../../history/history-client.ts';
 import type { EditInit } from '../../history/history-requests.ts';
 import { wrongAnswer } from '../../stream-faults.ts';
 import { checkConversationName, checkWhole } from '../local/checks.ts';
+import { type Interval, stretchBelow } from '../local/intervals.ts';
 import type { LocalStore } from '../local/local-store.ts';
 import { type ConversationName, exact, type MessageRow, rowOf, safe } from '../local/message.ts';
 import type { Pull } from './pull.ts';
@@ -46,12 +47,16 @@ export class Edits {
     store.write(() => {
       const conversation = store.ensureConversation(name);
       const { id, revision } = conversation;
-      // Where it does not stand, it is fetched as it then is, or another device has hidden it meanwhile.
-      if (store.revisionOf(id, row.seq) !== undefined) store.putMessages(conversation, [row]);
+      // Another device may have hidden it meanwhile.
+      const stands = store.revisionOf(id, row.seq) !== undefined;
+      if (stands) store.putMessages(conversation, [row]);
+      const isHeld = (known: readonly Interval[]) => stretchBelow(known, row.seq).held;
+      // Or it matches a filter only now, under which it is known not to stand: a correction tells which.
+      const isRight = stands || isHeld(store.known(id, '')) || !isHeld(store.knownUnderAny(id));
       const now = this.#noteRevision(id, answer.revision);
       // No other change lies between: what is held is right as of this one.
       const isNext = now === revision + 1 && now === row.revision;
-      if (isNext) store.changeConversation(id, { revision: now });
+      if (isNext && isRight) store.changeConversation(id, { revision: now });
     });
     return row;
   }
